@@ -1,0 +1,4 @@
+//! Hotbay (architecture follows).
+pub mod model;
+pub mod plugin;
+pub mod types;

@@ -1,0 +1,63 @@
+//! Chat models: one trait, whoever answers behind it.
+//!
+//! Owns the trait [`Model`] and the providers built into the host; models offered by
+//! plugins are adapted to the same trait. Knows nothing of agents, runs or HTTP.
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use hotbay_plugin::chat::{ChatRequest, StreamPart};
+
+/// The parts of one answer, in order; ends after `Finish` or `Error`, or with an `Err`.
+///
+/// Dropping it ends the request to the provider.
+pub type PartStream = BoxStream<'static, Result<StreamPart, ModelError>>;
+
+/// A chat model that can be asked.
+#[async_trait]
+pub trait Model: Send + Sync {
+    /// Starts an answer. Returns once the provider has accepted the request.
+    async fn chat(&self, request: ChatRequest) -> Result<PartStream, ModelError>;
+}
+
+/// How asking a model failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ModelError {
+    /// No such provider or model; the sentence names what is configured.
+    #[error("{0}")]
+    Unknown(String),
+    /// The provider's key is not set.
+    #[error("model `{model}` needs an API key: set the environment variable {variable}")]
+    MissingKey {
+        /// The model that was asked for.
+        model: String,
+        /// The variable.
+        variable: String,
+    },
+    /// The provider refused the request; repeating it does not help.
+    #[error("{message}")]
+    Refused {
+        /// The provider's HTTP status, if it came over HTTP.
+        status: Option<u16>,
+        /// The provider's sentence.
+        message: String,
+    },
+    /// The provider cannot answer now (429, 5xx, connection lost), after all retries.
+    #[error("{message}")]
+    Unavailable {
+        /// The provider's HTTP status, if it came over HTTP.
+        status: Option<u16>,
+        /// One sentence.
+        message: String,
+    },
+    /// The provider sent something that is not its protocol.
+    #[error("{0}")]
+    Garbled(String),
+    /// It took longer than it may.
+    #[error("model `{model}` did not answer within {seconds} s")]
+    TimedOut {
+        /// The model.
+        model: String,
+        /// What it had.
+        seconds: u64,
+    },
+}

@@ -1,0 +1,3 @@
+//! Plugins: from a file to a capability that can be called.
+
+pub mod call;

@@ -1,0 +1,3 @@
+//! Plain data, no I/O.
+
+pub mod schema;

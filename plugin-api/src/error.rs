@@ -1,0 +1,144 @@
+//! What a plugin's code may fail with.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::abi::{AbiError, FLAG_RETRYABLE};
+
+/// The codes of [`Error::code`], as numbers on the boundary.
+pub mod code {
+    /// The plugin's code failed; the general case.
+    pub const FAILED: u32 = 1;
+    /// The input does not fit.
+    pub const INPUT: u32 = 2;
+    /// The plugin's code panicked.
+    pub const PANIC: u32 = 3;
+    /// The call took longer than it may.
+    pub const DEADLINE: u32 = 4;
+    /// The caller went away.
+    pub const CANCELLED: u32 = 5;
+    /// The other side does not know what was asked for.
+    pub const UNSUPPORTED: u32 = 6;
+    /// The generation was retired.
+    pub const REVOKED: u32 = 7;
+    /// The thing that was asked for does not exist.
+    pub const NOT_FOUND: u32 = 8;
+    /// The configuration cannot work.
+    pub const CONFIG: u32 = 9;
+    /// Something outside is not available now.
+    pub const UNAVAILABLE: u32 = 10;
+
+    /// Returns the name a code has in logs and in the API.
+    #[must_use]
+    pub fn name(code: u32) -> &'static str {
+        match code {
+            INPUT => "E_INPUT",
+            PANIC => "E_PANIC",
+            DEADLINE => "E_DEADLINE",
+            CANCELLED => "E_CANCELLED",
+            UNSUPPORTED => "E_UNSUPPORTED",
+            REVOKED => "E_REVOKED",
+            NOT_FOUND => "E_NOT_FOUND",
+            CONFIG => "E_CONFIG",
+            UNAVAILABLE => "E_UNAVAILABLE",
+            _ => "E_FAILED",
+        }
+    }
+}
+
+/// A failed call: a code, a sentence for people, and whether trying again may help.
+///
+/// Anything that implements [`std::error::Error`] converts with `?`; the message
+/// then holds the whole chain of sources.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Error {
+    /// One of [`code`].
+    pub code: u32,
+    /// One sentence for people; a model sees it as the tool's error.
+    pub message: String,
+    /// Whether the same call may succeed later.
+    pub retryable: bool,
+    /// More about the failure, [`Value::Null`] if there is no more.
+    pub detail: Value,
+}
+
+/// The result of a plugin's code.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// Returns an error with [`code::FAILED`] that is not worth a retry.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self::with_code(code::FAILED, message)
+    }
+
+    /// Returns an error with one of [`code`].
+    pub fn with_code(code: u32, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), retryable: false, detail: Value::Null }
+    }
+
+    /// Returns an input error: the caller sent what the plugin cannot use.
+    pub fn input(message: impl Into<String>) -> Self {
+        Self::with_code(code::INPUT, message)
+    }
+
+    /// Says that the same call may succeed later.
+    #[must_use]
+    pub fn retryable(mut self) -> Self {
+        self.retryable = true;
+        self
+    }
+
+    /// Adds a JSON document with more about the failure.
+    #[must_use]
+    pub fn detail(mut self, detail: Value) -> Self {
+        self.detail = detail;
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl<E: std::error::Error> From<E> for Error {
+    fn from(error: E) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            if !message.contains(&text) {
+                message.push_str(": ");
+                message.push_str(&text);
+            }
+            source = cause.source();
+        }
+        Self::new(message)
+    }
+}
+
+impl From<Error> for AbiError {
+    fn from(error: Error) -> Self {
+        let detail = if error.detail.is_null() { Vec::new() } else { error.detail.to_string().into_bytes() };
+        Self {
+            code: error.code,
+            flags: if error.retryable { FLAG_RETRYABLE } else { 0 },
+            message: error.message.into(),
+            detail_json: detail.into(),
+        }
+    }
+}
+
+impl From<AbiError> for Error {
+    fn from(error: AbiError) -> Self {
+        Self {
+            code: error.code,
+            message: error.message.as_str().to_owned(),
+            retryable: error.flags & FLAG_RETRYABLE != 0,
+            detail: serde_json::from_slice(&error.detail_json).unwrap_or(Value::Null),
+        }
+    }
+}
