@@ -1,3 +1,7 @@
 //! Plain data, no I/O.
 
+pub mod id;
+pub mod message;
+pub mod plugin;
 pub mod schema;
+pub mod usage;

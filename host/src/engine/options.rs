@@ -1,0 +1,85 @@
+//! What a caller asks of an agent's run.
+
+use std::{sync::Arc, time::Duration};
+
+use hotbay_plugin::chat::{Settings, ToolChoice, ToolSpec};
+use serde_json::{Map, Value};
+
+use crate::types::{message::Message, schema::Schema};
+
+/// A run of an agent, as asked for. Absent values are the agent's defaults.
+#[derive(Debug, Default)]
+pub struct RunRequest {
+    /// The agent.
+    pub agent_id: String,
+    /// The conversation's new entries, oldest first.
+    pub input: Vec<Message>,
+    /// Entries put before them that are not part of the conversation.
+    pub context: Vec<Message>,
+    /// System texts that came with the messages or beside them.
+    pub system: Vec<String>,
+    /// Replaces the agent's instructions.
+    pub instructions: Option<String>,
+    /// The rest.
+    pub options: RunOptions,
+}
+
+/// How a run goes; kept for as long as it may be resumed.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// Names the run; made up if absent.
+    pub run_id: Option<String>,
+    /// The conversation the run belongs to.
+    pub thread_id: Option<String>,
+    /// Whom the conversation belongs to.
+    pub resource_id: Option<String>,
+    /// Most model steps.
+    pub max_steps: Option<u32>,
+    /// The tools that may be used, by key; all if absent.
+    pub active_tools: Option<Vec<String>>,
+    /// How the model may use them.
+    pub tool_choice: Option<ToolChoice>,
+    /// Tools the caller runs itself.
+    pub client_tools: Vec<ToolSpec>,
+    /// A person must approve every tool call.
+    pub require_approval: bool,
+    /// The answer's form.
+    pub structured: Option<Arc<Structured>>,
+    /// Sampling and limits.
+    pub settings: Settings,
+    /// Passed to the provider.
+    pub provider_options: Map<String, Value>,
+    /// Passed to tools.
+    pub request_context: Map<String, Value>,
+    /// Replaces the agent's model.
+    pub model: Option<String>,
+    /// The longest the run may take.
+    pub deadline: Option<Duration>,
+}
+
+/// An answer of a certain form.
+#[derive(Debug)]
+pub struct Structured {
+    /// The form.
+    pub schema: Schema,
+    /// A model that puts the answer into that form, if not the agent's own.
+    pub model: Option<String>,
+    /// What to tell that model, or the agent's own when the schema goes into the prompt.
+    pub instructions: Option<String>,
+    /// Puts the schema into the prompt instead of asking the provider for it.
+    pub in_prompt: bool,
+    /// What happens when the answer does not fit.
+    pub on_mismatch: Mismatch,
+}
+
+/// What happens when a structured answer does not fit.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Mismatch {
+    /// The run fails.
+    #[default]
+    Fail,
+    /// It is logged; there is no object.
+    Warn,
+    /// This value takes its place.
+    Fallback(Value),
+}

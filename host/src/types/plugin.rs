@@ -1,0 +1,1 @@
+//! (plugin status: arrives with the plugin layer)
