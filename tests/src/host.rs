@@ -287,9 +287,8 @@ impl TestHost {
         let started = timeout(START, self.wait_until_healthy(said)).await;
         let started = started.unwrap_or_else(|_| bail!("it was not healthy within {START:?}"));
         if let Err(error) = started {
-            let log = self.log();
-            self.kill()?;
-            return Err(error.context(format!("the host did not start; it logged:\n{log}")));
+            let (status, log) = (self.kill()?, self.log());
+            return Err(error.context(format!("the host did not start ({status}); it logged:\n{log}")));
         }
         Ok(())
     }
@@ -387,4 +386,31 @@ fn copy_plugin(crate_name: &str, directory: &Path) -> anyhow::Result<PathBuf> {
 #[expect(clippy::print_stderr, reason = "the output of a failed test is where the host's log is looked for")]
 fn show(log: &str) {
     eprintln!("---- the host logged ----\n{log}----");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_url_is_found_in_the_hosts_output() {
+        let output = "hello\nlistening on http://127.0.0.1:4111 (pid 1)\nlistening on http://x\n";
+        assert_eq!(listen(output.as_bytes()).await.as_deref(), Ok("http://127.0.0.1:4111"));
+        assert!(listen(&b"goodbye\n"[..]).await.is_err());
+    }
+
+    #[test]
+    fn what_is_not_built_says_how_to_build_it() {
+        let error = built_plugin("hotbay-no-such-plugin").unwrap_err().to_string();
+        assert!(error.contains("hotbay_no_such_plugin") && error.contains("cargo build --workspace"), "{error}");
+    }
+
+    #[test]
+    fn a_plugin_appears_whole_under_its_own_name() {
+        let directory = TempDir::new().unwrap();
+        let path = copy_plugin("hotbay-test-reference", directory.path()).unwrap();
+        let built = built_plugin("hotbay-test-reference").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(built).unwrap());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
 }
