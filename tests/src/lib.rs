@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Fixtures of Hotbay's integration tests.
+
+pub mod openai_fake;

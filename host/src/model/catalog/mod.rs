@@ -216,10 +216,7 @@ impl Models {
         model: &str,
         key: String,
     ) -> Result<Arc<dyn Model>, ModelError> {
-        let mut to = self.destination(configured, provider, model)?;
-        if let Some(variable) = hosted.key_variables.first() {
-            (*variable).clone_into(&mut to.key_variable);
-        }
+        let to = self.destination(configured, provider, model)?;
         let headers = configured.settings.headers.iter();
         let headers = headers.map(|(name, Secret(value))| (name.clone(), value.clone())).collect();
         Ok(Arc::new(Gateway {
