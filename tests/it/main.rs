@@ -2,4 +2,5 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "the whole crate is tests, what they share included")]
 
+mod models;
 mod replay;

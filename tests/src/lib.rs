@@ -6,6 +6,7 @@
 
 pub mod host;
 pub mod http;
+pub mod openai_fake;
 pub mod replay;
 pub mod sse;
 pub mod wait;

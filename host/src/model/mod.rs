@@ -1,11 +1,22 @@
 //! Chat models: one trait, whoever answers behind it.
 //!
 //! Owns the trait [`Model`] and the providers built into the host; models offered by
-//! plugins are adapted to the same trait. Knows nothing of agents, runs or HTTP.
+//! plugins are adapted to the same trait. Knows nothing of agents, runs or our own HTTP API.
+//! Start reading at [`catalog`], which turns `provider/model` into a [`Model`].
+
+pub mod catalog;
+mod gateway;
+mod hosted;
+mod openai;
+mod parts;
+mod retry;
+mod scripted;
+mod settings;
+mod transport;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use hotbay_plugin::chat::{ChatRequest, StreamPart};
+use hotbay_plugin::chat::{ChatRequest, StreamPart, ToolOutput};
 
 /// The parts of one answer, in order; ends after `Finish` or `Error`, or with an `Err`.
 ///
@@ -60,4 +71,12 @@ pub enum ModelError {
         /// What it had.
         seconds: u64,
     },
+}
+
+/// Returns what a tool answered as the text a model reads.
+fn tool_text(output: &ToolOutput) -> String {
+    match output {
+        ToolOutput::Text(text) | ToolOutput::ErrorText(text) => text.clone(),
+        ToolOutput::Json(value) | ToolOutput::ErrorJson(value) => value.to_string(),
+    }
 }
