@@ -1,3 +1,4 @@
 //! Plain data, no I/O.
 
+pub mod plugin;
 pub mod schema;
