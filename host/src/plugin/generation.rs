@@ -291,7 +291,7 @@ impl Generation {
         if let Some(host) = &self.host {
             host.revoke();
         }
-        drop(self.retired_at.set(SystemTime::now()));
+        let _already = self.retired_at.set(SystemTime::now());
         self.state.store(GenerationState::Retired as u8, Ordering::Release);
     }
 
