@@ -1,0 +1,6 @@
+//! The integration tests, one binary. They need the workspace's libraries: `cargo build --workspace`.
+
+mod plugin_calls;
+mod plugin_hostile;
+mod plugin_load;
+mod plugin_swap;
