@@ -2,5 +2,6 @@
 
 mod plugin_calls;
 mod plugin_hostile;
+mod plugin_layout;
 mod plugin_load;
 mod plugin_swap;

@@ -6,7 +6,7 @@ use hotbay::{
     plugin::{check_file, settings::PluginSettings},
     types::plugin::PluginState,
 };
-use hotbay_tests::plugin_host::{PluginHost, artifact, build_of, compile_c, hostile, put};
+use hotbay_tests::plugin_host::{PluginHost, artifact, build_of, compile_c, eventually, hostile, put};
 use serde_json::json;
 
 /// Starts with one bad file beside a healthy plugin: the file is refused with the code, and the
@@ -126,7 +126,8 @@ async fn a_hanging_constructor_is_given_up() {
 
 #[tokio::test]
 async fn a_chatty_constructor_does_not_disturb_the_verdict() {
-    let source = "#include <stdio.h>\n__attribute__((constructor)) static void talk(void) { puts(\"{\"); fflush(stdout); }";
+    let source =
+        "#include <stdio.h>\n__attribute__((constructor)) static void talk(void) { puts(\"{\"); fflush(stdout); }";
     refused_at_start(&compiled(source), "E_NOT_A_PLUGIN", "plugin!").await;
 }
 
@@ -149,7 +150,8 @@ async fn a_manifest_that_is_not_json_is_refused() {
 
 #[tokio::test]
 async fn a_bad_schema_is_refused() {
-    let manifest = json!({"name": "bad", "build": {"panic": "unwind"}, "tools": [{"id": "x", "inputSchema": {"type": 1}}]});
+    let manifest =
+        json!({"name": "bad", "build": {"panic": "unwind"}, "tools": [{"id": "x", "inputSchema": {"type": 1}}]});
     refused_at_start(&hostile(&json!({"manifest": manifest})), "E_MANIFEST", "`x`").await;
 }
 
@@ -282,4 +284,46 @@ async fn a_file_is_checked_without_a_server() {
     let text = put(directory.path(), "t.so", b"text");
     let error = check_file(&text, &settings(directory.path())).await.expect_err("refused");
     assert_eq!(error.code.as_str(), "E_NOT_ELF");
+}
+
+#[tokio::test]
+async fn old_copies_nobody_uses_are_deleted_and_those_in_use_are_kept() {
+    let host = PluginHost::start_with(|directory, settings| {
+        put(directory, "good.so", &build_of("good", "1"));
+        let copies = settings.data.join("plugins");
+        fs::create_dir_all(&copies).expect("writable");
+        let old = fs::File::create(copies.join("0123.so")).expect("writable");
+        let last_year = std::time::SystemTime::now() - Duration::from_secs(365 * 86_400);
+        old.set_modified(last_year).expect("own file");
+    })
+    .await;
+    let names = || -> Vec<String> {
+        let entries = fs::read_dir(host.directory.join("../data/plugins")).expect("there");
+        entries.map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned()).collect()
+    };
+    eventually("the old copy is gone", || (!names().iter().any(|name| name == "0123.so")).then_some(())).await;
+    assert_eq!(names().iter().filter(|name| name.ends_with(".so")).count(), 1);
+}
+
+#[tokio::test]
+async fn a_directory_everybody_may_write_is_not_loaded_from() {
+    let host = PluginHost::start_with(|directory, _| {
+        put(directory, "bad.so", &good());
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o777)).expect("own directory");
+    })
+    .await;
+    assert_eq!(host.refusal("bad").await, "E_UNTRUSTED");
+}
+
+#[tokio::test]
+async fn a_verdict_is_kept_so_that_the_next_start_need_not_probe() {
+    let host = PluginHost::start_with(|directory, _| drop(put(directory, "good.so", &build_of("good", "1")))).await;
+    let kept = fs::read_dir(host.directory.join("../data/plugins")).expect("there");
+    let kept =
+        kept.map(|entry| entry.expect("readable").path()).find(|path| path.to_string_lossy().ends_with(".probe.json"));
+    let kept = kept.expect("a verdict");
+    let before = fs::metadata(&kept).and_then(|facts| facts.modified()).expect("there");
+    let host = host.restart().await;
+    host.tool("good:echo", json!(1)).await.expect("serves again");
+    assert_eq!(fs::metadata(&kept).and_then(|facts| facts.modified()).expect("there"), before);
 }

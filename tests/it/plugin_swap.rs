@@ -273,8 +273,10 @@ async fn a_call_that_outlives_the_drain_is_cancelled() {
     .await;
     let swap = async {
         host.put("p.so", &build_of("p", "B"));
-        host.until("p", "A is retired", |s| s.generations.len() == 2 && s.generations[1].state == GenerationState::Retired)
-            .await
+        host.until("p", "A is retired", |s| {
+            s.generations.len() == 2 && s.generations[1].state == GenerationState::Retired
+        })
+        .await
     };
     let (answer, _) = tokio::join!(host.tool("p:pending", json!({})), swap);
     assert!(matches!(answer, Err(CallError::Cancelled { .. })), "{answer:?}");

@@ -148,8 +148,7 @@ impl PluginHost {
         let scratch = root.path().join("scratch");
         fs::create_dir_all(&directory).expect("writable");
         fs::create_dir_all(&scratch).expect("writable");
-        let mut settings =
-            PluginSettings::new(vec![directory.clone()], root.path().join("data"), artifact("hotbay"));
+        let mut settings = PluginSettings::new(vec![directory.clone()], root.path().join("data"), artifact("hotbay"));
         settings.watch.debounce = Duration::from_millis(20);
         settings.watch.settle = Duration::from_millis(20);
         settings.watch.poll = Duration::from_millis(500);

@@ -14,6 +14,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use hotbay_plugin::manifest::Manifest;
@@ -144,6 +145,26 @@ impl Intake {
         self.mapped.lock().unwrap_or_else(PoisonError::into_inner).get(hash).cloned()
     }
 
+    /// Deletes copies that nothing in this host uses and nobody has touched for long. Blocks.
+    ///
+    /// Another host over the same directory keeps its mappings; it copies again what it loads again.
+    pub(crate) fn delete_unused(&self, older_than: Duration) -> std::io::Result<()> {
+        for entry in fs::read_dir(&self.copies)? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let hash = name.split('.').next().unwrap_or_default();
+            let is_ours = name.ends_with(".so") || name.ends_with(".probe.json") || name.ends_with(".tmp");
+            if !is_ours || self.known(hash).is_some() {
+                continue;
+            }
+            let age = fs::metadata(&path)?.modified()?.elapsed().unwrap_or_default();
+            if age > older_than {
+                fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
     fn map_now(&self, staged: &Staged) -> Result<Arc<Mapped>, LoadError> {
         if let Some(mapped) = self.known(&staged.hash) {
             return Ok(mapped);
@@ -223,7 +244,11 @@ impl Intake {
         if !facts.is_file() {
             return Err(LoadError::new(LoadCode::NotElf, "it is not a regular file; put the library itself there"));
         }
-        self.check_trust(&facts)?;
+        self.check_trust("it", &facts)?;
+        if let Some(directory) = path.parent() {
+            let facts = fs::metadata(directory).map_err(|error| LoadError::io("examine", directory, &error))?;
+            self.check_trust("its directory", &facts)?;
+        }
         if facts.len() > self.max_file_bytes {
             return Err(LoadError::new(
                 LoadCode::Untrusted,
@@ -239,18 +264,20 @@ impl Intake {
         Ok(bytes)
     }
 
-    fn check_trust(&self, facts: &fs::Metadata) -> Result<(), LoadError> {
+    fn check_trust(&self, what: &str, facts: &fs::Metadata) -> Result<(), LoadError> {
         if facts.mode() & 0o002 != 0 {
             return Err(LoadError::new(
                 LoadCode::Untrusted,
-                "everybody may write to it, so anybody could change what the host runs; remove the permission (chmod o-w)",
+                format!(
+                    "everybody may write to {what}, so anybody could change what the host runs; remove the permission (chmod o-w)"
+                ),
             ));
         }
         let me = process::user();
         if !self.any_owner && facts.uid() != me && facts.uid() != 0 {
             return Err(LoadError::new(
                 LoadCode::Untrusted,
-                format!("it belongs to user {}, the host runs as user {me}; change its owner (chown)", facts.uid()),
+                format!("{what} belongs to user {}, the host runs as user {me}; change its owner (chown)", facts.uid()),
             ));
         }
         Ok(())

@@ -17,6 +17,7 @@ pub mod settings;
 
 pub mod error;
 pub mod in_flight;
+pub mod layout;
 pub mod probe;
 
 mod bridge;
@@ -79,6 +80,7 @@ impl Plugins {
             .await
             .map_err(|_| LoadError::new(LoadCode::Io, "reading the plugin directories was interrupted"))?;
         supervisor.load_all(scan.in_order(&supervisor.settings.directories)).await;
+        supervisor.tidy_up();
         if supervisor.settings.watch.enabled {
             let watcher = Watcher::new(Arc::clone(&supervisor), scan);
             supervisor.spawn("plugin-watcher", Box::pin(watcher.run()));

@@ -81,14 +81,14 @@ fn look(shared: &Arc<Shared>) -> bool {
             break;
         }
     }
-    // Threads that are free can end at once; they notice when they are unparked.
     let spare =
         slots.iter().filter(|slot| slot.poll.load(Ordering::SeqCst) == 0 && !slot.retire.load(Ordering::SeqCst));
-    for slot in spare.take(there.saturating_sub(wanted)) {
+    let spare: Vec<_> = spare.take(there.saturating_sub(wanted)).collect();
+    for slot in &spare {
         slot.retire.store(true, Ordering::SeqCst);
-        if let Some(thread) = slot.thread.get() {
-            thread.unpark();
-        }
+    }
+    if !spare.is_empty() {
+        shared.queue.wake_all();
     }
     running
 }

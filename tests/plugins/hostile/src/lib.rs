@@ -19,7 +19,7 @@ use hotbay_plugin::{
         AbiResult, AgentBox, CallCtx, EmbedderBox, HostArc, ModelBox, Plugin, Plugin_TO, PluginBox, Reply, Root,
         RootRef, ServiceBox, Tool, Tool_TO, ToolBox, VectorStoreBox, WorkflowBox,
         abi_stable::{
-            library::{LibHeader, RootModuleResult, __call_root_module_loader},
+            library::{__call_root_module_loader, LibHeader, RootModuleResult},
             prefix_type::PrefixTypeTrait,
             sabi_trait::TD_Opaque,
             std_types::{RResult, RStr, RVec},
@@ -50,8 +50,19 @@ const MARKER: usize = "HOTBAY-TEST-OVERRIDES:".len();
 
 /// The behaviours that are offered as tools.
 const TOOLS: [&str; 13] = [
-    "echo", "sleep", "block", "forever", "panic_call", "panic_poll", "panic_drop", "fail", "stream", "ask", "log",
-    "pending", "suspend",
+    "echo",
+    "sleep",
+    "block",
+    "forever",
+    "panic_call",
+    "panic_poll",
+    "panic_drop",
+    "fail",
+    "stream",
+    "ask",
+    "log",
+    "pending",
+    "suspend",
 ];
 
 fn overrides() -> Value {

@@ -2,7 +2,7 @@
 //!
 //! A generation lives from its `open` until it is retired. Calls and pins are counted
 //! here; what a call does inside the plugin is behind [`Instance`], and when a
-//! generation begins to serve or to drain is [`super::supervisor`]'s decision.
+//! generation begins to serve or to drain is the supervisor's decision.
 
 mod statistics;
 

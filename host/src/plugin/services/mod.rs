@@ -202,7 +202,7 @@ async fn forward(mut chunks: mpsc::Receiver<Bytes>, sink: SinkArc) {
 /// A request under way; dropping it ends the work.
 struct Request {
     work: JoinHandle<Result<Vec<u8>, Error>>,
-    forward: Option<async_executor::Task<Result<(), super::pool::Stopped>>>,
+    forward: Option<async_task::Task<Result<(), super::pool::Stopped>>>,
 }
 
 impl Request {

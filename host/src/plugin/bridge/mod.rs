@@ -16,7 +16,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use async_executor::Task;
+use async_task::Task;
 use futures::future::BoxFuture;
 use hotbay_plugin::{
     abi::{

@@ -6,6 +6,7 @@
 //! call is and how long it may take is [`super::generation`]'s business.
 
 mod guarded;
+mod queue;
 mod watchdog;
 
 use std::{
@@ -13,20 +14,20 @@ use std::{
     collections::HashMap,
     future::Future,
     io,
-    pin::pin,
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Wake, Waker},
+    task::Waker,
     thread::{self, Thread},
     time::{Duration, Instant},
 };
 
-use async_executor::{Executor, Task};
+use async_task::Task;
 
 use guarded::Guarded;
 pub(crate) use guarded::Stopped;
+use queue::Queue;
 
 /// Threads added in place of blocked ones, at most.
 const MAX_EXTRA: usize = 128;
@@ -39,7 +40,7 @@ pub(crate) struct PluginPool {
 }
 
 struct Shared {
-    executor: Executor<'static>,
+    queue: Arc<Queue>,
     /// The zero of the times in [`Slot`].
     start: Instant,
     /// Threads there should be that are not blocked.
@@ -71,7 +72,6 @@ struct Slot {
     call: AtomicU64,
     /// Asks an extra thread to end.
     retire: AtomicBool,
-    thread: std::sync::OnceLock<Thread>,
 }
 
 const FLAGGED: u64 = 1;
@@ -134,7 +134,7 @@ impl PluginPool {
             }
         })?;
         let shared = Arc::new(Shared {
-            executor: Executor::new(),
+            queue: Arc::default(),
             start: Instant::now(),
             base,
             stuck_grace,
@@ -188,7 +188,10 @@ impl PluginPool {
         F::Output: Send + 'static,
     {
         let guarded = Guarded::new(Arc::clone(&self.shared), Arc::clone(lane), call, blocking, future);
-        self.shared.executor.spawn(guarded)
+        let queue = Arc::clone(&self.shared.queue);
+        let (ready, task) = async_task::spawn(guarded, move |task| queue.push(task));
+        ready.schedule();
+        task
     }
 
     /// Whether a new call of this lane would only make things worse.
@@ -204,8 +207,9 @@ impl PluginPool {
         self.shared.wake_watchdog();
     }
 
-    /// Returns how many threads there are; for tests and metrics.
-    pub(crate) fn threads(&self) -> usize {
+    /// Returns how many threads there are.
+    #[cfg(test)]
+    fn threads(&self) -> usize {
         self.shared.slots.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
@@ -214,12 +218,7 @@ impl Drop for PluginPool {
     fn drop(&mut self) {
         // Blocked threads cannot be waited for; they end when their poll does, or with the process.
         self.shared.stopping.store(true, Ordering::SeqCst);
-        for slot in self.shared.slots.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            slot.retire.store(true, Ordering::SeqCst);
-            if let Some(thread) = slot.thread.get() {
-                thread.unpark();
-            }
-        }
+        self.shared.queue.close();
         self.shared.watchdog.unpark();
     }
 }
@@ -255,40 +254,12 @@ impl Shared {
 
 /// A pool thread's life: run ready futures until asked to end.
 fn work(shared: &Arc<Shared>, slot: &Arc<Slot>) {
-    // Set once, by this thread, before anybody could want to read it.
-    drop(slot.thread.set(thread::current()));
     SLOT.with_borrow_mut(|own| *own = Some(Arc::clone(slot)));
-    let retired =
-        std::future::poll_fn(|_| if slot.retire.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending });
-    block_on(shared.executor.run(retired));
+    while let Some(task) = shared.queue.pop(&slot.retire) {
+        task.run();
+    }
     SLOT.with_borrow_mut(|own| *own = None);
     shared.remove(slot);
-}
-
-/// Wakes a parked thread.
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// Drives a future on this thread, which sleeps while there is nothing to do.
-fn block_on<F: Future>(future: F) -> F::Output {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut context = Context::from_waker(&waker);
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return output;
-        }
-        thread::park();
-    }
 }
 
 #[cfg(test)]

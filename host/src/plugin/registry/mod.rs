@@ -2,7 +2,7 @@
 //!
 //! A [`Snapshot`] never changes; a swap stores another. Whoever holds a snapshot, or an
 //! entry of one, pins the generations in it, so what it found can still be called.
-//! Which generations are in it is [`super::supervisor`]'s decision.
+//! Which generations are in it is the supervisor's decision.
 
 use std::{
     borrow::Borrow,

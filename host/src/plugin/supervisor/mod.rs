@@ -12,6 +12,7 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use futures::future::{BoxFuture, join_all};
@@ -90,6 +91,10 @@ pub(crate) struct Supervisor {
 
 /// Events a slow listener may be behind before it misses some.
 const EVENTS: usize = 256;
+/// Locks of files nobody works on are forgotten when there are this many.
+const IDLE_TURNS: usize = 256;
+/// Copies that were not used for this long are deleted at the start.
+const UNUSED_COPIES: Duration = Duration::from_secs(24 * 3600);
 
 impl Supervisor {
     /// Makes the directories and threads; loads nothing yet.
@@ -117,6 +122,18 @@ impl Supervisor {
             turns: Mutex::default(),
             state_turn: tokio::sync::Mutex::default(),
         })
+    }
+
+    /// Deletes old copies of plugins that are no longer there, in the background.
+    pub(crate) fn tidy_up(&self) {
+        let intake = Arc::clone(&self.intake);
+        let work = async move {
+            let tidied = tokio::task::spawn_blocking(move || intake.delete_unused(UNUSED_COPIES)).await;
+            if let Ok(Err(error)) = tidied {
+                tracing::warn!(%error, "cannot delete old copies of plugins");
+            }
+        };
+        self.spawn("plugin-tidy", Box::pin(work));
     }
 
     /// Returns what can be called.
@@ -328,6 +345,10 @@ impl Supervisor {
 
     fn turn(&self, file: &Path) -> Arc<tokio::sync::Mutex<()>> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if turns.len() >= IDLE_TURNS {
+            // Nobody else has a handle on these, so nobody waits for them.
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        }
         Arc::clone(turns.entry(file.to_owned()).or_default())
     }
 }
