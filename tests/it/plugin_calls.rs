@@ -131,12 +131,12 @@ async fn a_call_without_an_end_times_out_and_is_gone() {
 
 #[tokio::test]
 async fn the_manifests_deadline_holds_and_the_plugin_knows_it() {
-    let bytes = hostile(&json!({"name": "p", "prefix": "p:", "timeoutMs": 80}));
+    let bytes = hostile(&json!({"name": "p", "prefix": "p:", "timeoutMs": 1500}));
     let host = PluginHost::start_with(|directory, _| drop(put(directory, "p.so", &bytes))).await;
     let reply = host.raw("p:echo", Call::default()).await.expect("answers");
-    assert_eq!(reply.meta, br#"{"deadlineMs":80}"#);
+    assert_eq!(reply.meta, br#"{"deadlineMs":1500}"#);
     let error = host.tool("p:pending", json!({})).await.expect_err("times out");
-    assert!(matches!(error, CallError::TimedOut { deadline, .. } if deadline.as_millis() == 80), "{error}");
+    assert!(matches!(error, CallError::TimedOut { deadline, .. } if deadline.as_millis() == 1500), "{error}");
 }
 
 #[tokio::test]

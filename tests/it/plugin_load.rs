@@ -12,10 +12,9 @@ use serde_json::json;
 /// Starts with one bad file beside a healthy plugin: the file is refused with the code, and the
 /// healthy plugin answers.
 async fn refused_at_start(bytes: &[u8], code: &str, word: &str) {
-    let host = PluginHost::start_with(|directory, settings| {
+    let host = PluginHost::start_with(|directory, _| {
         put(directory, "bad.so", bytes);
         put(directory, "good.so", &build_of("good", "1"));
-        settings.probe_deadline = Duration::from_millis(1500);
     })
     .await;
     check_refused(&host, "bad", code, word).await;
@@ -226,7 +225,9 @@ async fn opening(how: &str, code: &str, word: &str) {
         put(directory, "bad.so", &good());
         put(directory, "good.so", &build_of("good", "1"));
         settings.plugins.entry("bad".into()).or_default().config = json!({"open": how});
-        settings.open_deadline = Duration::from_millis(300);
+        if how == "forever" {
+            settings.open_deadline = Duration::from_secs(2);
+        }
     })
     .await;
     check_refused(&host, "bad", code, word).await;

@@ -250,17 +250,22 @@ async fn the_budget_of_mapped_builds_holds() {
 }
 
 #[tokio::test]
-async fn a_running_call_ends_on_the_generation_it_began_on() {
+async fn a_running_stream_ends_on_the_generation_it_began_on() {
     let host = host().await;
-    let call = host.tool("p:sleep", json!({"ms": 700}));
+    let (sink, mut chunks) = tokio::sync::mpsc::channel(1);
+    let call = host.raw("p:stream", Call { body: br#"{"count": 9}"#.to_vec(), sink: Some(sink), ..Call::default() });
     let swap = async {
+        // The plugin waits for room while it is swapped, since nobody reads on.
+        chunks.recv().await.expect("the stream has begun");
         host.put("p.so", &build_of("p", "B"));
         host.until("p", "B serves", serves("B")).await;
         assert_eq!(build(&host).await, "B");
         assert_eq!(host.plugins.get("p").expect("listed").generations[1].state, GenerationState::Draining);
+        while chunks.recv().await.is_some() {}
     };
-    let (answer, ()) = tokio::join!(call, swap);
-    assert_eq!(answer.expect("the old one finishes")["build"], "A");
+    let (reply, ()) = tokio::join!(call, swap);
+    let reply: Value = serde_json::from_slice(&reply.expect("the old one finishes").body).expect("JSON");
+    assert_eq!(reply, json!({"build": "A", "output": {"sent": 9}}));
     host.until("p", "A is retired", |s| s.generations[1].state == GenerationState::Retired).await;
 }
 
