@@ -1,4 +1,5 @@
 //! Hotbay (architecture follows).
+pub mod engine;
 pub mod model;
 pub mod plugin;
 pub mod types;

@@ -47,6 +47,15 @@ pub mod code {
     }
 }
 
+/// Codes of errors that are no failures: they leave an author's function with `?` and
+/// become another kind of reply before they reach the boundary.
+pub(crate) mod control {
+    /// The call suspends; the detail is the payload.
+    pub(crate) const SUSPENDED: u32 = u32::MAX;
+    /// The call leaves the workflow; the detail is its result.
+    pub(crate) const BAILED: u32 = u32::MAX - 1;
+}
+
 /// A failed call: a code, a sentence for people, and whether trying again may help.
 ///
 /// Anything that implements [`std::error::Error`] converts with `?`; the message

@@ -1,6 +1,12 @@
-//! The integration tests: one binary, one file for each area.
+//! The integration tests: one binary, one file for each area. They need the
+//! workspace's libraries: `cargo build --workspace`.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "the whole crate is tests, what they share included")]
 
 mod models;
+mod plugin_calls;
+mod plugin_hostile;
+mod plugin_layout;
+mod plugin_load;
+mod plugin_swap;
 mod replay;

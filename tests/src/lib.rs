@@ -1,12 +1,14 @@
 //! Fixtures of the integration tests: a real host as a child process, raw HTTP
-//! without a client's opinions, and the player of the recorded sessions.
+//! without a client's opinions, a model server that misbehaves on request, and the
+//! player of the recorded sessions.
 //!
-//! Nothing here knows Hotbay's own types: the tests see what any client sees.
-//! Start with [`TestHost`]; [`replay`] explains the recorded sessions.
+//! Start with [`TestHost`]; [`replay`] explains the recorded sessions. Only
+//! [`plugin_host`] knows Hotbay's own types: all else sees what any client sees.
 
 pub mod host;
 pub mod http;
 pub mod openai_fake;
+pub mod plugin_host;
 pub mod replay;
 pub mod sse;
 pub mod wait;

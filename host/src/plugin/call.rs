@@ -1,10 +1,12 @@
 //! A call into a plugin, free of ABI types: what is called, with what, and what came back.
 
-use std::{sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
+
+use super::in_flight::InFlightGuard;
 
 /// What a call is addressed to inside one plugin.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -59,6 +61,8 @@ pub struct Call {
     pub deadline: Option<Duration>,
     /// Where its chunks go, if anybody listens.
     pub sink: Option<ChunkSender>,
+    /// Handed back as [`super::services::Caller::context`] with each request the plugin makes during the call.
+    pub context: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// How a call ended well.
@@ -142,6 +146,31 @@ pub enum CallError {
     },
 }
 
+impl CallError {
+    /// Whether the same call may succeed later, perhaps on another generation.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Failed { retryable, .. } => *retryable,
+            Self::Cancelled { .. } | Self::Unavailable { .. } => true,
+            Self::Panicked { .. } | Self::TimedOut { .. } | Self::Unsupported { .. } => false,
+        }
+    }
+
+    /// Returns the error's code in logs and in the API.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Failed { code, .. } => hotbay_plugin::error::code::name(*code),
+            Self::Panicked { .. } => "E_PANIC",
+            Self::TimedOut { .. } => "E_DEADLINE",
+            Self::Cancelled { .. } => "E_CANCELLED",
+            Self::Unavailable { .. } => "E_UNAVAILABLE",
+            Self::Unsupported { .. } => "E_UNSUPPORTED",
+        }
+    }
+}
+
 /// One open plugin, whichever way it is isolated. The engine sees only this.
 ///
 /// Futures are `'static` and may be polled on any thread; dropping one cancels the call.
@@ -150,4 +179,24 @@ pub trait Instance: Send + Sync {
     fn call(&self, target: Target, call: Call) -> BoxFuture<'static, Result<Reply, CallError>>;
     /// Ends what the plugin has running; returns when it has, or after `deadline`.
     fn shutdown(&self, deadline: Duration) -> BoxFuture<'static, ()>;
+
+    /// Starts a call and keeps `guard` until nothing of it is left in the plugin, which
+    /// may be later than the end of the future: a cancelled poll may still be running.
+    fn call_guarded(
+        &self,
+        target: Target,
+        call: Call,
+        guard: InFlightGuard,
+    ) -> BoxFuture<'static, Result<Reply, CallError>> {
+        let answer = self.call(target, call);
+        Box::pin(async move {
+            let _guard = guard;
+            answer.await
+        })
+    }
+
+    /// Whether a cancelled call does not return, so that the plugin should get no more.
+    fn is_stuck(&self) -> bool {
+        false
+    }
 }

@@ -1,1 +1,160 @@
-//! (plugin status: arrives with the plugin layer)
+//! What operators see of a plugin: states, generations, errors.
+
+use std::path::PathBuf;
+
+use hotbay_plugin::manifest::{Build, Manifest};
+use serde::{Deserialize, Serialize};
+
+/// What a generation is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum GenerationState {
+    /// It takes calls.
+    Serving,
+    /// Another took its place; its calls go on.
+    Draining,
+    /// A cancelled call does not return.
+    Stuck,
+    /// It was shut down. Its image stays mapped.
+    Retired,
+}
+
+/// What a plugin is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PluginState {
+    /// Its current generation takes calls.
+    Serving,
+    /// It was taken out and its last calls go on.
+    Draining,
+    /// Its file never loaded, see the error.
+    Refused,
+    /// An operator turned it off.
+    Disabled,
+    /// A cancelled call does not return; reload it.
+    Stuck,
+    /// Its file is gone.
+    Retired,
+    /// It loaded once; now nothing of it serves, see the error.
+    Failed,
+}
+
+/// Latencies of calls, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct LatencyMs {
+    /// Half of the calls were not slower.
+    pub p50: f64,
+    /// 99 of 100 calls were not slower.
+    pub p99: f64,
+}
+
+/// Names of what a plugin offers, by kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Capabilities {
+    /// Tools.
+    pub tools: Vec<String>,
+    /// Agents.
+    pub agents: Vec<String>,
+    /// Workflows.
+    pub workflows: Vec<String>,
+    /// Vector stores.
+    pub vector_stores: Vec<String>,
+    /// Chat models.
+    pub models: Vec<String>,
+    /// Embedding models.
+    pub embedders: Vec<String>,
+    /// MCP servers.
+    pub mcp_servers: Vec<String>,
+}
+
+impl From<&Manifest> for Capabilities {
+    fn from(manifest: &Manifest) -> Self {
+        Self {
+            tools: manifest.tools.iter().map(|tool| tool.id.clone()).collect(),
+            agents: manifest.agents.iter().map(|agent| agent.id.clone()).collect(),
+            workflows: manifest.workflows.iter().map(|workflow| workflow.id.clone()).collect(),
+            vector_stores: manifest.vector_stores.iter().map(|store| store.name.clone()).collect(),
+            models: manifest.models.iter().map(|model| model.id.clone()).collect(),
+            embedders: manifest.embedders.iter().map(|embedder| embedder.id.clone()).collect(),
+            mcp_servers: manifest.mcp_servers.iter().map(|server| server.id.clone()).collect(),
+        }
+    }
+}
+
+/// One generation of a plugin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GenerationStatus {
+    /// Counts the plugin's generations from 1.
+    pub number: u64,
+    /// BLAKE3 of its file.
+    pub hash: String,
+    /// The plugin's version.
+    pub version: String,
+    /// What it is doing.
+    pub state: GenerationState,
+    /// When it was opened (RFC 3339).
+    pub loaded_at: String,
+    /// Calls that have finished.
+    pub calls: u64,
+    /// Those that failed.
+    pub errors: u64,
+    /// Calls under way.
+    pub in_flight: u64,
+    /// How long calls took.
+    pub latency_ms: LatencyMs,
+    /// How it was built.
+    pub build: Build,
+    /// Length of its file in bytes.
+    pub size: u64,
+}
+
+/// Why the last attempt to load a file failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginFailure {
+    /// The code, `E_...`.
+    pub code: String,
+    /// One sentence: what is wrong and what to do.
+    pub message: String,
+    /// The file.
+    pub file: PathBuf,
+    /// When (RFC 3339).
+    pub at: String,
+}
+
+/// What of a plugin stays in the host's memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MappedImages {
+    /// Different builds of it.
+    pub count: usize,
+    /// The length of their files.
+    pub bytes: u64,
+}
+
+/// Everything about one plugin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginStatus {
+    /// Its name; the file's name if it never loaded.
+    pub name: String,
+    /// The version that serves, or the last that did.
+    pub version: String,
+    /// What it is doing.
+    pub state: PluginState,
+    /// Where it was loaded from.
+    pub file: PathBuf,
+    /// Where its code runs, `inline` or `process`.
+    pub isolation: String,
+    /// What it offers.
+    pub capabilities: Capabilities,
+    /// The number of the generation that serves.
+    pub generation: Option<u64>,
+    /// Its generations, newest first.
+    pub generations: Vec<GenerationStatus>,
+    /// Why the last attempt to load it failed, until one succeeds.
+    pub last_error: Option<PluginFailure>,
+    /// What stays in memory.
+    pub mapped: MappedImages,
+}

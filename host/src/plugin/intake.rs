@@ -1,0 +1,316 @@
+//! From a file somebody dropped into a directory to an image in the host's memory.
+//!
+//! Reads the file once; what is checked, hashed, probed and mapped are the same bytes,
+//! in a private copy named by their hash, so nothing that happens to the author's file
+//! afterwards reaches the host. Opening a plugin is [`super::bridge`]'s.
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::{Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use hotbay_plugin::manifest::Manifest;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    elf,
+    error::{LoadCode, LoadError},
+    loader::Image,
+    manifest,
+    probe::{Probed, Prober},
+    process,
+    settings::PluginSettings,
+};
+
+/// A file that passed everything but was not mapped yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Staged {
+    /// BLAKE3 of the file, lower-case hex.
+    pub(crate) hash: Arc<str>,
+    /// Its length in bytes.
+    pub(crate) size: u64,
+    /// The private copy.
+    pub(crate) copy: PathBuf,
+    /// What the probe learned.
+    pub(crate) probed: Probed,
+}
+
+/// A mapped image; stays until the process ends.
+pub(crate) struct Mapped {
+    /// The plugin's functions.
+    pub(crate) image: Image,
+    /// BLAKE3 of the file.
+    pub(crate) hash: Arc<str>,
+    /// Its length in bytes.
+    pub(crate) size: u64,
+    /// The name in its manifest.
+    pub(crate) plugin: Arc<str>,
+}
+
+/// Takes files in; shared by all loads.
+pub(crate) struct Intake {
+    /// Where private copies are.
+    copies: PathBuf,
+    prober: Prober,
+    /// Identifies the host's build: a verdict of another build says nothing about this one.
+    build_id: String,
+    max_file_bytes: u64,
+    max_generations: usize,
+    any_owner: bool,
+    allowed: Option<std::collections::HashSet<String>>,
+    /// Every image by hash. Grows only: images are never unloaded. Held for a few lines.
+    mapped: Mutex<HashMap<Arc<str>, Arc<Mapped>>>,
+    serial: AtomicU64,
+}
+
+/// A positive verdict kept beside the copy, so that the next start need not probe again.
+#[derive(Serialize, Deserialize)]
+struct KeptVerdict {
+    build_id: String,
+    abi_minor: u32,
+    manifest: Manifest,
+}
+
+impl Intake {
+    /// Makes the directory for copies.
+    pub(crate) fn new(settings: &PluginSettings) -> Result<Self, LoadError> {
+        let copies = std::path::absolute(settings.data.join("plugins"))
+            .map_err(|error| LoadError::io("resolve", &settings.data, &error))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&copies)
+            .map_err(|error| LoadError::io("create", &copies, &error))?;
+        Ok(Self {
+            copies,
+            prober: Prober { executable: settings.probe_exe.clone(), deadline: settings.probe_deadline },
+            build_id: build_id(&settings.probe_exe),
+            max_file_bytes: settings.max_file_bytes,
+            max_generations: settings.max_generations,
+            any_owner: settings.any_owner,
+            allowed: settings.allowed_hashes.clone(),
+            mapped: Mutex::default(),
+            serial: AtomicU64::new(0),
+        })
+    }
+
+    /// Returns the directory of the private copies.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.copies
+    }
+
+    /// Checks, copies and probes a file.
+    pub(crate) async fn stage(self: &Arc<Self>, file: &Path) -> Result<Staged, LoadError> {
+        let (intake, path) = (Arc::clone(self), file.to_owned());
+        let work = tokio::task::spawn_blocking(move || intake.copy(&path));
+        let (hash, size, copy) =
+            work.await.map_err(|_| LoadError::new(LoadCode::Io, "reading the file was interrupted, try again"))??;
+        let probed = match self.known(&hash) {
+            Some(mapped) => {
+                Probed { abi_minor: mapped.image.root.abi_minor(), manifest: mapped.image.manifest.clone() }
+            }
+            None => self.probe(&copy).await?,
+        };
+        manifest::check(&probed.manifest)?;
+        Ok(Staged { hash, size, copy, probed })
+    }
+
+    /// Maps a staged file, or returns the image if these bytes are mapped already.
+    pub(crate) async fn map(self: &Arc<Self>, staged: &Staged) -> Result<Arc<Mapped>, LoadError> {
+        let (intake, staged) = (Arc::clone(self), staged.clone());
+        tokio::task::spawn_blocking(move || intake.map_now(&staged))
+            .await
+            .map_err(|_| LoadError::new(LoadCode::Io, "mapping the file was interrupted, try again"))?
+    }
+
+    /// Returns how many images of a plugin are mapped, and the length of their files.
+    pub(crate) fn usage(&self, plugin: &str) -> (usize, u64) {
+        let mapped = self.mapped.lock().unwrap_or_else(PoisonError::into_inner);
+        mapped
+            .values()
+            .filter(|image| *image.plugin == *plugin)
+            .fold((0, 0), |(count, bytes), image| (count + 1, bytes + image.size))
+    }
+
+    /// Returns the image of these bytes, if they are mapped.
+    pub(crate) fn known(&self, hash: &str) -> Option<Arc<Mapped>> {
+        self.mapped.lock().unwrap_or_else(PoisonError::into_inner).get(hash).cloned()
+    }
+
+    /// Deletes copies that nothing in this host uses and nobody has touched for long. Blocks.
+    ///
+    /// Another host over the same directory keeps its mappings; it copies again what it loads again.
+    pub(crate) fn delete_unused(&self, older_than: Duration) -> std::io::Result<()> {
+        for entry in fs::read_dir(&self.copies)? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let hash = name.split('.').next().unwrap_or_default();
+            let is_ours = name.ends_with(".so") || name.ends_with(".probe.json") || name.ends_with(".tmp");
+            if !is_ours || self.known(hash).is_some() {
+                continue;
+            }
+            let age = fs::metadata(&path)?.modified()?.elapsed().unwrap_or_default();
+            if age > older_than {
+                fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn map_now(&self, staged: &Staged) -> Result<Arc<Mapped>, LoadError> {
+        if let Some(mapped) = self.known(&staged.hash) {
+            return Ok(mapped);
+        }
+        let plugin: Arc<str> = staged.probed.manifest.name.as_str().into();
+        let (count, _) = self.usage(&plugin);
+        if count >= self.max_generations {
+            return Err(LoadError::new(
+                LoadCode::GenerationBudget,
+                format!(
+                    "{count} builds of plugin `{plugin}` are mapped already and cannot be unloaded; restart the host to \
+                     load another, or raise max_generations"
+                ),
+            ));
+        }
+        let image = Image::map(&staged.copy)?;
+        manifest::check(&image.manifest)?;
+        let mapped = Arc::new(Mapped { image, hash: Arc::clone(&staged.hash), size: staged.size, plugin });
+        let mut all = self.mapped.lock().unwrap_or_else(PoisonError::into_inner);
+        // Mapping the same path twice gives the same image, so whoever was first is as good.
+        Ok(Arc::clone(all.entry(Arc::clone(&staged.hash)).or_insert(mapped)))
+    }
+
+    async fn probe(&self, copy: &Path) -> Result<Probed, LoadError> {
+        let kept = copy.with_extension("probe.json");
+        if let Some(probed) = self.kept_verdict(&kept) {
+            return Ok(probed);
+        }
+        let probed = self.prober.probe(copy).await?;
+        let verdict = KeptVerdict {
+            build_id: self.build_id.clone(),
+            abi_minor: probed.abi_minor,
+            manifest: probed.manifest.clone(),
+        };
+        // Losing it costs one more probe at the next start.
+        if let Ok(text) = serde_json::to_vec(&verdict)
+            && let Err(error) = self.write_new(&kept, &text, 0o600)
+        {
+            tracing::debug!(file = %kept.display(), %error, "cannot keep a probe's verdict");
+        }
+        Ok(probed)
+    }
+
+    fn kept_verdict(&self, file: &Path) -> Option<Probed> {
+        let verdict: KeptVerdict = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
+        (verdict.build_id == self.build_id)
+            .then_some(Probed { abi_minor: verdict.abi_minor, manifest: verdict.manifest })
+    }
+
+    /// Reads and checks the file, and makes sure its private copy is there. Blocks.
+    fn copy(&self, file: &Path) -> Result<(Arc<str>, u64, PathBuf), LoadError> {
+        let bytes = self.read(file)?;
+        elf::check(&bytes)?;
+        let hash = blake3::hash(&bytes).to_hex();
+        if let Some(allowed) = &self.allowed
+            && !allowed.contains(hash.as_str())
+        {
+            return Err(LoadError::new(
+                LoadCode::Untrusted,
+                format!("its hash {hash} is not on the allow-list; add it there if you trust the file"),
+            ));
+        }
+        let copy = self.copies.join(format!("{hash}.so"));
+        if !is_same(&copy, &bytes) {
+            self.write_new(&copy, &bytes, 0o500)
+                .map_err(|error| LoadError::io("write the private copy", &copy, &error))?;
+        }
+        Ok((hash.as_str().into(), bytes.len() as u64, copy))
+    }
+
+    fn read(&self, path: &Path) -> Result<Vec<u8>, LoadError> {
+        let io = |error: &std::io::Error| LoadError::io("read", path, error);
+        // Without O_NONBLOCK a named pipe would hold this thread until somebody writes to it.
+        let mut file =
+            fs::File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(|error| io(&error))?;
+        let facts = file.metadata().map_err(|error| io(&error))?;
+        if !facts.is_file() {
+            return Err(LoadError::new(LoadCode::NotElf, "it is not a regular file; put the library itself there"));
+        }
+        self.check_trust("it", &facts)?;
+        if let Some(directory) = path.parent() {
+            let facts = fs::metadata(directory).map_err(|error| LoadError::io("examine", directory, &error))?;
+            self.check_trust("its directory", &facts)?;
+        }
+        if facts.len() > self.max_file_bytes {
+            return Err(LoadError::new(
+                LoadCode::Untrusted,
+                format!(
+                    "it has {} bytes, more than the {} allowed; strip it, or raise the limit",
+                    facts.len(),
+                    self.max_file_bytes
+                ),
+            ));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(facts.len()).unwrap_or_default());
+        Read::by_ref(&mut file).take(self.max_file_bytes + 1).read_to_end(&mut bytes).map_err(|error| io(&error))?;
+        Ok(bytes)
+    }
+
+    fn check_trust(&self, what: &str, facts: &fs::Metadata) -> Result<(), LoadError> {
+        if facts.mode() & 0o002 != 0 {
+            return Err(LoadError::new(
+                LoadCode::Untrusted,
+                format!(
+                    "everybody may write to {what}, so anybody could change what the host runs; remove the permission (chmod o-w)"
+                ),
+            ));
+        }
+        let me = process::user();
+        if !self.any_owner && facts.uid() != me && facts.uid() != 0 {
+            return Err(LoadError::new(
+                LoadCode::Untrusted,
+                format!("{what} belongs to user {}, the host runs as user {me}; change its owner (chown)", facts.uid()),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Writes a file so that it is either there whole or not at all, also after a power cut.
+    fn write_new(&self, path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        let temporary = self.copies.join(format!(".{}.{serial}.tmp", std::process::id()));
+        let write = || {
+            let mut file = fs::File::options().write(true).create_new(true).mode(mode).open(&temporary)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&temporary, path)?;
+            fs::File::open(&self.copies)?.sync_all()
+        };
+        write().inspect_err(|_| drop(fs::remove_file(&temporary)))
+    }
+}
+
+/// Whether a copy made earlier holds exactly these bytes. A copy is never trusted by its name.
+fn is_same(copy: &Path, bytes: &[u8]) -> bool {
+    let Ok(facts) = fs::symlink_metadata(copy) else { return false };
+    facts.is_file()
+        && facts.uid() == process::user()
+        && facts.mode() & 0o222 == 0
+        && facts.len() == bytes.len() as u64
+        && fs::read(copy).is_ok_and(|there| there == bytes)
+}
+
+/// Names the build of the host by what changes with each build of its executable.
+fn build_id(executable: &Path) -> String {
+    let facts = fs::metadata(executable);
+    let (size, time) = facts.map_or((0, 0), |facts| (facts.size(), facts.mtime_nsec() ^ (facts.mtime() << 20)));
+    format!("{}-{size:x}-{time:x}", env!("CARGO_PKG_VERSION"))
+}

@@ -1,0 +1,141 @@
+//! Loads a file in a child process first, because a damaged one kills whoever loads it.
+//!
+//! The child is this same executable: `hotbay probe FILE` maps the file exactly as the
+//! host would and prints a verdict. The host starts it with an empty environment, a
+//! deadline and limits, and reads death by a signal as a verdict, too.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{ExitCode, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use hotbay_plugin::manifest::Manifest;
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt;
+
+use super::{
+    error::{LoadCode, LoadError},
+    loader::Image,
+    process,
+};
+
+/// More than any manifest needs; a child that prints without end must not fill the host.
+const MAX_VERDICT: u64 = 8 << 20;
+
+/// What the child prints.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Verdict {
+    Accepted { abi_minor: u32, manifest: Box<Manifest> },
+    Refused { code: String, message: String },
+}
+
+/// What a probe learns about a file that loads.
+#[derive(Debug, Clone)]
+pub(crate) struct Probed {
+    /// The minor version of the ABI it was built with.
+    pub(crate) abi_minor: u32,
+    /// What it says about itself.
+    pub(crate) manifest: Manifest,
+}
+
+/// Starts probe children.
+#[derive(Debug, Clone)]
+pub(crate) struct Prober {
+    /// The executable that understands `probe FILE`.
+    pub(crate) executable: PathBuf,
+    /// How long a child may take.
+    pub(crate) deadline: Duration,
+}
+
+impl Prober {
+    /// Loads the file in a child.
+    pub(crate) async fn probe(&self, file: &Path) -> Result<Probed, LoadError> {
+        let mut command = tokio::process::Command::new(&self.executable);
+        command.arg("probe").arg(file).env_clear();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+        let mut child =
+            command.spawn().map_err(|error| LoadError::io("start the probe with", &self.executable, &error))?;
+        let stdout = child.stdout.take().expect("stdout was asked for above");
+        let watch = async {
+            let mut output = Vec::new();
+            // The output may end badly when the child dies; its status says why.
+            let read = stdout.take(MAX_VERDICT).read_to_end(&mut output).await;
+            (read.map(|_| output), child.wait().await)
+        };
+        // On elapse the future is dropped here, and with it the child is killed.
+        let Ok((output, status)) = tokio::time::timeout(self.deadline, watch).await else {
+            drop(child.start_kill());
+            drop(child.wait().await);
+            return Err(LoadError::new(
+                LoadCode::ProbeTimeout,
+                format!(
+                    "loading it did not finish within {} s; its constructors must not wait for anything",
+                    self.deadline.as_secs_f32()
+                ),
+            ));
+        };
+        let status = status.map_err(|error| LoadError::io("wait for the probe of", file, &error))?;
+        let output = output.map_err(|error| LoadError::io("read the probe of", file, &error))?;
+        read_verdict(&output, status)
+    }
+}
+
+fn read_verdict(output: &[u8], status: ExitStatus) -> Result<Probed, LoadError> {
+    match serde_json::from_slice(output) {
+        Ok(Verdict::Accepted { abi_minor, manifest }) if status.success() => {
+            Ok(Probed { abi_minor, manifest: *manifest })
+        }
+        Ok(Verdict::Refused { code, message }) => {
+            Err(LoadError::new(LoadCode::from_name(&code).unwrap_or(LoadCode::Open), message))
+        }
+        Ok(Verdict::Accepted { .. }) | Err(_) => Err(crashed(status)),
+    }
+}
+
+fn crashed(status: ExitStatus) -> LoadError {
+    let how = match std::os::unix::process::ExitStatusExt::signal(&status) {
+        Some(signal) => format!("signal {signal}, {}", signal_name(signal)),
+        None => format!("exit code {}", status.code().unwrap_or_default()),
+    };
+    LoadError::new(
+        LoadCode::ProbeCrashed,
+        format!(
+            "loading it ended the probe process ({how}); the file is damaged or its constructors crash, build it again"
+        ),
+    )
+}
+
+fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        libc::SIGSEGV => "invalid memory access",
+        libc::SIGBUS => "the file is shorter than it says",
+        libc::SIGABRT => "abort",
+        libc::SIGILL => "illegal instruction",
+        libc::SIGFPE => "arithmetic fault",
+        libc::SIGKILL => "killed",
+        libc::SIGXCPU => "too much CPU time",
+        _ => "crash",
+    }
+}
+
+/// Runs the child's side: maps `file` and prints the verdict. This is `hotbay probe FILE`.
+#[must_use]
+pub fn probe_main(file: &Path) -> ExitCode {
+    let Ok(mut out) = process::prepare_child() else {
+        return ExitCode::from(3);
+    };
+    let verdict = match Image::map(file) {
+        Ok(image) => Verdict::Accepted { abi_minor: image.root.abi_minor(), manifest: Box::new(image.manifest) },
+        Err(error) => Verdict::Refused { code: error.code.as_str().to_owned(), message: error.message },
+    };
+    let accepted = matches!(verdict, Verdict::Accepted { .. });
+    let printed = serde_json::to_vec(&verdict).is_ok_and(|text| std::io::Write::write_all(&mut out, &text).is_ok());
+    // Not a plain return: that would run the plugin's destructors, which the host never does.
+    process::leave(match (printed, accepted) {
+        (false, _) => 3,
+        (true, false) => 1,
+        (true, true) => 0,
+    })
+}

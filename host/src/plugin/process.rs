@@ -1,0 +1,58 @@
+//! The few things this layer asks of the operating system that the standard library does not offer.
+#![expect(unsafe_code, reason = "calls into libc")]
+
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsRawFd, FromRawFd},
+};
+
+/// Seconds of CPU the child may burn; the parent's deadline is the usual end.
+const CPU_SECONDS: u64 = 10;
+/// Generous: a debug build with all its mappings stays far below.
+const ADDRESS_SPACE: u64 = 16 << 30;
+const OPEN_FILES: u64 = 64;
+
+/// Sets limits, ties the child's life to its parent's, and keeps standard output for the
+/// verdict alone: what a constructor prints goes nowhere.
+pub(crate) fn prepare_child() -> io::Result<File> {
+    limit(libc::RLIMIT_CORE, 0)?;
+    limit(libc::RLIMIT_CPU, CPU_SECONDS)?;
+    limit(libc::RLIMIT_AS, ADDRESS_SPACE)?;
+    limit(libc::RLIMIT_NOFILE, OPEN_FILES)?;
+    #[cfg(target_os = "linux")]
+    // SAFETY: this prctl takes a plain signal number and no pointers.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+    }
+    let null = File::options().write(true).open("/dev/null")?;
+    // SAFETY: descriptor 1 is open, the parent made it a pipe; F_DUPFD_CLOEXEC takes a plain number.
+    let verdict = unsafe { libc::fcntl(1, libc::F_DUPFD_CLOEXEC, 3) };
+    if verdict < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: both are open descriptors of this process, which has one thread.
+    if unsafe { libc::dup2(null.as_raw_fd(), 1) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `verdict` was made three lines above and nothing else owns it.
+    Ok(unsafe { File::from_raw_fd(verdict) })
+}
+
+fn limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
+    // SAFETY: the pointer is to a live, initialised rlimit.
+    if unsafe { libc::setrlimit(resource, &raw const limit) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Ends the process without running anybody's destructors.
+pub(crate) fn leave(code: i32) -> ! {
+    // SAFETY: `_exit` takes a plain number and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Returns the user the host runs as.
+pub(crate) fn user() -> u32 {
+    // SAFETY: takes nothing, cannot fail.
+    unsafe { libc::geteuid() }
+}

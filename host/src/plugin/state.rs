@@ -1,0 +1,49 @@
+//! What the plugin layer remembers over a restart: which plugins an operator turned off.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// The file's content; unknown keys of a newer host are lost, nothing else is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct KeptState {
+    /// Names of plugins that are not to be loaded.
+    pub(crate) disabled: BTreeSet<String>,
+}
+
+/// Where it is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct StateFile {
+    path: PathBuf,
+}
+
+impl StateFile {
+    /// Returns the file in the directory of private copies.
+    pub(crate) fn new(directory: &Path) -> Self {
+        Self { path: directory.join("state.json") }
+    }
+
+    /// Reads it. A missing file is an empty state.
+    pub(crate) fn read(&self) -> io::Result<KeptState> {
+        match fs::read(&self.path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(io::Error::from),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(KeptState::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Replaces it in one step. Callers take turns.
+    pub(crate) fn write(&self, state: &KeptState) -> io::Result<()> {
+        let temporary = self.path.with_extension("json.tmp");
+        let mut file = fs::File::create(&temporary)?;
+        file.write_all(&serde_json::to_vec_pretty(state)?)?;
+        file.sync_all()?;
+        fs::rename(&temporary, &self.path)
+    }
+}

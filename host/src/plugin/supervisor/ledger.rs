@@ -1,0 +1,333 @@
+//! What is known about each plugin and each file, and who owns which name.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use hotbay_plugin::manifest::Manifest;
+use jiff::Timestamp;
+
+use super::{LoadCode, LoadError, Staged, Why};
+use crate::plugin::registry::Offers;
+use crate::{
+    plugin::{
+        generation::Generation,
+        intake::Intake,
+        registry::{Offer, Registry},
+        settings::PluginSettings,
+        state::KeptState,
+    },
+    types::plugin::{
+        Capabilities, GenerationState, GenerationStatus, MappedImages, PluginFailure, PluginState, PluginStatus,
+    },
+};
+
+/// Retired generations that are still listed and can be rolled back to.
+const KEPT_GENERATIONS: usize = 64;
+
+/// All records.
+pub(super) struct Ledger {
+    offers: Offers,
+    plugins: BTreeMap<Arc<str>, Record>,
+    /// Files that no plugin could be made of.
+    refused: BTreeMap<PathBuf, PluginFailure>,
+    kept: KeptState,
+}
+
+/// One plugin.
+struct Record {
+    file: PathBuf,
+    /// The bytes of the file that were opened last, whether they serve or were rolled back from.
+    file_hash: Option<Arc<str>>,
+    current: Option<Arc<Generation>>,
+    /// Oldest first, the current one among them.
+    generations: Vec<Arc<Generation>>,
+    last_number: u64,
+    /// A load that has its number and is not committed.
+    is_loading: bool,
+    failure: Option<PluginFailure>,
+    manifest: Arc<Manifest>,
+}
+
+/// What to do with a staged file.
+pub(super) enum Decision {
+    /// Open it under this number.
+    Open { number: u64 },
+    /// These bytes serve already.
+    Unchanged,
+    /// An operator turned the plugin off.
+    Disabled,
+}
+
+impl Ledger {
+    pub(super) fn new(kept: KeptState) -> Self {
+        Self { offers: Offers::default(), plugins: BTreeMap::new(), refused: BTreeMap::new(), kept }
+    }
+
+    pub(super) fn kept(&self) -> &KeptState {
+        &self.kept
+    }
+
+    pub(super) fn set_kept(&mut self, kept: KeptState) {
+        self.kept = kept;
+    }
+
+    pub(super) fn is_disabled(&self, name: &str) -> bool {
+        self.kept.disabled.contains(name)
+    }
+
+    /// Gives the file its plugin's name and a number, unless the name is another file's.
+    pub(super) fn reserve(&mut self, file: &Path, staged: &Staged, why: Why) -> Result<Decision, LoadError> {
+        let manifest = Arc::new(staged.probed.manifest.clone());
+        let name: Arc<str> = manifest.name.as_str().into();
+        let is_disabled = self.is_disabled(&name);
+        let record = self.plugins.entry(Arc::clone(&name)).or_insert_with(|| Record::new(file, &manifest));
+        if record.file != file {
+            if record.is_taken(is_disabled) && record.file.exists() {
+                return Err(LoadError::new(
+                    LoadCode::Conflict,
+                    format!(
+                        "{} and {} both are plugin `{name}`; remove one of them, or rename its crate",
+                        record.file.display(),
+                        file.display()
+                    ),
+                ));
+            }
+            // The file was renamed; the plugin goes with it.
+            record.file = file.to_owned();
+        }
+        self.refused.remove(file);
+        if is_disabled {
+            record.manifest = manifest;
+            return Ok(Decision::Disabled);
+        }
+        let same = record.current.is_some() && record.file_hash.as_ref() == Some(&staged.hash);
+        if same && why == Why::Changed {
+            record.failure = None;
+            return Ok(Decision::Unchanged);
+        }
+        record.is_loading = true;
+        record.last_number += 1;
+        Ok(Decision::Open { number: record.last_number })
+    }
+
+    /// Makes a generation serve; returns those that are to be retired.
+    pub(super) fn commit(
+        &mut self,
+        registry: &Registry,
+        file: &Path,
+        generation: &Arc<Generation>,
+        offer: Offer,
+        file_hash: Option<Arc<str>>,
+    ) -> Result<Vec<Arc<Generation>>, LoadError> {
+        let name = generation.plugin();
+        let mut retired: Vec<_> = self.offers.put(registry, name, offer)?.into_iter().collect();
+        if let Some(record) = self.plugins.get_mut(name) {
+            record.is_loading = false;
+            record.failure = None;
+            record.manifest = Arc::clone(generation.manifest());
+            record.file_hash = file_hash.or_else(|| record.file_hash.take());
+            record.current = Some(Arc::clone(generation));
+            record.generations.push(Arc::clone(generation));
+            if record.generations.len() > KEPT_GENERATIONS {
+                // The oldest; it may only be draining still, which goes on without being listed.
+                record.generations.remove(0);
+            }
+        }
+        // The file may have held a plugin of another name before.
+        let others = self.plugins.iter_mut().filter(|(other, record)| *other != name && record.file == file);
+        let others: Vec<Arc<str>> = others
+            .map(|(other, record)| {
+                record.current = None;
+                Arc::clone(other)
+            })
+            .collect();
+        retired.extend(others.iter().filter_map(|other| self.offers.remove(registry, other)));
+        Ok(retired)
+    }
+
+    /// Records a failure with the plugin that owns the file, and returns the plugin's name.
+    pub(super) fn failed(&mut self, file: &Path, error: &LoadError) -> String {
+        let failure = PluginFailure {
+            code: error.code.as_str().to_owned(),
+            message: error.message.clone(),
+            file: file.to_owned(),
+            at: time_text(SystemTime::now()),
+        };
+        if let Some((name, record)) = self.plugins.iter_mut().find(|(_, record)| record.file == file) {
+            record.is_loading = false;
+            record.failure = Some(failure);
+            return name.to_string();
+        }
+        self.refused.insert(file.to_owned(), failure);
+        stem(file)
+    }
+
+    /// Forgets a file; returns the generation that is to be retired.
+    pub(super) fn file_removed(&mut self, registry: &Registry, file: &Path) -> Option<Arc<Generation>> {
+        self.refused.remove(file);
+        let name = self.plugins.iter().find(|(_, record)| record.file == file).map(|(name, _)| Arc::clone(name))?;
+        let record = self.plugins.get_mut(&name)?;
+        record.current = None;
+        record.file_hash = None;
+        record.failure = None;
+        if record.generations.is_empty() && !self.kept.disabled.contains(&*name) {
+            self.plugins.remove(&name);
+        }
+        self.offers.remove(registry, &name)
+    }
+
+    pub(super) fn disable(&mut self, registry: &Registry, name: &str) -> Option<Arc<Generation>> {
+        if let Some(record) = self.plugins.get_mut(name) {
+            record.current = None;
+            record.failure = None;
+        }
+        self.offers.remove(registry, name)
+    }
+
+    pub(super) fn remove_all(&mut self, registry: &Registry) -> Vec<Arc<Generation>> {
+        for record in self.plugins.values_mut() {
+            record.current = None;
+        }
+        self.plugins.keys().filter_map(|name| self.offers.remove(registry, name)).collect()
+    }
+
+    /// Returns the hash to roll back to and the number the new generation gets.
+    pub(super) fn previous(&mut self, name: &str) -> Result<(Arc<str>, u64), LoadError> {
+        let record = self.plugins.get_mut(name).ok_or_else(|| unknown(name))?;
+        let serving = record.current.as_ref().map(|generation| Arc::clone(&generation.identity().hash));
+        let earlier =
+            record.generations.iter().rev().find(|generation| Some(&generation.identity().hash) != serving.as_ref());
+        let hash = earlier.map(|generation| Arc::clone(&generation.identity().hash)).ok_or_else(|| {
+            LoadError::new(
+                LoadCode::State,
+                format!("plugin `{name}` has no earlier build in this host; load one first"),
+            )
+        })?;
+        record.is_loading = true;
+        record.last_number += 1;
+        Ok((hash, record.last_number))
+    }
+
+    pub(super) fn file_of(&self, name: &str) -> Result<PathBuf, LoadError> {
+        if let Some(record) = self.plugins.get(name) {
+            return Ok(record.file.clone());
+        }
+        self.refused.keys().find(|file| stem(file) == name).cloned().ok_or_else(|| unknown(name))
+    }
+
+    pub(super) fn file_of_enabled(&self, name: &str) -> Result<PathBuf, LoadError> {
+        let file = self.file_of(name)?;
+        if self.is_disabled(name) {
+            return Err(LoadError::new(LoadCode::State, format!("plugin `{name}` is disabled; enable it first")));
+        }
+        Ok(file)
+    }
+
+    pub(super) fn list(&self, intake: &Intake, settings: &PluginSettings) -> Vec<PluginStatus> {
+        let known = self.plugins.iter().map(|(name, record)| {
+            let (count, bytes) = intake.usage(name);
+            record.status(name, self.is_disabled(name), MappedImages { count, bytes }, settings)
+        });
+        let refused = self.refused.iter().map(|(file, failure)| PluginStatus {
+            name: stem(file),
+            version: String::new(),
+            state: PluginState::Refused,
+            file: file.clone(),
+            isolation: String::from("inline"),
+            capabilities: Capabilities::default(),
+            generation: None,
+            generations: Vec::new(),
+            last_error: Some(failure.clone()),
+            mapped: MappedImages::default(),
+        });
+        let mut all: Vec<_> = known.chain(refused).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+}
+
+impl Record {
+    fn new(file: &Path, manifest: &Arc<Manifest>) -> Self {
+        Self {
+            file: file.to_owned(),
+            file_hash: None,
+            current: None,
+            generations: Vec::new(),
+            last_number: 0,
+            is_loading: false,
+            failure: None,
+            manifest: Arc::clone(manifest),
+        }
+    }
+
+    /// Whether the name is in use, so that another file cannot have it.
+    fn is_taken(&self, is_disabled: bool) -> bool {
+        self.current.is_some() || self.is_loading || is_disabled
+    }
+
+    fn state(&self, is_disabled: bool) -> PluginState {
+        let draining = self.generations.last().is_some_and(|last| last.state() != GenerationState::Retired);
+        match &self.current {
+            _ if is_disabled => PluginState::Disabled,
+            Some(current) if current.state() == GenerationState::Stuck => PluginState::Stuck,
+            Some(_) => PluginState::Serving,
+            None if self.generations.is_empty() => PluginState::Refused,
+            None if self.failure.is_some() => PluginState::Failed,
+            None if draining => PluginState::Draining,
+            None => PluginState::Retired,
+        }
+    }
+
+    fn status(&self, name: &str, is_disabled: bool, mapped: MappedImages, settings: &PluginSettings) -> PluginStatus {
+        PluginStatus {
+            name: name.to_owned(),
+            version: self.manifest.version.clone(),
+            state: self.state(is_disabled),
+            file: self.file.clone(),
+            isolation: settings.options(name).isolation.as_str().to_owned(),
+            capabilities: Capabilities::from(&*self.manifest),
+            generation: self.current.as_ref().map(|generation| generation.number()),
+            generations: self.generations.iter().rev().map(|generation| generation_status(generation)).collect(),
+            last_error: self.failure.clone(),
+            mapped,
+        }
+    }
+}
+
+fn generation_status(generation: &Generation) -> GenerationStatus {
+    let statistics = generation.statistics();
+    GenerationStatus {
+        number: generation.number(),
+        hash: generation.identity().hash.to_string(),
+        version: generation.manifest().version.clone(),
+        state: generation.state(),
+        loaded_at: time_text(generation.loaded_at()),
+        calls: statistics.calls(),
+        errors: statistics.errors(),
+        in_flight: generation.in_flight(),
+        latency_ms: statistics.latency(),
+        build: generation.manifest().build.clone(),
+        size: generation.identity().size,
+    }
+}
+
+fn unknown(name: &str) -> LoadError {
+    LoadError::new(
+        LoadCode::Unknown,
+        format!("there is no plugin `{name}`; `hotbay plugin list` shows those there are"),
+    )
+}
+
+/// Names a file that has no plugin's name.
+fn stem(file: &Path) -> String {
+    file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn time_text(time: SystemTime) -> String {
+    // Out of range only if the system's clock is off by thousands of years.
+    Timestamp::try_from(time).map(|time| format!("{time:.3}")).unwrap_or_default()
+}

@@ -1,0 +1,368 @@
+//! Decides which generation of which plugin serves: load, swap, retire, roll back, turn off and on.
+//!
+//! Operations on one file take turns; those on different files run side by side. Every
+//! change becomes visible by one store in the [`Registry`], and whatever fails before it
+//! leaves the old generation serving and is recorded. Noticing that files changed is
+//! [`super::watcher`]'s.
+
+mod ledger;
+mod open;
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::future::{BoxFuture, join_all};
+use tokio::sync::broadcast;
+
+use super::{
+    error::{LoadCode, LoadError},
+    generation::{DrainDeadlines, Generation},
+    intake::{Intake, Mapped, Staged},
+    pool::PluginPool,
+    registry::{Offer, Registry},
+    services::HostServices,
+    settings::PluginSettings,
+    state::StateFile,
+};
+use crate::types::plugin::PluginStatus;
+use ledger::{Decision, Ledger};
+
+/// Starts a named background task.
+pub type Spawner = Arc<dyn Fn(&'static str, BoxFuture<'static, ()>) + Send + Sync>;
+
+/// Something that happened to a plugin.
+#[derive(Debug, Clone)]
+pub struct PluginEvent {
+    /// The plugin's name, or its file's if it never loaded.
+    pub plugin: String,
+    /// What happened.
+    pub change: PluginChange,
+}
+
+/// What happened to a plugin.
+#[derive(Debug, Clone)]
+pub enum PluginChange {
+    /// A generation serves.
+    Serving {
+        /// Its number.
+        generation: u64,
+    },
+    /// A load failed; a generation that served before still does.
+    Failed {
+        /// Why.
+        error: LoadError,
+    },
+    /// It was taken out.
+    Removed,
+    /// An operator turned it off.
+    Disabled,
+}
+
+/// Why a file is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It appeared or changed; nothing happens if its bytes did not.
+    Changed,
+    /// An operator asked; a fresh generation is wanted in any case.
+    Asked,
+}
+
+/// The owner of all plugins.
+pub(crate) struct Supervisor {
+    pub(crate) settings: PluginSettings,
+    intake: Arc<Intake>,
+    pool: Arc<PluginPool>,
+    services: Arc<dyn HostServices>,
+    registry: Arc<Registry>,
+    spawner: Spawner,
+    events: broadcast::Sender<PluginEvent>,
+    state_file: StateFile,
+    /// Everything known about plugins. Held for a few lines, never across an await.
+    ledger: Mutex<Ledger>,
+    /// One turn-taking lock for each file. The map's own lock is held for one line.
+    turns: Mutex<HashMap<PathBuf, Arc<tokio::sync::Mutex<()>>>>,
+    /// Held while the state file is written, so that writes keep their order.
+    state_turn: tokio::sync::Mutex<()>,
+}
+
+/// Events a slow listener may be behind before it misses some.
+const EVENTS: usize = 256;
+/// Locks of files nobody works on are forgotten when there are this many.
+const IDLE_TURNS: usize = 256;
+/// Copies that were not used for this long are deleted at the start.
+const UNUSED_COPIES: Duration = Duration::from_secs(24 * 3600);
+
+impl Supervisor {
+    /// Makes the directories and threads; loads nothing yet.
+    pub(crate) fn new(
+        settings: PluginSettings,
+        services: Arc<dyn HostServices>,
+        spawner: Spawner,
+    ) -> Result<Self, LoadError> {
+        let intake = Intake::new(&settings)?;
+        let state_file = StateFile::new(intake.directory());
+        let kept =
+            state_file.read().map_err(|error| LoadError::io("read the plugin state in", intake.directory(), &error))?;
+        let pool = PluginPool::start(settings.stuck_grace)
+            .map_err(|error| LoadError::new(LoadCode::Io, format!("cannot start threads for plugins: {error}")))?;
+        Ok(Self {
+            settings,
+            intake: Arc::new(intake),
+            pool: Arc::new(pool),
+            services,
+            registry: Arc::default(),
+            spawner,
+            events: broadcast::Sender::new(EVENTS),
+            state_file,
+            ledger: Mutex::new(Ledger::new(kept)),
+            turns: Mutex::default(),
+            state_turn: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Deletes old copies of plugins that are no longer there, in the background.
+    pub(crate) fn tidy_up(&self) {
+        let intake = Arc::clone(&self.intake);
+        let work = async move {
+            let tidied = tokio::task::spawn_blocking(move || intake.delete_unused(UNUSED_COPIES)).await;
+            if let Ok(Err(error)) = tidied {
+                tracing::warn!(%error, "cannot delete old copies of plugins");
+            }
+        };
+        self.spawn("plugin-tidy", Box::pin(work));
+    }
+
+    /// Returns what can be called.
+    pub(crate) fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// Returns a receiver of what happens to plugins.
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<PluginEvent> {
+        self.events.subscribe()
+    }
+
+    /// Starts a background task.
+    pub(crate) fn spawn(&self, name: &'static str, task: BoxFuture<'static, ()>) {
+        (self.spawner)(name, task);
+    }
+
+    /// Returns everything about every plugin, by name.
+    pub(crate) fn list(&self) -> Vec<PluginStatus> {
+        self.ledger().list(&self.intake, &self.settings)
+    }
+
+    /// Loads many files at once; names are given away in the order of the files.
+    pub(crate) async fn load_all(&self, files: Vec<PathBuf>) {
+        let turns: Vec<_> = files.iter().map(|file| self.turn(file)).collect();
+        let _turns = join_all(turns.iter().map(|turn| turn.lock())).await;
+        let staged = join_all(files.iter().map(|file| self.intake.stage(file))).await;
+        let mut opening = Vec::new();
+        for (file, staged) in files.iter().zip(staged) {
+            match staged.and_then(|staged| self.reserve(file, staged, Why::Changed)) {
+                Ok(Some(reserved)) => opening.push(async move { (file, self.prepare(file, reserved).await) }),
+                Ok(None) => {}
+                Err(error) => self.failed(file, error),
+            }
+        }
+        for (file, prepared) in join_all(opening).await {
+            if let Err(error) = prepared.and_then(|prepared| self.commit(file, prepared)) {
+                self.failed(file, error);
+            }
+        }
+    }
+
+    /// Loads one file and lets it serve. A failure is recorded, too.
+    pub(crate) async fn load(&self, file: &Path, why: Why) -> Result<(), LoadError> {
+        let turn = self.turn(file);
+        let _turn = turn.lock().await;
+        self.load_in_turn(file, why).await.inspect_err(|error| self.failed(file, error.clone()))
+    }
+
+    async fn load_in_turn(&self, file: &Path, why: Why) -> Result<(), LoadError> {
+        let staged = self.intake.stage(file).await?;
+        let Some(reserved) = self.reserve(file, staged, why)? else { return Ok(()) };
+        let prepared = self.prepare(file, reserved).await?;
+        self.commit(file, prepared)
+    }
+
+    /// Takes note that a file is gone and retires its plugin.
+    pub(crate) async fn file_removed(&self, file: &Path) {
+        let turn = self.turn(file);
+        let _turn = turn.lock().await;
+        if file.exists() {
+            return;
+        }
+        let retired = self.ledger().file_removed(&self.registry, file);
+        if let Some(generation) = retired {
+            tracing::info!(plugin.name = %generation.plugin(), file = %file.display(), "the plugin's file is gone, retiring it");
+            self.tell(generation.plugin(), PluginChange::Removed);
+            self.retire(generation);
+        }
+    }
+
+    /// Loads a plugin's file again, as a fresh generation.
+    pub(crate) async fn reload(&self, name: &str) -> Result<(), LoadError> {
+        let file = self.ledger().file_of_enabled(name)?;
+        self.load(&file, Why::Asked).await
+    }
+
+    /// Opens the build that served before the current one.
+    pub(crate) async fn roll_back(&self, name: &str) -> Result<(), LoadError> {
+        let file = self.ledger().file_of_enabled(name)?;
+        let turn = self.turn(&file);
+        let _turn = turn.lock().await;
+        let (hash, number) = self.ledger().previous(name)?;
+        let result = async {
+            let mapped = self.intake.known(&hash).ok_or_else(|| {
+                LoadError::new(
+                    LoadCode::State,
+                    format!("the former build of plugin `{name}` is not mapped; load its file"),
+                )
+            })?;
+            let prepared = self.open(&file, mapped, number, None).await?;
+            self.commit(&file, prepared)
+        };
+        result.await.inspect_err(|error| self.failed(&file, error.clone()))
+    }
+
+    /// Retires a plugin and does not load it until it is enabled, also after a restart.
+    pub(crate) async fn disable(&self, name: &str) -> Result<(), LoadError> {
+        let file = self.ledger().file_of(name)?;
+        let turn = self.turn(&file);
+        let _turn = turn.lock().await;
+        self.keep_state(|disabled| disabled.insert(name.to_owned())).await?;
+        let retired = self.ledger().disable(&self.registry, name);
+        self.tell(name, PluginChange::Disabled);
+        if let Some(generation) = retired {
+            self.retire(generation);
+        }
+        Ok(())
+    }
+
+    /// Loads a disabled plugin again.
+    pub(crate) async fn enable(&self, name: &str) -> Result<(), LoadError> {
+        let file = self.ledger().file_of(name)?;
+        if !self.ledger().is_disabled(name) {
+            return Err(LoadError::new(
+                LoadCode::State,
+                format!("plugin `{name}` is not disabled; there is nothing to do"),
+            ));
+        }
+        self.keep_state(|disabled| disabled.remove(name)).await?;
+        self.load(&file, Why::Asked).await
+    }
+
+    /// Retires everything; returns when it is done or the deadlines are over.
+    pub(crate) async fn shut_down(&self, deadlines: DrainDeadlines) {
+        let all = self.ledger().remove_all(&self.registry);
+        join_all(all.iter().map(|generation| generation.retire(deadlines))).await;
+    }
+
+    fn reserve(&self, file: &Path, staged: Staged, why: Why) -> Result<Option<Reserved>, LoadError> {
+        match self.ledger().reserve(file, &staged, why)? {
+            Decision::Open { number } => Ok(Some(Reserved { staged, number })),
+            Decision::Unchanged | Decision::Disabled => Ok(None),
+        }
+    }
+
+    async fn prepare(&self, file: &Path, reserved: Reserved) -> Result<Prepared, LoadError> {
+        let mapped = self.intake.map(&reserved.staged).await?;
+        self.open(file, mapped, reserved.number, Some(reserved.staged.hash)).await
+    }
+
+    /// Makes a prepared generation serve, in one step, and retires the former one.
+    fn commit(&self, file: &Path, prepared: Prepared) -> Result<(), LoadError> {
+        let Prepared { generation, offer, file_hash } = prepared;
+        let former = self.ledger().commit(&self.registry, file, &generation, offer, file_hash);
+        match former {
+            Ok(former) => {
+                tracing::info!(
+                    plugin.name = %generation.plugin(),
+                    plugin.generation = generation.number(),
+                    plugin.version = %generation.manifest().version,
+                    "plugin serves"
+                );
+                self.tell(generation.plugin(), PluginChange::Serving { generation: generation.number() });
+                for old in former {
+                    self.retire(old);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.retire(generation);
+                Err(error)
+            }
+        }
+    }
+
+    fn retire(&self, generation: Arc<Generation>) {
+        let deadlines = DrainDeadlines {
+            calls: self.settings.drain_deadline,
+            streams: self.settings.stream_drain_deadline,
+            shutdown: self.settings.shutdown_deadline,
+        };
+        self.spawn("plugin-drain", Box::pin(async move { generation.retire(deadlines).await }));
+    }
+
+    fn failed(&self, file: &Path, error: LoadError) {
+        tracing::warn!(file = %file.display(), code = %error.code, error = %error, "a plugin file was refused");
+        let plugin = self.ledger().failed(file, &error);
+        self.tell(&plugin, PluginChange::Failed { error });
+    }
+
+    fn tell(&self, plugin: &str, change: PluginChange) {
+        // Nobody listening is fine.
+        drop(self.events.send(PluginEvent { plugin: plugin.to_owned(), change }));
+    }
+
+    async fn keep_state<T>(
+        &self,
+        change: impl FnOnce(&mut std::collections::BTreeSet<String>) -> T,
+    ) -> Result<(), LoadError> {
+        let _turn = self.state_turn.lock().await;
+        let mut kept = self.ledger().kept().clone();
+        change(&mut kept.disabled);
+        let (file, copy) = (self.state_file.clone(), kept.clone());
+        let written = tokio::task::spawn_blocking(move || file.write(&copy)).await;
+        match written {
+            Ok(Ok(())) => {
+                self.ledger().set_kept(kept);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(LoadError::io("write the plugin state in", self.intake.directory(), &error)),
+            Err(_) => Err(LoadError::new(LoadCode::Io, "writing the plugin state was interrupted, try again")),
+        }
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self, file: &Path) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if turns.len() >= IDLE_TURNS {
+            // Nobody else has a handle on these, so nobody waits for them.
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        }
+        Arc::clone(turns.entry(file.to_owned()).or_default())
+    }
+}
+
+/// A file that may be opened under the number it was given.
+struct Reserved {
+    staged: Staged,
+    number: u64,
+}
+
+/// An open generation that does not serve yet.
+struct Prepared {
+    generation: Arc<Generation>,
+    offer: Offer,
+    /// The hash of the plugin's file, if this is what was loaded.
+    file_hash: Option<Arc<str>>,
+}
