@@ -1,9 +1,12 @@
 //! Providers that refuse, break off or talk nonsense.
 
+use std::time::{Duration, Instant};
+
 use hotbay::model::ModelError;
 use hotbay_plugin::chat::StreamPart;
 use hotbay_tests::openai_fake::{OpenAiFake, Reply, delta, finish};
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 
 use super::{answer, ask, failure, hello, model, provider, text};
 
@@ -22,11 +25,14 @@ async fn passing_failures_are_repeated() {
 
 #[tokio::test]
 async fn wait_is_as_long_as_the_provider_asks() {
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let busy = Reply::json(429, &json!({})).header("retry-after", "1");
     let fake = OpenAiFake::start([busy, Reply::says("ok")]).await;
     answer(&*model(&fake, ""), hello()).await;
-    assert!(begun.elapsed().as_secs() >= 1);
+    let waited = begun.elapsed();
+    assert_eq!(fake.requests().len(), 2);
+    // Unasked it would have waited half a second at most.
+    assert!(waited >= Duration::from_millis(900), "it waited {waited:?}");
 }
 
 #[tokio::test]
@@ -85,8 +91,10 @@ async fn bad_key_names_its_variable() {
 
 #[tokio::test]
 async fn server_that_is_not_there_is_named() {
-    // A port that was free a moment ago.
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Bound without listening: refuses, and nobody else can take the port meanwhile.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let gone = socket.local_addr().unwrap();
     let model = provider("fake", &format!("http://user:sk-secret@{gone}/v1"), "max_retries = 1");
     let error = failure(&*model, hello()).await;
     assert!(matches!(&error, ModelError::Unavailable { status: None, .. }), "{error:?}");
