@@ -58,6 +58,8 @@ pub enum RunEvent<'a> {
         id: &'a str,
         /// The tool's name.
         name: &'a str,
+        /// The host has no such tool.
+        foreign: bool,
     },
     /// A piece of the arguments.
     ToolInputDelta {

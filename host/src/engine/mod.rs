@@ -1,5 +1,154 @@
-//! (engine)
+//! The engine: starts, resumes and drives runs, whoever asks for them.
+//!
+//! [`Engine`] is the only door: HTTP, plugins and later MCP and the console go through
+//! it. A [`Run`] is prepared first, so that what the caller got wrong is known before
+//! anything starts, and then driven to its end by [`Run::drive`]; dropping it ends it.
+//! Knows no wire shape; what happens is told to an [`event::Observer`].
+//!
+//! Read next: `agent_loop`, what a run does.
+
+mod agent_loop;
+mod answer;
 pub mod error;
 pub mod event;
 pub mod options;
+mod plugin_model;
+mod prompt;
+mod structured;
+mod suspended;
+mod tool_call;
+mod toolbox;
 pub mod turn;
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::{
+    model::{Model, catalog::Models},
+    plugin::registry::{AgentEntry, Registry, Snapshot},
+};
+use error::EngineError;
+use options::{RunOptions, RunRequest};
+use plugin_model::PluginModel;
+use suspended::{Suspended, SuspendedRuns};
+pub use agent_loop::Run;
+pub use suspended::Decision;
+pub use tool_call::ToolAnswer;
+use turn::Turn;
+
+/// How deep agents may ask agents.
+const MAX_DEPTH: u32 = 8;
+
+/// Starts and resumes runs. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    registry: Arc<Registry>,
+    models: Arc<Models>,
+    suspended: SuspendedRuns,
+}
+
+/// What a run was asked for, kept for as long as it may be resumed.
+#[derive(Debug, Clone, Default)]
+struct Plan {
+    system: Vec<String>,
+    instructions: Option<String>,
+    options: RunOptions,
+    depth: u32,
+}
+
+impl Engine {
+    /// Returns an engine over what plugins offer and the models the host knows.
+    #[must_use]
+    pub fn new(registry: Arc<Registry>, models: Arc<Models>) -> Self {
+        Self { shared: Arc::new(Shared { registry, models, suspended: SuspendedRuns::default() }) }
+    }
+
+    /// Returns everything that can be called now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.shared.registry.snapshot()
+    }
+
+    /// Prepares a run of an agent; nothing happens before it is driven.
+    ///
+    /// # Errors
+    /// If there is no such agent.
+    pub fn prepare(&self, request: RunRequest) -> Result<Run, EngineError> {
+        self.prepare_at(request, 0)
+    }
+
+    fn prepare_at(&self, request: RunRequest, depth: u32) -> Result<Run, EngineError> {
+        if depth > MAX_DEPTH {
+            return Err(EngineError::TooDeep(MAX_DEPTH));
+        }
+        let snapshot = self.snapshot();
+        let agent = find_agent(&snapshot, &request.agent_id)?;
+        let RunRequest { agent_id, input, context, system, instructions, mut options } = request;
+        options.apply_defaults(&agent.manifest.default_options);
+        let model = options.model.clone().unwrap_or_else(|| agent.manifest.model.clone());
+        let mut turn = Turn::new(agent_id, model, options.run_id.clone());
+        turn.thread_id.clone_from(&options.thread_id);
+        turn.resource_id.clone_from(&options.resource_id);
+        turn.input = context;
+        turn.input.extend(input);
+        for message in &mut turn.input {
+            message.thread_id.clone_from(&turn.thread_id);
+            message.resource_id.clone_from(&turn.resource_id);
+        }
+        let plan = Plan { system, instructions, options, depth };
+        Ok(Run::new(self.clone(), snapshot, agent, plan, turn, None))
+    }
+
+    /// Prepares the rest of a suspended run. The run is taken out of the suspended ones.
+    ///
+    /// # Errors
+    /// If there is no such run, its agent is gone, it waits for another call, or `decision`
+    /// does not fit what it waits for; it then stays suspended.
+    pub fn resume(
+        &self,
+        agent_id: &str,
+        run_id: &str,
+        tool_call_id: Option<&str>,
+        decision: Decision,
+    ) -> Result<Run, EngineError> {
+        let snapshot = self.snapshot();
+        let agent = find_agent(&snapshot, agent_id)?;
+        let Suspended { mut turn, plan } = self.shared.suspended.take(agent_id, run_id, tool_call_id, &decision)?;
+        let suspension = turn.suspension.clone();
+        turn.resume();
+        Ok(Run::new(self.clone(), snapshot, agent, plan, turn, suspension.map(|it| (it, decision))))
+    }
+
+    /// Runs a tool by itself, outside any agent. `data` is a JSON document.
+    ///
+    /// # Errors
+    /// If there is no such tool, or it fails.
+    pub async fn execute_tool(
+        &self,
+        tool: &str,
+        data: &str,
+        request_context: Map<String, Value>,
+        run_id: Option<String>,
+    ) -> Result<ToolAnswer, EngineError> {
+        let snapshot = self.snapshot();
+        let entry = snapshot.tools.get(tool).ok_or_else(|| EngineError::UnknownTool(tool.to_owned()))?;
+        tool_call::execute(entry, data, request_context, run_id).await
+    }
+
+    /// Returns the model of this name, a plugin's or one the host knows.
+    fn model(&self, snapshot: &Snapshot, name: &str) -> Result<Arc<dyn Model>, EngineError> {
+        match snapshot.models.get(name) {
+            Some(entry) => Ok(Arc::new(PluginModel::of_model(entry))),
+            None => Ok(self.shared.models.resolve(name)?),
+        }
+    }
+}
+
+fn find_agent(snapshot: &Snapshot, id: &str) -> Result<Arc<AgentEntry>, EngineError> {
+    snapshot.agents.get(id).cloned().ok_or_else(|| EngineError::UnknownAgent(id.to_owned()))
+}

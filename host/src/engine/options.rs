@@ -83,3 +83,48 @@ pub enum Mismatch {
     /// This value takes its place.
     Fallback(Value),
 }
+
+impl RunOptions {
+    /// Fills what the caller left open with the agent's default options.
+    pub(super) fn apply_defaults(&mut self, defaults: &Map<String, Value>) {
+        fn number(value: Option<&Value>) -> Option<u32> {
+            value.and_then(Value::as_u64).and_then(|steps| u32::try_from(steps).ok())
+        }
+        self.max_steps = self.max_steps.or_else(|| number(defaults.get("maxSteps")));
+        if let Some(Ok(settings)) = defaults.get("modelSettings").map(|it| serde_json::from_value::<Settings>(it.clone())) {
+            fill(&mut self.settings, settings);
+        }
+        if self.tool_choice.is_none() {
+            self.tool_choice = defaults.get("toolChoice").and_then(tool_choice);
+        }
+        if defaults.get("requireToolApproval") == Some(&Value::Bool(true)) {
+            self.require_approval = true;
+        }
+    }
+}
+
+/// Reads a tool choice as callers write it: a word, or an object that names a tool.
+#[must_use]
+pub fn tool_choice(value: &Value) -> Option<ToolChoice> {
+    match value.as_str() {
+        Some("auto") => Some(ToolChoice::Auto),
+        Some("none") => Some(ToolChoice::None),
+        Some("required") => Some(ToolChoice::Required),
+        Some(_) => None,
+        None => serde_json::from_value(value.clone()).ok(),
+    }
+}
+
+fn fill(settings: &mut Settings, defaults: Settings) {
+    settings.temperature = settings.temperature.or(defaults.temperature);
+    settings.top_p = settings.top_p.or(defaults.top_p);
+    settings.top_k = settings.top_k.or(defaults.top_k);
+    settings.max_output_tokens = settings.max_output_tokens.or(defaults.max_output_tokens);
+    settings.presence_penalty = settings.presence_penalty.or(defaults.presence_penalty);
+    settings.frequency_penalty = settings.frequency_penalty.or(defaults.frequency_penalty);
+    settings.seed = settings.seed.or(defaults.seed);
+    settings.max_retries = settings.max_retries.or(defaults.max_retries);
+    if settings.stop_sequences.is_empty() {
+        settings.stop_sequences = defaults.stop_sequences;
+    }
+}

@@ -3,6 +3,8 @@
 //! A [`Turn`] is plain data: the loop writes it, observers and answers read it, a
 //! suspended run is one that was put aside.
 
+use std::collections::BTreeMap;
+
 use hotbay_plugin::chat::{FinishReason, Usage};
 use serde_json::{Map, Value};
 
@@ -69,6 +71,8 @@ pub struct Step {
     pub warnings: Vec<Value>,
     /// The provider's names for the answer.
     pub response: ResponseInfo,
+    /// Names of tools whose arguments are being written, by the call's id.
+    pub(super) inputs: BTreeMap<String, String>,
     /// Where its parts begin in the response.
     pub start: Mark,
     /// Where its parts end, its tools' answers included.
@@ -129,6 +133,30 @@ pub enum Waiting {
 }
 
 impl Turn {
+    /// Returns a run that has seen nothing yet.
+    #[must_use]
+    pub fn new(agent_id: String, model: String, run_id: Option<String>) -> Self {
+        Self {
+            run_id: run_id.unwrap_or_else(id::fresh),
+            trace_id: id::trace(),
+            span_id: id::span(),
+            agent_id,
+            model,
+            remembered: Vec::new(),
+            input: Vec::new(),
+            response: Vec::new(),
+            steps: Vec::new(),
+            usage: Usage::default(),
+            message_id: id::fresh(),
+            object: None,
+            used_fallback: false,
+            resumed: false,
+            suspension: None,
+            thread_id: None,
+            resource_id: None,
+        }
+    }
+
     /// Returns the model's provider and its name there.
     #[must_use]
     pub fn provider_and_model(&self) -> (&str, &str) {

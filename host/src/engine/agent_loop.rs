@@ -1,0 +1,510 @@
+//! What a run of an agent does: ask the model, run the tools it calls, ask again, until
+//! it stops, has taken all its steps, fails, or waits for somebody.
+//!
+//! Everything is written into the [`Turn`]; the observer is told as it happens. A step's
+//! tools run side by side and answer in the order they were called. Memory comes in
+//! where a run is prepared (`Turn::remembered`) and where it ends.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::join_all;
+use hotbay_plugin::{
+    chat::{ChatRequest, FinishReason, ResponseFormat, ToolChoice},
+    manifest::CallMeta,
+};
+use serde_json::{Value, json};
+
+use super::{
+    Decision, Engine, Plan, answer,
+    error::EngineError,
+    event::{Observer, RunEvent, Unobserved},
+    options::{Mismatch, RunOptions, RunRequest, Structured},
+    plugin_model::PluginModel,
+    prompt, structured,
+    tool_call::{self, Outcome},
+    toolbox::{Kind, Toolbox},
+    turn::{Step, Suspension, ToolCall, Turn, Waiting},
+};
+use crate::{
+    model::Model,
+    plugin::{generation::GenerationPin, registry::AgentEntry, registry::Snapshot},
+    types::{
+        id::{self, Millis},
+        message::{Message, Part, Role, ToolState},
+    },
+};
+
+/// Most model steps of a run that does not say.
+const DEFAULT_MAX_STEPS: u32 = 5;
+/// What a model is told when a person declines and says no more.
+const DECLINED: &str = "Tool call was not approved by the user";
+
+/// A prepared run.
+pub struct Run {
+    /// What it has seen and done.
+    pub turn: Turn,
+    engine: Engine,
+    // Pins what the run needs, so a swap cannot change it halfway.
+    snapshot: Arc<Snapshot>,
+    agent: Arc<AgentEntry>,
+    _pin: Option<GenerationPin>,
+    plan: Plan,
+    toolbox: Toolbox,
+    decision: Option<(Suspension, Decision)>,
+}
+
+impl Run {
+    pub(super) fn new(
+        engine: Engine,
+        snapshot: Arc<Snapshot>,
+        agent: Arc<AgentEntry>,
+        plan: Plan,
+        turn: Turn,
+        decision: Option<(Suspension, Decision)>,
+    ) -> Self {
+        let toolbox = Toolbox::new(&snapshot, &agent, &plan.options);
+        let pin = agent.generation.pin_stream();
+        Self { turn, engine, snapshot, agent, _pin: pin, plan, toolbox, decision }
+    }
+
+    /// Drives the run to its end, or until it waits: then `turn.suspension` says for what.
+    ///
+    /// Dropping the future ends the run and whatever it has started.
+    ///
+    /// # Errors
+    /// If the run fails; the observer has been told by then.
+    pub async fn drive<O: Observer>(&mut self, observer: &mut O) -> Result<(), EngineError> {
+        let result = match self.plan.options.deadline {
+            None => self.steps(observer).await,
+            Some(deadline) => match tokio::time::timeout(deadline, self.steps(observer)).await {
+                Ok(result) => result,
+                Err(_) => Err(self.time_out(deadline, observer)),
+            },
+        };
+        if self.turn.suspension.is_some() {
+            self.engine.shared.suspended.put(self.turn.clone(), self.plan.clone());
+        }
+        result
+    }
+
+    async fn steps<O: Observer>(&mut self, observer: &mut O) -> Result<(), EngineError> {
+        match self.decision.take() {
+            None => observer.on(&self.turn, RunEvent::Start),
+            Some((suspension, decision)) => {
+                if !self.finish_suspended(suspension, decision, observer).await {
+                    return Ok(());
+                }
+            }
+        }
+        loop {
+            let mut step = self.begin_step(observer);
+            let asked = self.ask(&mut step, observer).await;
+            step.end = self.turn.mark();
+            self.turn.steps.push(step);
+            if let Err(error) = asked {
+                return Err(self.fail(error, observer));
+            }
+            let continued = match self.run_tools(observer).await {
+                Tools::None => false,
+                Tools::Answered => self.turn.steps.len() < self.max_steps(),
+                Tools::Waiting => return Ok(()),
+            };
+            if !continued && let Err(error) = self.conclude(observer).await {
+                return Err(error);
+            }
+            observer.on(&self.turn, RunEvent::StepFinish { continued, resumed: false });
+            observer.ready().await;
+            if !continued {
+                observer.on(&self.turn, RunEvent::Finish);
+                return Ok(());
+            }
+        }
+    }
+
+    fn max_steps(&self) -> usize {
+        self.plan.options.max_steps.unwrap_or(DEFAULT_MAX_STEPS).max(1) as usize
+    }
+
+    fn begin_step<O: Observer>(&mut self, observer: &mut O) -> Step {
+        let goes_on = self.turn.response.last().is_some_and(|message| message.id == self.turn.message_id);
+        if goes_on {
+            let part = Part::StepStart { model: self.turn.model.clone(), created_at: Millis::now() };
+            self.turn.current().parts.push(part);
+        }
+        let mut step = Step { start: self.turn.mark(), end: self.turn.mark(), ..Step::default() };
+        step.response.id = id::fresh();
+        step.response.timestamp = Millis::now();
+        observer.on(&self.turn, RunEvent::StepStart { at: Millis::now() });
+        step
+    }
+
+    async fn ask<O: Observer>(&mut self, step: &mut Step, observer: &mut O) -> Result<(), EngineError> {
+        let form = self.plan.options.structured.clone();
+        let request = self.request(form.as_deref());
+        let model: Arc<dyn Model> = if self.agent.manifest.custom_run {
+            Arc::new(PluginModel::of_agent(&self.agent.manifest.id, self.agent.generation.clone()))
+        } else {
+            self.engine.model(&self.snapshot, &self.turn.model)?
+        };
+        let parts = model.chat(request).await?;
+        // A form another model is to give the answer is not looked for in this one's.
+        let form = form.as_deref().filter(|form| form.model.is_none());
+        answer::read(&mut self.turn, step, parts, &self.toolbox, form, observer).await
+    }
+
+    fn request(&self, form: Option<&Structured>) -> ChatRequest {
+        let options = &self.plan.options;
+        let mut messages = prompt::messages(&self.turn, &self.plan, &self.agent.manifest.instructions);
+        let mut response_format = None;
+        if let Some(form) = form.filter(|form| form.model.is_none()) {
+            if form.in_prompt {
+                messages.insert(0, hotbay_plugin::chat::Message::System(structured::instruction(form)));
+            } else {
+                response_format = Some(ResponseFormat::Json { schema: Some(form.schema.source.clone()) });
+            }
+        }
+        ChatRequest {
+            model: self.turn.model.clone(),
+            messages,
+            tools: self.toolbox.specs(),
+            tool_choice: options.tool_choice.clone().unwrap_or(ToolChoice::Auto),
+            settings: options.settings.clone(),
+            response_format,
+            provider_options: options.provider_options.clone(),
+        }
+    }
+
+    /// Runs the tools the last step called.
+    async fn run_tools<O: Observer>(&mut self, observer: &mut O) -> Tools {
+        let Some(step) = self.turn.steps.last() else { return Tools::None };
+        let calls = step.calls.clone();
+        if calls.is_empty() {
+            return Tools::None;
+        }
+        let outcomes = join_all(calls.iter().map(|call| self.run_tool(call, None))).await;
+        let mut waiting = None;
+        let mut is_complete = true;
+        for (call, outcome) in calls.iter().zip(outcomes) {
+            match outcome {
+                Ran::Outcome(Outcome::Suspended(payload)) => {
+                    waiting.get_or_insert_with(|| self.suspension(call, Waiting::Tool(payload)));
+                }
+                Ran::NeedsApproval => {
+                    waiting.get_or_insert_with(|| self.suspension(call, Waiting::Approval));
+                }
+                Ran::ByClient => is_complete = false,
+                Ran::Outcome(outcome) => self.note(call, outcome, observer),
+            }
+        }
+        self.end_step();
+        if let Some(suspension) = waiting {
+            self.suspend(suspension, observer);
+            return Tools::Waiting;
+        }
+        if is_complete { Tools::Answered } else { Tools::None }
+    }
+
+    async fn run_tool(&self, call: &ToolCall, resume: Option<Value>) -> Ran {
+        let Some(tool) = self.toolbox.get(&call.name) else {
+            return Ran::Outcome(Outcome::Failed(self.toolbox.missing(&call.name)));
+        };
+        let options = &self.plan.options;
+        match &tool.kind {
+            Kind::Client(_) => Ran::ByClient,
+            Kind::Plugin(entry) => {
+                let needs_approval = entry.manifest.require_approval || options.require_approval;
+                if needs_approval && resume.is_none() {
+                    return Ran::NeedsApproval;
+                }
+                let meta = CallMeta {
+                    run_id: Some(self.turn.run_id.clone()),
+                    agent_id: Some(self.turn.agent_id.clone()),
+                    thread_id: self.turn.thread_id.clone(),
+                    resource_id: self.turn.resource_id.clone(),
+                    tool_call_id: Some(call.id.clone()),
+                    resume_data: resume.filter(|data| !data.is_null()),
+                    request_context: options.request_context.clone(),
+                    ..CallMeta::default()
+                };
+                Ran::Outcome(tool_call::for_model(entry, &call.args, meta).await)
+            }
+            Kind::Agent(agent) => {
+                if options.require_approval && resume.is_none() {
+                    return Ran::NeedsApproval;
+                }
+                Ran::Outcome(self.ask_agent(&agent.manifest.id, &call.args).await)
+            }
+        }
+    }
+
+    async fn ask_agent(&self, id: &str, args: &Value) -> Outcome {
+        let Some(prompt) = args.get("prompt").and_then(Value::as_str) else {
+            return Outcome::Failed("give the agent a `prompt`, a string".to_owned());
+        };
+        let request = RunRequest {
+            agent_id: id.to_owned(),
+            input: vec![Message::of_text(Role::User, prompt)],
+            options: RunOptions {
+                request_context: self.plan.options.request_context.clone(),
+                ..RunOptions::default()
+            },
+            ..RunRequest::default()
+        };
+        let mut run = match self.engine.prepare_at(request, self.plan.depth + 1) {
+            Ok(run) => run,
+            Err(error) => return Outcome::Failed(error.to_string()),
+        };
+        // Boxed, for the future would otherwise contain itself.
+        let driven: futures::future::BoxFuture<'_, _> = Box::pin(async {
+            let result = run.drive(&mut Unobserved).await;
+            result.map(|()| run.turn.text())
+        });
+        match driven.await {
+            Ok(text) => Outcome::Answered(json!({ "text": text })),
+            Err(error) => Outcome::Failed(error.to_string()),
+        }
+    }
+
+    /// Writes a tool's answer into the turn and tells the observer.
+    fn note<O: Observer>(&mut self, call: &ToolCall, outcome: Outcome, observer: &mut O) {
+        let (state, event) = match &outcome {
+            Outcome::Answered(value) => (ToolState::Answered(value.clone()), RunEvent::ToolResult { call, result: value }),
+            Outcome::Failed(message) => (ToolState::Failed(message.clone()), RunEvent::ToolError { call, message }),
+            Outcome::Suspended(_) => return,
+        };
+        if let Some(part) = self.turn.tool_part(&call.id) {
+            part.state = state;
+        }
+        observer.on(&self.turn, event);
+    }
+
+    fn end_step(&mut self) {
+        let mark = self.turn.mark();
+        if let Some(step) = self.turn.steps.last_mut() {
+            step.end = mark;
+        }
+    }
+
+    fn suspension(&self, call: &ToolCall, reason: Waiting) -> Suspension {
+        let resume_schema = match (&reason, self.toolbox.get(&call.name).map(|tool| &tool.kind)) {
+            (Waiting::Tool(_), Some(Kind::Plugin(entry))) => draft_07(entry.manifest.resume_schema.as_ref()),
+            (Waiting::Tool(_), _) => draft_07(None),
+            (Waiting::Approval, _) => approval_schema(),
+        };
+        Suspension { call: call.clone(), reason, resume_schema }
+    }
+
+    fn suspend<O: Observer>(&mut self, suspension: Suspension, observer: &mut O) {
+        let call = &suspension.call;
+        let mut note = json!({"toolCallId": call.id, "toolName": call.name, "args": call.args,
+            "runId": self.turn.run_id, "resumeSchema": suspension.resume_schema.to_string()});
+        let key = match &suspension.reason {
+            Waiting::Approval => {
+                note["type"] = "approval".into();
+                "pendingToolApprovals"
+            }
+            Waiting::Tool(payload) => {
+                note["type"] = "suspension".into();
+                note["suspendPayload"] = payload.clone();
+                "suspendedTools"
+            }
+        };
+        let id = call.id.clone();
+        self.turn.current().metadata.insert(key.to_owned(), json!({ id: note }));
+        observer.on(&self.turn, RunEvent::Suspended(&suspension));
+        self.turn.suspension = Some(suspension);
+    }
+
+    /// Does what was decided about the call the run waited for. Returns whether the run goes on.
+    async fn finish_suspended<O: Observer>(
+        &mut self,
+        suspension: Suspension,
+        decision: Decision,
+        observer: &mut O,
+    ) -> bool {
+        let call = suspension.call;
+        let declined = match &decision {
+            Decision::Decline { reason } => Some(reason.clone().unwrap_or_else(|| DECLINED.to_owned())),
+            Decision::Resume(data) if matches!(suspension.reason, Waiting::Approval) => (data["approved"] == false)
+                .then(|| data["reason"].as_str().unwrap_or(DECLINED).to_owned()),
+            Decision::Approve | Decision::Resume(_) => None,
+        };
+        if let Some(reason) = declined {
+            if let Some(part) = self.turn.tool_part(&call.id) {
+                part.state = ToolState::Denied(reason.clone());
+            }
+            observer.on(&self.turn, RunEvent::ToolDenied { call: &call, reason: &reason });
+        } else {
+            // An approval brings no data; a null tells the tool apart from one not resumed.
+            let data = match (decision, &suspension.reason) {
+                (Decision::Resume(data), Waiting::Tool(_)) => data,
+                _ => Value::Null,
+            };
+            match self.run_tool(&call, Some(data)).await {
+                Ran::Outcome(Outcome::Suspended(payload)) => {
+                    let again = self.suspension(&call, Waiting::Tool(payload));
+                    self.suspend(again, observer);
+                    return false;
+                }
+                Ran::Outcome(outcome) => self.note(&call, outcome, observer),
+                Ran::NeedsApproval | Ran::ByClient => {}
+            }
+        }
+        // Other calls of the same step may be waiting, too.
+        let pending = self.turn.steps.last().map(|step| step.calls.clone()).unwrap_or_default();
+        for call in pending {
+            let waits = self.turn.tool_part(&call.id).is_some_and(|part| part.state == ToolState::Called);
+            if !waits {
+                continue;
+            }
+            match self.run_tool(&call, None).await {
+                Ran::NeedsApproval => {
+                    let suspension = self.suspension(&call, Waiting::Approval);
+                    self.suspend(suspension, observer);
+                    return false;
+                }
+                Ran::Outcome(Outcome::Suspended(payload)) => {
+                    let suspension = self.suspension(&call, Waiting::Tool(payload));
+                    self.suspend(suspension, observer);
+                    return false;
+                }
+                Ran::Outcome(outcome) => self.note(&call, outcome, observer),
+                Ran::ByClient => {}
+            }
+        }
+        self.end_step();
+        let continued = self.turn.steps.len() < self.max_steps();
+        observer.on(&self.turn, RunEvent::StepFinish { continued, resumed: true });
+        if !continued {
+            observer.on(&self.turn, RunEvent::Finish);
+        }
+        continued
+    }
+
+    /// Gives the answer its form, if it is to have one.
+    async fn conclude<O: Observer>(&mut self, observer: &mut O) -> Result<(), EngineError> {
+        let Some(form) = self.plan.options.structured.clone() else { return Ok(()) };
+        let Some(step) = self.turn.steps.last() else { return Ok(()) };
+        if !step.calls.is_empty() {
+            return Ok(());
+        }
+        let text = match &form.model {
+            None => step.text.clone(),
+            Some(model) => match self.formed(model, &form, &step.text).await {
+                Ok(text) => text,
+                Err(error) => return Err(self.fail(error, observer)),
+            },
+        };
+        let object = match structured::check(&form, &text) {
+            Ok(object) => Some(object),
+            Err(problems) => match &form.on_mismatch {
+                Mismatch::Fail => {
+                    return Err(self.fail(EngineError::Structured { problems, value: text }, observer));
+                }
+                Mismatch::Warn => {
+                    tracing::warn!(run.id = self.turn.run_id, problems, "the structured answer does not fit");
+                    None
+                }
+                Mismatch::Fallback(value) => {
+                    self.turn.used_fallback = true;
+                    Some(value.clone())
+                }
+            },
+        };
+        if let Some(object) = object {
+            self.turn.current().metadata.insert("structuredOutput".to_owned(), object.clone());
+            observer.on(&self.turn, RunEvent::ObjectResult(&object));
+            self.turn.object = Some(object);
+        }
+        Ok(())
+    }
+
+    /// Has another model put an answer into its form.
+    async fn formed(&self, model: &str, form: &Structured, text: &str) -> Result<String, EngineError> {
+        let request = ChatRequest {
+            model: model.to_owned(),
+            messages: vec![
+                hotbay_plugin::chat::Message::System(structured::instruction(form)),
+                hotbay_plugin::chat::Message::User(vec![hotbay_plugin::chat::Part::Text { text: text.to_owned() }]),
+            ],
+            response_format: Some(ResponseFormat::Json { schema: Some(form.schema.source.clone()) }),
+            ..ChatRequest::default()
+        };
+        let parts = self.engine.model(&self.snapshot, model)?.chat(request).await?;
+        let mut aside = Turn::new(self.turn.agent_id.clone(), model.to_owned(), None);
+        let mut step = Step::default();
+        answer::read(&mut aside, &mut step, parts, &Toolbox::default(), None, &mut Unobserved).await?;
+        Ok(step.text)
+    }
+
+    fn time_out<O: Observer>(&mut self, deadline: Duration, observer: &mut O) -> EngineError {
+        self.turn.suspension = None;
+        if self.turn.steps.is_empty() {
+            let mut step = Step { start: self.turn.mark(), end: self.turn.mark(), ..Step::default() };
+            step.response.id = id::fresh();
+            step.response.timestamp = Millis::now();
+            self.turn.steps.push(step);
+        }
+        self.fail(EngineError::TimedOut(deadline.as_secs()), observer)
+    }
+
+    /// Ends the run with an error.
+    fn fail<O: Observer>(&mut self, error: EngineError, observer: &mut O) -> EngineError {
+        if let Some(step) = self.turn.steps.last_mut() {
+            step.finish = FinishReason::Error;
+        }
+        observer.on(&self.turn, RunEvent::Error(&error));
+        if !matches!(error, EngineError::Structured { .. }) {
+            let part = Part::Error { message: error.to_string(), created_at: Millis::now() };
+            self.turn.current().parts.push(part);
+        }
+        observer.on(&self.turn, RunEvent::StepFinish { continued: false, resumed: false });
+        observer.on(&self.turn, RunEvent::Finish);
+        error
+    }
+}
+
+/// What the tools of a step came to.
+enum Tools {
+    /// There is nothing to tell the model: no calls, or calls the caller runs.
+    None,
+    /// All have answered.
+    Answered,
+    /// The run waits.
+    Waiting,
+}
+
+/// What one tool came to.
+enum Ran {
+    Outcome(Outcome),
+    NeedsApproval,
+    ByClient,
+}
+
+/// Clients know the schemas of resumptions in the older dialect.
+fn draft_07(schema: Option<&Value>) -> Value {
+    let mut schema = schema.cloned().unwrap_or_else(|| json!({}));
+    if let Value::Object(map) = &mut schema {
+        map.insert("$schema".to_owned(), "http://json-schema.org/draft-07/schema#".into());
+    }
+    schema
+}
+
+fn approval_schema() -> Value {
+    json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "type": "object",
+        "properties": {
+            "approved": {
+                "type": "boolean",
+                "description": "Controls if the tool call is approved or not, should be true when approved and false when declined"
+            },
+            "reason": {
+                "description": "Optional explanation for the decision, surfaced to the model when the tool call is declined",
+                "type": "string"
+            }
+        },
+        "required": ["approved"],
+        "additionalProperties": false
+    })
+}

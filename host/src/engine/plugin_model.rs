@@ -1,0 +1,138 @@
+//! Models and self-running agents of plugins, as the [`Model`] everything else is.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, future::BoxFuture, stream};
+use hotbay_plugin::chat::{ChatRequest, FinishReason, StreamPart, Usage};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use crate::{
+    model::{Model, ModelError, PartStream},
+    plugin::{
+        call::{Call, CallError, Reply, Target},
+        generation::GenerationPin,
+        registry::ModelEntry,
+    },
+};
+
+/// Parts on their way from a plugin. Small: a slow reader is to slow the plugin down.
+const PARTS: usize = 64;
+
+/// A model whose code is in a plugin.
+pub(super) struct PluginModel {
+    target: Target,
+    generation: GenerationPin,
+}
+
+/// What a self-running agent answers when it is done.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Answer {
+    text: String,
+    finish_reason: FinishReason,
+    usage: Usage,
+}
+
+impl PluginModel {
+    pub(super) fn of_model(entry: &ModelEntry) -> Self {
+        Self { target: Target::Model(entry.manifest.id.as_str().into()), generation: entry.generation.clone() }
+    }
+
+    pub(super) fn of_agent(id: &str, generation: GenerationPin) -> Self {
+        Self { target: Target::Agent(id.into()), generation }
+    }
+}
+
+#[async_trait]
+impl Model for PluginModel {
+    async fn chat(&self, request: ChatRequest) -> Result<PartStream, ModelError> {
+        let body = serde_json::to_vec(&request).map_err(|error| ModelError::Garbled(error.to_string()))?;
+        let (sink, chunks) = mpsc::channel(PARTS);
+        let call = self.generation.call(self.target.clone(), Call { body, sink: Some(sink), ..Call::default() });
+        let state = Reading {
+            chunks,
+            call: Some(Box::pin(call)),
+            reply: None,
+            has_text: false,
+            is_over: false,
+            _pin: self.generation.pin_stream(),
+        };
+        Ok(stream::unfold(state, |mut state| async move { Some((state.next().await?, state)) }).boxed())
+    }
+}
+
+struct Reading {
+    chunks: mpsc::Receiver<Bytes>,
+    call: Option<BoxFuture<'static, Result<Reply, CallError>>>,
+    reply: Option<Result<Reply, CallError>>,
+    has_text: bool,
+    is_over: bool,
+    _pin: Option<GenerationPin>,
+}
+
+impl Reading {
+    async fn next(&mut self) -> Option<Result<StreamPart, ModelError>> {
+        if self.is_over {
+            return None;
+        }
+        loop {
+            let Some(call) = self.call.as_mut() else {
+                // What the plugin sent before it ended comes first.
+                return match self.chunks.recv().await {
+                    Some(chunk) => Some(self.part(&chunk)),
+                    None => self.end(),
+                };
+            };
+            tokio::select! {
+                biased;
+                chunk = self.chunks.recv() => if let Some(chunk) = chunk { return Some(self.part(&chunk)) } else {
+                    // The sink is gone before the call is over: only its end is left.
+                    self.reply = Some(call.await);
+                    self.call = None;
+                },
+                reply = &mut *call => {
+                    self.reply = Some(reply);
+                    self.call = None;
+                }
+            }
+        }
+    }
+
+    fn part(&mut self, chunk: &[u8]) -> Result<StreamPart, ModelError> {
+        let part = serde_json::from_slice(chunk)
+            .map_err(|error| ModelError::Garbled(format!("the plugin's model sent a part that is none: {error}")))?;
+        match &part {
+            StreamPart::TextDelta { .. } => self.has_text = true,
+            StreamPart::Finish { .. } | StreamPart::Error { .. } => self.is_over = true,
+            _ => {}
+        }
+        Ok(part)
+    }
+
+    /// Makes of the call's end what the parts did not say.
+    fn end(&mut self) -> Option<Result<StreamPart, ModelError>> {
+        let reply = match self.reply.take()? {
+            Ok(reply) => reply,
+            Err(error) => {
+                self.is_over = true;
+                return Some(Err(refused(error)));
+            }
+        };
+        let answer: Answer = serde_json::from_slice::<Option<Answer>>(&reply.body).ok().flatten().unwrap_or_default();
+        if !self.has_text && !answer.text.is_empty() {
+            self.has_text = true;
+            self.reply = Some(Ok(reply));
+            return Some(Ok(StreamPart::TextDelta { id: "text-1".to_owned(), delta: answer.text }));
+        }
+        self.is_over = true;
+        Some(Ok(StreamPart::Finish { finish_reason: answer.finish_reason, usage: answer.usage }))
+    }
+}
+
+fn refused(error: CallError) -> ModelError {
+    match error {
+        CallError::Failed { message, retryable: false, .. } => ModelError::Refused { status: None, message },
+        other => ModelError::Unavailable { status: None, message: other.to_string() },
+    }
+}

@@ -1,0 +1,139 @@
+//! One tool call: the input checked, the plugin called, the answer checked.
+
+use hotbay_plugin::manifest::CallMeta;
+use serde_json::{Map, Value, json};
+
+use super::error::EngineError;
+use crate::{
+    plugin::{
+        call::{Call, Reply, ReplyKind, Target},
+        registry::ToolEntry,
+    },
+    types::schema::{Issue, Schema},
+};
+
+/// What a tool answered when it was run by itself.
+#[derive(Debug)]
+pub enum ToolAnswer {
+    /// Its result, a JSON document as the plugin wrote it.
+    Value(Vec<u8>),
+    /// Input or result do not fit the tool's schemas: a document that says where.
+    Misfit(Value),
+}
+
+/// What a tool answered in a run.
+pub(super) enum Outcome {
+    /// A result; a misfit is one too, for the model to correct.
+    Answered(Value),
+    /// It failed, in a sentence for the model.
+    Failed(String),
+    /// It waits, with its payload.
+    Suspended(Value),
+}
+
+/// Runs a tool by itself. `data` is a JSON document.
+pub(super) async fn execute(
+    entry: &ToolEntry,
+    data: &str,
+    request_context: Map<String, Value>,
+    run_id: Option<String>,
+) -> Result<ToolAnswer, EngineError> {
+    if let Some(schema) = &entry.input {
+        let value: Value = serde_json::from_str(data).unwrap_or(Value::Null);
+        let issues = schema.issues(&value);
+        if !issues.is_empty() {
+            return Ok(ToolAnswer::Misfit(input_misfit(&entry.manifest.id, &issues, &value)));
+        }
+    }
+    let meta = CallMeta { run_id, request_context, ..CallMeta::default() };
+    let reply = call(entry, data.as_bytes().to_vec(), &meta).await?;
+    if reply.kind == ReplyKind::Suspended {
+        // Outside a run nothing can be resumed: the tool has simply given no result.
+        let nothing = Issue { path: Vec::new(), message: "Invalid input: expected object, received undefined".into() };
+        return Ok(ToolAnswer::Misfit(output_misfit(&entry.manifest.id, &[nothing], None)));
+    }
+    let Some(schema) = &entry.output else { return Ok(ToolAnswer::Value(reply.body)) };
+    let result: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
+    Ok(match misfit(entry, schema, &result) {
+        Some(misfit) => ToolAnswer::Misfit(misfit),
+        None => ToolAnswer::Value(reply.body),
+    })
+}
+
+/// Runs a tool for a model.
+pub(super) async fn for_model(entry: &ToolEntry, args: &Value, meta: CallMeta) -> Outcome {
+    if let Some(schema) = &entry.input {
+        let issues = schema.issues(args);
+        if !issues.is_empty() {
+            return Outcome::Answered(input_misfit(&entry.manifest.id, &issues, args));
+        }
+    }
+    let reply = match call(entry, args.to_string().into_bytes(), &meta).await {
+        Ok(reply) => reply,
+        Err(error) => return Outcome::Failed(error.to_string()),
+    };
+    let result: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
+    if reply.kind == ReplyKind::Suspended {
+        return Outcome::Suspended(result);
+    }
+    match entry.output.as_ref().and_then(|schema| misfit(entry, schema, &result)) {
+        Some(misfit) => Outcome::Answered(misfit),
+        None => Outcome::Answered(result),
+    }
+}
+
+async fn call(entry: &ToolEntry, body: Vec<u8>, meta: &CallMeta) -> Result<Reply, EngineError> {
+    let meta = if *meta == CallMeta::default() { Vec::new() } else { serde_json::to_vec(meta).unwrap_or_default() };
+    let call = Call { body, meta, ..Call::default() };
+    Ok(entry.generation.call(Target::Tool(entry.id.clone()), call).await?)
+}
+
+fn misfit(entry: &ToolEntry, schema: &Schema, result: &Value) -> Option<Value> {
+    let issues = schema.issues(result);
+    if issues.is_empty() { None } else { Some(output_misfit(&entry.manifest.id, &issues, Some(result))) }
+}
+
+fn input_misfit(tool: &str, issues: &[Issue], input: &Value) -> Value {
+    let message = format!(
+        "Tool input validation failed for {tool}. Please fix the following errors and try again:\n{}\n\nProvided arguments: {}",
+        listed(issues),
+        pretty(input)
+    );
+    document(&message, issues)
+}
+
+fn output_misfit(tool: &str, issues: &[Issue], output: Option<&Value>) -> Value {
+    let shown = output.map_or_else(|| "[Unable to serialize data]".to_owned(), pretty);
+    let message = format!(
+        "Tool output validation failed for {tool}. The tool returned invalid output:\n{}\n\nReturned output: {shown}",
+        listed(issues)
+    );
+    document(&message, issues)
+}
+
+fn listed(issues: &[Issue]) -> String {
+    let lines: Vec<String> = issues.iter().map(|issue| format!("- {}: {}", issue.field(), issue.message)).collect();
+    lines.join("\n")
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}")
+}
+
+/// Returns the document clients and models get, with the issues as a tree by field.
+fn document(message: &str, issues: &[Issue]) -> Value {
+    let mut tree = json!({"errors": [], "fields": {}});
+    for issue in issues {
+        let mut node = &mut tree;
+        for key in &issue.path {
+            node = &mut node["fields"][key];
+            if node.is_null() {
+                *node = json!({"errors": [], "fields": {}});
+            }
+        }
+        if let Value::Array(errors) = &mut node["errors"] {
+            errors.push(Value::String(issue.message.clone()));
+        }
+    }
+    json!({"error": true, "message": message, "validationErrors": tree})
+}
