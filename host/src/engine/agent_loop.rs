@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
 use hotbay_plugin::{
     chat::{ChatRequest, FinishReason, ResponseFormat, ToolChoice},
     manifest::CallMeta,
@@ -250,16 +250,11 @@ impl Run {
             },
             ..RunRequest::default()
         };
-        let mut run = match self.engine.prepare_at(request, self.plan.depth + 1) {
+        let run = match self.engine.prepare_at(request, self.plan.depth + 1) {
             Ok(run) => run,
             Err(error) => return Outcome::Failed(error.to_string()),
         };
-        // Boxed, for the future would otherwise contain itself.
-        let driven: futures::future::BoxFuture<'_, _> = Box::pin(async {
-            let result = run.drive(&mut Unobserved).await;
-            result.map(|()| run.turn.text())
-        });
-        match driven.await {
+        match text_of(run).await {
             Ok(text) => Outcome::Answered(json!({ "text": text })),
             Err(error) => Outcome::Failed(error.to_string()),
         }
@@ -462,6 +457,14 @@ impl Run {
         observer.on(&self.turn, RunEvent::Finish);
         error
     }
+}
+
+/// Drives a run for its text alone. Boxed, for a run may drive another.
+fn text_of(mut run: Run) -> BoxFuture<'static, Result<String, EngineError>> {
+    Box::pin(async move {
+        run.drive(&mut Unobserved).await?;
+        Ok(run.turn.text())
+    })
 }
 
 /// What the tools of a step came to.
