@@ -1,6 +1,5 @@
 //! Tells the SDK which compiler and target it is built for; both go into every manifest.
 #![expect(clippy::disallowed_methods, reason = "cargo speaks to build scripts through the environment")]
-#![expect(clippy::print_stdout, reason = "build scripts speak to cargo through standard output")]
 
 use std::{env, process::Command};
 

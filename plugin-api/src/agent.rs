@@ -140,9 +140,8 @@ impl Agent {
         F: Future<Output = Result<Reply>> + Send + 'static,
     {
         self.manifest.custom_run = true;
-        self.make = Some(Arc::new(move |plugin| {
-            abi::Agent_TO::from_value(Adapter { plugin, code: code.clone() }, TD_Opaque)
-        }));
+        self.make =
+            Some(Arc::new(move |plugin| abi::Agent_TO::from_value(Adapter { plugin, code: code.clone() }, TD_Opaque)));
         self
     }
 
@@ -233,12 +232,7 @@ impl AgentAnswer {
 
 impl From<crate::Completion> for AgentAnswer {
     fn from(completion: crate::Completion) -> Self {
-        Self {
-            text: completion.text,
-            object: None,
-            finish_reason: completion.finish_reason,
-            usage: completion.usage,
-        }
+        Self { text: completion.text, object: None, finish_reason: completion.finish_reason, usage: completion.usage }
     }
 }
 

@@ -77,6 +77,32 @@ pub enum Message {
     Tool(Vec<Part>),
 }
 
+impl Message {
+    /// Returns what a person said, as text.
+    pub fn user(text: impl Into<String>) -> Self {
+        Self::User(vec![Part::Text { text: text.into() }])
+    }
+
+    /// Returns what the model said, as text.
+    pub fn assistant(text: impl Into<String>) -> Self {
+        Self::Assistant(vec![Part::Text { text: text.into() }])
+    }
+
+    /// Returns the texts of the message, joined with a space.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let parts = match self {
+            Self::System(text) => return text.clone(),
+            Self::User(parts) | Self::Assistant(parts) | Self::Tool(parts) => parts,
+        };
+        let texts = parts.iter().filter_map(|part| match part {
+            Part::Text { text } => Some(text.as_str()),
+            _ => None,
+        });
+        texts.collect::<Vec<_>>().join(" ")
+    }
+}
+
 /// A piece of a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]

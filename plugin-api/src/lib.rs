@@ -1,7 +1,61 @@
-//! Placeholder crate docs.
-#![allow(non_local_definitions, unsafe_code, missing_docs, clippy::all)]
+//! Write plugins for Hotbay.
+#![allow(non_local_definitions, reason = "`sabi_trait` expands to such")]
+#![allow(unsafe_code, reason = "the boundary, and pinning in `guard`")]
+
+// The macros write `::hotbay_plugin::..`, in this crate's own tests too.
+extern crate self as hotbay_plugin;
+
+#[doc(hidden)]
 pub mod abi;
+mod agent;
 pub mod chat;
+mod ctx;
+mod embedder;
 pub mod error;
+#[doc(hidden)]
+pub mod export;
+mod guard;
+pub mod http;
+mod instance;
 pub mod manifest;
+mod mcp;
+mod model;
+mod opened;
+mod panic_hook;
+mod plugin;
+mod runtime;
+pub mod schema;
+mod tool;
+pub mod vector_store;
+mod wire;
+pub mod workflow;
+
+pub use agent::{Agent, AgentAnswer, AgentRun, Memory};
+pub use ctx::{
+    AgentHandle, ChatCall, ChatStream, Completion, Ctx, Kv, Level, ModelHandle, RequestedCall, Span, ToolHandle,
+};
+pub use embedder::Embedder;
 pub use error::{Error, Result};
+pub use hotbay_plugin_macros::{agent, embedder, model, plugin, step, tool, workflow};
+pub use mcp::McpServer;
+pub use model::{Answer, Model};
+pub use plugin::Plugin;
+pub use tool::Tool;
+pub use vector_store::VectorStore;
+pub use workflow::{Step, Workflow};
+
+/// What most plugins need: `use hotbay_plugin::prelude::*;`.
+pub mod prelude {
+    pub use schemars::JsonSchema;
+    pub use serde::{Deserialize, Serialize};
+    pub use serde_json::{Value, json};
+
+    pub use crate::{
+        Agent, AgentAnswer, AgentRun, Answer, Ctx, Embedder, Error, Level, McpServer, Memory, Model, Plugin, Result,
+        Step, Tool, Workflow,
+        chat::{ChatRequest, FinishReason, Message, Usage},
+        plugin,
+        workflow::{Branch, Parallel, Retry},
+    };
+    pub use hotbay_plugin_macros::{agent, embedder, model, step, tool, workflow};
+}

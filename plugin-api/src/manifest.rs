@@ -46,6 +46,9 @@ pub struct Manifest {
     /// Capabilities of other kinds.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<ServiceManifest>,
+    /// Why the plugin could not describe itself; the host refuses it with this sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// How a dylib was built; the host refuses `panic = "abort"`.

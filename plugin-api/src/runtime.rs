@@ -42,8 +42,7 @@ impl LazyRuntime {
         }
         let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
         if self.handle.get().is_none() {
-            let runtime =
-                Builder::new_multi_thread().worker_threads(1).thread_name(&self.name).enable_all().build()?;
+            let runtime = Builder::new_multi_thread().worker_threads(1).thread_name(&self.name).enable_all().build()?;
             // Nobody else sets the handle: the lock is held.
             self.handle.get_or_init(|| runtime.handle().clone());
             *owned = Some(runtime);
@@ -59,7 +58,7 @@ impl LazyRuntime {
         std::thread::Builder::new().name(format!("{}-end", self.name)).spawn(move || {
             runtime.shutdown_timeout(timeout);
             // Nobody may be waiting any more; the runtime has ended all the same.
-            drop(done.send(()));
+            done.send(()).unwrap_or_default();
         })?;
         drop(ended.await);
         Ok(())

@@ -33,8 +33,7 @@ impl Tool {
         C: Fn(Ctx, RVec<u8>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Result<Reply>> + Send + 'static,
     {
-        let make =
-            move |plugin| abi::Tool_TO::from_value(Adapter { plugin, code: code.clone() }, TD_Opaque);
+        let make = move |plugin| abi::Tool_TO::from_value(Adapter { plugin, code: code.clone() }, TD_Opaque);
         Self { id, manifest, make: Arc::new(make) }
     }
 

@@ -24,6 +24,8 @@
 //! call's guard is released. Every method may be called from any thread, at once;
 //! a poll must not block. No unwinding crosses: each side catches its own panics.
 
+#![expect(unused_qualifications, reason = "`sabi_trait` writes full paths")]
+
 mod capability;
 mod host;
 mod root;

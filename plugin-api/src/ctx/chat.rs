@@ -12,7 +12,11 @@ use tokio::sync::mpsc;
 use super::{Ctx, stream};
 use crate::{
     Error, Result,
-    abi::{AbiResult, abi_stable::std_types::{ROption, RVec}, async_ffi::FfiFuture},
+    abi::{
+        AbiResult,
+        abi_stable::std_types::{ROption, RVec},
+        async_ffi::FfiFuture,
+    },
     chat::{ChatRequest, FinishReason, Message, Settings, StreamPart, ToolSpec, Usage},
     wire,
 };
@@ -30,19 +34,16 @@ impl<'a> ModelHandle<'a> {
     }
 
     /// Begins a question from a conversation.
-    #[must_use]
     pub fn chat(&self, messages: Vec<Message>) -> ChatCall<'a> {
         self.request(ChatRequest { messages, ..ChatRequest::default() })
     }
 
     /// Begins a question from one sentence.
-    #[must_use]
     pub fn ask(&self, question: impl Into<String>) -> ChatCall<'a> {
         self.chat(vec![Message::user(question)])
     }
 
     /// Begins a question from a whole request; its model is replaced by this one.
-    #[must_use]
     pub fn request(&self, request: ChatRequest) -> ChatCall<'a> {
         ChatCall { ctx: self.ctx, request: ChatRequest { model: self.id.clone(), ..request } }
     }

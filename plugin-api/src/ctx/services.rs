@@ -11,7 +11,6 @@ use crate::{
     abi::{SinkArc, abi_stable::std_types::ROption},
     agent::AgentAnswer,
     chat::Message,
-    error::code,
     http::Http,
     wire,
 };
@@ -20,7 +19,7 @@ impl Ctx {
     /// Asks the host for something by name, see [`crate::host_ops`].
     ///
     /// # Errors
-    /// [`code::UNSUPPORTED`] if the host does not know the op; whatever the op fails with.
+    /// `E_UNSUPPORTED` if the host does not know the op; whatever the op fails with.
     pub async fn request<T: DeserializeOwned>(&self, op: &str, body: &(impl Serialize + ?Sized)) -> Result<T> {
         self.request_with(op, body, None).await
     }
@@ -77,7 +76,7 @@ impl Ctx {
     /// Returns a secret the operator gave this plugin.
     ///
     /// # Errors
-    /// [`code::NOT_FOUND`] if there is none of this name.
+    /// `E_NOT_FOUND` if there is none of this name.
     pub async fn secret(&self, name: &str) -> Result<String> {
         self.request("secret.get", &json!({ "name": name })).await
     }
@@ -94,7 +93,7 @@ impl ToolHandle<'_> {
     /// Calls the tool.
     ///
     /// # Errors
-    /// What the tool fails with; [`code::NOT_FOUND`] if there is no such tool.
+    /// What the tool fails with; `E_NOT_FOUND` if there is no such tool.
     pub async fn call<T: DeserializeOwned>(&self, input: &(impl Serialize + ?Sized)) -> Result<T> {
         #[derive(Serialize)]
         struct ToolCall<'a, I: ?Sized> {
@@ -116,7 +115,7 @@ impl AgentHandle<'_> {
     /// Asks the agent one thing.
     ///
     /// # Errors
-    /// What the run fails with; [`code::NOT_FOUND`] if there is no such agent.
+    /// What the run fails with; `E_NOT_FOUND` if there is no such agent.
     pub async fn ask(&self, question: impl Into<String>) -> Result<AgentAnswer> {
         self.generate(vec![Message::user(question)]).await
     }
@@ -124,7 +123,7 @@ impl AgentHandle<'_> {
     /// Lets the agent go on with a conversation.
     ///
     /// # Errors
-    /// What the run fails with; [`code::NOT_FOUND`] if there is no such agent.
+    /// What the run fails with; `E_NOT_FOUND` if there is no such agent.
     pub async fn generate(&self, messages: Vec<Message>) -> Result<AgentAnswer> {
         self.generate_with(messages, &Value::Null).await
     }
@@ -132,7 +131,7 @@ impl AgentHandle<'_> {
     /// As [`AgentHandle::generate`], with options of the run (`maxSteps`, `memory`, ...), a JSON object.
     ///
     /// # Errors
-    /// What the run fails with; [`code::NOT_FOUND`] if there is no such agent.
+    /// What the run fails with; `E_NOT_FOUND` if there is no such agent.
     pub async fn generate_with(&self, messages: Vec<Message>, options: &Value) -> Result<AgentAnswer> {
         let mut body = json!({ "id": self.id, "messages": messages });
         if options.is_object() {
@@ -152,7 +151,7 @@ impl Kv<'_> {
     /// Returns the value of `key`.
     ///
     /// # Errors
-    /// [`code::INPUT`] if the value does not fit `T`.
+    /// `E_INPUT` if the value does not fit `T`.
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
         self.ctx.request("kv.get", &json!({ "key": key })).await
     }
@@ -160,7 +159,7 @@ impl Kv<'_> {
     /// Sets the value of `key`.
     ///
     /// # Errors
-    /// [`code::UNAVAILABLE`] if the host cannot store it.
+    /// `E_UNAVAILABLE` if the host cannot store it.
     pub async fn set(&self, key: &str, value: &(impl Serialize + ?Sized)) -> Result<()> {
         let value = serde_json::to_value(value)?;
         self.ctx.request::<Value>("kv.set", &json!({ "key": key, "value": value })).await.map(drop)
@@ -169,7 +168,7 @@ impl Kv<'_> {
     /// Removes `key`; a missing key is fine.
     ///
     /// # Errors
-    /// [`code::UNAVAILABLE`] if the host cannot store it.
+    /// `E_UNAVAILABLE` if the host cannot store it.
     pub async fn delete(&self, key: &str) -> Result<()> {
         self.ctx.request::<Value>("kv.delete", &json!({ "key": key })).await.map(drop)
     }
@@ -177,9 +176,8 @@ impl Kv<'_> {
     /// Returns the keys that begin with `prefix`, sorted.
     ///
     /// # Errors
-    /// [`code::UNAVAILABLE`] if the host cannot read them.
+    /// `E_UNAVAILABLE` if the host cannot read them.
     pub async fn list(&self, prefix: &str) -> Result<Vec<String>> {
         self.ctx.request("kv.list", &json!({ "prefix": prefix })).await
     }
 }
-

@@ -9,8 +9,15 @@ use tokio::sync::mpsc;
 use super::Ctx;
 use crate::{
     Error, Result,
-    abi::{ChunkSink, ChunkSink_TO, SinkArc, abi_stable::{sabi_trait::TD_Opaque, std_types::RSlice}, push},
     abi::async_ffi::{FfiFuture, FutureExt},
+    abi::{
+        ChunkSink, ChunkSink_TO, SinkArc,
+        abi_stable::{
+            sabi_trait::TD_Opaque,
+            std_types::{RArc, RSlice},
+        },
+        push,
+    },
     error::code,
 };
 
@@ -50,7 +57,7 @@ pub(crate) fn channel() -> (SinkArc, mpsc::Receiver<Vec<u8>>) {
 
 /// Returns a sink that writes into `sender`.
 pub(crate) fn sink(sender: mpsc::Sender<Vec<u8>>) -> SinkArc {
-    ChunkSink_TO::from_ptr(crate::abi::abi_stable::std_types::RArc::new(ChannelSink { sender }), TD_Opaque)
+    ChunkSink_TO::from_ptr(RArc::new(ChannelSink { sender }), TD_Opaque)
 }
 
 #[derive(Clone)]

@@ -1,0 +1,178 @@
+//! Vector stores offered by a plugin.
+//!
+//! An author implements [`VectorStore`]; `adapter` puts it behind the boundary, where an
+//! operation has a name, a JSON document and rows of `f32`. The documents are the
+//! structs of this module, see [`crate::host_ops`].
+
+mod adapter;
+
+use std::future::Future;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub(crate) use adapter::StoreEntry;
+
+use crate::{Ctx, Result};
+
+/// A store of vectors with metadata, in named indexes.
+///
+/// Methods may be written as `async fn`. They are called at once from many threads.
+pub trait VectorStore: Send + Sync + Sized + 'static {
+    /// Names the store in URLs.
+    const NAME: &'static str;
+    /// Says what the store is.
+    const DESCRIPTION: &'static str = "";
+
+    /// Opens the store, once, before its first operation; a failure is tried again by the next one.
+    fn open(ctx: &Ctx) -> impl Future<Output = Result<Self>> + Send;
+
+    /// Creates an index. Creating it again with the same dimension and metric does nothing.
+    fn create_index(&self, ctx: &Ctx, index: CreateIndex) -> impl Future<Output = Result<()>> + Send;
+
+    /// Returns the names of all indexes, sorted.
+    fn list_indexes(&self, ctx: &Ctx) -> impl Future<Output = Result<Vec<String>>> + Send;
+
+    /// Describes an index.
+    fn describe_index(&self, ctx: &Ctx, name: &str) -> impl Future<Output = Result<IndexStats>> + Send;
+
+    /// Deletes an index and what is in it.
+    fn delete_index(&self, ctx: &Ctx, name: &str) -> impl Future<Output = Result<()>> + Send;
+
+    /// Adds vectors, replacing those with the same ids, and returns the ids.
+    fn upsert(&self, ctx: &Ctx, upsert: Upsert) -> impl Future<Output = Result<Vec<String>>> + Send;
+
+    /// Returns the vectors nearest to one, best first.
+    fn query(&self, ctx: &Ctx, query: Query) -> impl Future<Output = Result<Vec<Hit>>> + Send;
+
+    /// Changes the vector or the metadata of entries and returns how many.
+    fn update(&self, ctx: &Ctx, update: Update) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Deletes entries and returns how many.
+    fn delete(&self, ctx: &Ctx, delete: Delete) -> impl Future<Output = Result<u64>> + Send;
+}
+
+/// How the distance of two vectors is measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Metric {
+    /// The angle between them.
+    #[default]
+    Cosine,
+    /// The straight line between them.
+    Euclidean,
+    /// Their dot product.
+    #[serde(rename = "dotproduct")]
+    DotProduct,
+}
+
+/// An index to create.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct CreateIndex {
+    /// Its name.
+    pub name: String,
+    /// Length of its vectors.
+    pub dimension: u32,
+    /// How distance is measured.
+    #[serde(default)]
+    pub metric: Metric,
+}
+
+/// What an index holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IndexStats {
+    /// Length of its vectors.
+    pub dimension: u32,
+    /// How many there are.
+    pub count: u64,
+    /// How distance is measured.
+    pub metric: Metric,
+}
+
+/// An entry to add.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// Its id; the store makes one up if absent.
+    pub id: Option<String>,
+    /// Its vector.
+    pub vector: Vec<f32>,
+    /// What is known about it.
+    pub metadata: Map<String, Value>,
+}
+
+/// Entries to add.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Upsert {
+    /// The index.
+    pub index: String,
+    /// The entries; all vectors have the same length.
+    pub entries: Vec<Entry>,
+}
+
+/// A search.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Query {
+    /// The index.
+    pub index: String,
+    /// Near to what.
+    pub vector: Vec<f32>,
+    /// How many hits at most.
+    pub top_k: usize,
+    /// What the metadata must be like, or [`Value::Null`].
+    pub filter: Value,
+    /// Whether hits carry their vectors.
+    pub include_vector: bool,
+}
+
+/// An entry that was found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Hit {
+    /// Its id.
+    pub id: String,
+    /// How near it is; more is nearer.
+    pub score: f32,
+    /// What is known about it.
+    pub metadata: Map<String, Value>,
+    /// Its vector, if it was asked for.
+    pub vector: Option<Vec<f32>>,
+}
+
+/// Which entries an operation means.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Selection {
+    /// Those with these ids.
+    Ids(Vec<String>),
+    /// Those whose metadata is like this.
+    Filter(Value),
+}
+
+/// A change of entries.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Update {
+    /// The index.
+    pub index: String,
+    /// Which entries.
+    pub selection: Selection,
+    /// Their new vector, if it changes.
+    pub vector: Option<Vec<f32>>,
+    /// Their new metadata, if it changes.
+    pub metadata: Option<Map<String, Value>>,
+}
+
+/// A removal of entries.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Delete {
+    /// The index.
+    pub index: String,
+    /// Which entries.
+    pub selection: Selection,
+}
