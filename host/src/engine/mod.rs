@@ -124,14 +124,14 @@ impl Engine {
         Ok(Run::new(self.clone(), snapshot, agent, plan, turn, suspension.map(|it| (it, decision))))
     }
 
-    /// Runs a tool by itself, outside any agent. `data` is a JSON document.
+    /// Runs a tool by itself, outside any agent.
     ///
     /// # Errors
     /// If there is no such tool, or it fails.
     pub async fn execute_tool(
         &self,
         tool: &str,
-        data: &str,
+        data: &Value,
         request_context: Map<String, Value>,
         run_id: Option<String>,
     ) -> Result<ToolAnswer, EngineError> {
