@@ -6,12 +6,14 @@
 pub mod error;
 pub mod extract;
 
+mod agents;
 mod endpoint;
 mod middleware;
 mod openapi;
 mod plugins;
 mod sse;
-pub mod system;
+mod system;
+mod tools;
 
 #[cfg(test)]
 mod tests;
@@ -38,7 +40,25 @@ fn outside() -> Vec<Endpoint> {
 fn endpoints() -> Vec<Endpoint> {
     [
         tagged("agents", [
+            get("/agents", agents::list).says("Lists the agents"),
             get("/agents/providers", system::providers).says("Lists the providers of models"),
+            get("/agents/:agentId", agents::get).says("Returns an agent"),
+            post("/agents/:agentId/generate", agents::generate).says("Asks an agent and waits for the answer"),
+            post("/agents/:agentId/stream", agents::stream).says("Asks an agent and streams the answer").streams(),
+            post("/agents/:agentId/approve-tool-call", agents::approve).says("Lets a tool call run, streams the rest").streams(),
+            post("/agents/:agentId/approve-tool-call-generate", agents::approve_generate).says("Lets a tool call run, waits for the rest"),
+            post("/agents/:agentId/decline-tool-call", agents::decline).says("Refuses a tool call, streams the rest").streams(),
+            post("/agents/:agentId/decline-tool-call-generate", agents::decline_generate).says("Refuses a tool call, waits for the rest"),
+            post("/agents/:agentId/resume-stream", agents::resume).says("Resumes a suspended tool call, streams the rest").streams(),
+            post("/agents/:agentId/generate-legacy", agents::legacy).says("Refuses clients of an older kind"),
+            get("/agents/:agentId/tools", agents::tools).says("Lists an agent's tools"),
+            get("/agents/:agentId/tools/:toolId", agents::tool).says("Returns one of an agent's tools"),
+            post("/agents/:agentId/tools/:toolId/execute", agents::execute_tool).says("Runs one of an agent's tools"),
+        ]),
+        tagged("tools", [
+            get("/tools", tools::list).says("Lists the tools"),
+            get("/tools/:toolId", tools::get).says("Returns a tool"),
+            post("/tools/:toolId/execute", tools::execute).says("Runs a tool"),
         ]),
         tagged("plugins", [
             get("/plugins", plugins::list).says("Lists the plugins and the files that are none"),

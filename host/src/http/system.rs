@@ -4,34 +4,10 @@ use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::app::AppState;
-
-/// `[system]` of the configuration: what clients are told the server is made of.
-///
-/// Names a client may compare; tools made for the reference server know only its names.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SystemSettings {
-    /// What keeps threads, runs and workflows.
-    pub storage_type: String,
-    /// What keeps traces.
-    pub observability_storage_type: String,
-    /// Traces can be asked for.
-    pub observability_enabled: bool,
-}
-
-impl Default for SystemSettings {
-    fn default() -> Self {
-        Self {
-            storage_type: "InMemoryStore".to_owned(),
-            observability_storage_type: "InMemoryStore".to_owned(),
-            observability_enabled: false,
-        }
-    }
-}
 
 /// The server is up.
 #[derive(Debug, Serialize, JsonSchema)]

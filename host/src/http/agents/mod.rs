@@ -188,7 +188,7 @@ pub(super) async fn legacy(State(app): State<AppState>, PathId(id): PathId) -> R
 fn prepare(app: &AppState, id: String, request: GenerateRequest) -> Result<Run, ApiError> {
     find(&app.engine.snapshot(), &id)?;
     let mut run = request.into_run(id)?;
-    run.options.deadline = run.options.deadline.or(app.config.run_deadline);
+    run.options.deadline = Some(app.config.deadlines.run);
     Ok(app.engine.prepare(run)?)
 }
 

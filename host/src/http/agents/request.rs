@@ -20,7 +20,7 @@ const NO_RESOURCE: &str = "A resource ID is required when using memory. Provide 
 /// A request for an answer of an agent. Unknown keys are ignored.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct GenerateRequest {
+pub(in crate::http) struct GenerateRequest {
     /// What the agent is told: a text, or a list of texts and messages.
     #[schemars(schema_with = "text_or_list")]
     messages: Value,
@@ -114,7 +114,7 @@ struct FormRequest {
 /// A decision about a tool call that waits for approval.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ApprovalRequest {
+pub(in crate::http) struct ApprovalRequest {
     /// The suspended run.
     pub(super) run_id: String,
     /// The call that waits.
@@ -128,7 +128,7 @@ pub(super) struct ApprovalRequest {
 /// What a suspended tool call waits for.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ResumeRequest {
+pub(in crate::http) struct ResumeRequest {
     /// The suspended run.
     pub(super) run_id: String,
     /// The data.
