@@ -15,6 +15,7 @@ pub mod error;
 #[doc(hidden)]
 pub mod export;
 mod guard;
+pub mod host_ops;
 pub mod http;
 mod instance;
 pub mod manifest;
@@ -25,6 +26,7 @@ mod panic_hook;
 mod plugin;
 mod runtime;
 pub mod schema;
+pub mod testing;
 mod tool;
 pub mod vector_store;
 mod wire;
