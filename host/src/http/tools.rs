@@ -7,12 +7,12 @@ use axum::{
 };
 use http::header;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
     agents::info,
-    error::{ApiError, Invalid},
+    error::ApiError,
     extract::{Body, PathId, Query},
 };
 use crate::{
@@ -25,9 +25,8 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 pub(super) struct ExecuteRequest {
     /// The tool's input.
-    #[serde(default, deserialize_with = "present")]
-    #[schemars(schema_with = "anything")]
-    data: Option<Value>,
+    #[schemars(schema_with = "needed")]
+    pub(super) data: Value,
     /// Passed to the tool.
     #[serde(default)]
     pub(super) request_context: Map<String, Value>,
@@ -40,14 +39,6 @@ pub(super) struct ExecuteQuery {
     /// The run it belongs to.
     #[serde(default)]
     pub(super) run_id: Option<String>,
-}
-
-impl ExecuteRequest {
-    /// Returns the input; `null` is one.
-    pub(super) fn data(&self) -> Result<Value, ApiError> {
-        let data = self.data.clone();
-        data.ok_or_else(|| ApiError::invalid_field(Invalid::Body, "data", "data is required"))
-    }
 }
 
 /// Lists the tools by id.
@@ -71,15 +62,14 @@ pub(super) async fn execute(
     Query(query): Query<ExecuteQuery>,
     Body(request): Body<ExecuteRequest>,
 ) -> Result<Response, ApiError> {
-    let data = request.data()?;
     let snapshot = app.engine.snapshot();
     if snapshot.tools.get(id.as_str()).is_none() {
         return Err(EngineError::UnknownTool(id).into());
     }
-    if is_nothing(&data) {
+    if is_nothing(&request.data) {
         return Err(ApiError::bad_request("Argument \"data\" is required"));
     }
-    Ok(answered(app.engine.execute_tool(&id, &data, request.request_context, query.run_id).await?))
+    Ok(answered(app.engine.execute_tool(&id, &request.data, request.request_context, query.run_id).await?))
 }
 
 /// Answers with what a tool answered: its own JSON, or what does not fit.
@@ -100,11 +90,6 @@ fn is_nothing(data: &Value) -> bool {
     }
 }
 
-fn anything(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({})
-}
-
-/// Tells `null` apart from absent.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
+fn needed(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"x-missing": "data is required"})
 }

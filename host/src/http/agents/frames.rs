@@ -206,11 +206,7 @@ fn step_finish(turn: &Turn, continued: bool, resumed: bool) -> Value {
     }
     let mut metadata = answered(turn, step);
     metadata["modelMetadata"] = chunk::model(turn);
-    let calls: Vec<Value> = step
-        .calls
-        .iter()
-        .map(|call| json!({"toolCallId": call.id, "toolName": call.name, "args": call.args}))
-        .collect();
+    let calls: Vec<Value> = step.calls.iter().map(|call| chunk::call(turn, call)).collect();
     let mut output = json!({
         "text": step.text,
         "toolCalls": calls,
@@ -238,7 +234,7 @@ fn step_finish(turn: &Turn, continued: bool, resumed: bool) -> Value {
 fn step(turn: &Turn, index: usize, step: &Step) -> Value {
     let is_last = index + 1 == turn.steps.len();
     // As recorded: what a step says after a resumption is in the messages alone.
-    let after_resumption = turn.resumed && step.start.message > 0;
+    let after_resumption = turn.resumed && step.end.message > 0;
     let content = if after_resumption { Vec::new() } else { messages::content(turn, step.start, step.end, !is_last) };
     let mut response = answered(turn, step);
     response["messages"] = messages::asked_until(turn, step.end, Some(step.start)).into();

@@ -103,10 +103,9 @@ pub(super) async fn execute_tool(
     Query(query): Query<ExecuteQuery>,
     Body(request): Body<ExecuteRequest>,
 ) -> Result<Response, ApiError> {
-    let data = request.data()?;
     let snapshot = app.engine.snapshot();
     let tool_id = own_tool(find(&snapshot, &id)?, &tool)?;
-    let answer = app.engine.execute_tool(tool_id, &data, request.request_context, query.run_id).await?;
+    let answer = app.engine.execute_tool(tool_id, &request.data, request.request_context, query.run_id).await?;
     Ok(answered(answer))
 }
 
