@@ -10,3 +10,4 @@ mod plugin_layout;
 mod plugin_load;
 mod plugin_swap;
 mod replay;
+mod toolchains;

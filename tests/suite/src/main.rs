@@ -1,0 +1,69 @@
+//! `cargo suite`: every test in one command.
+//!
+//! `cargo test` alone does not do it: it builds no shared library of a crate, and the tests load
+//! several. So the workspace is built first. The suites that need more than Rust and a C compiler
+//! run when a variable says where that is, and are named at the end when it does not.
+//! Arguments go to `cargo test`: `cargo suite plugin_load`.
+
+use std::{
+    env,
+    ffi::OsString,
+    process::{Command, ExitCode},
+};
+
+/// Tests that need something a plain machine does not have.
+struct Suite {
+    name: &'static str,
+    /// Tells the tests where it is; unset, they do nothing.
+    variable: &'static str,
+    /// What is missing and how it is had.
+    how: &'static str,
+}
+
+// One entry for each; `.ci/run` sets the variable where it can.
+const SUITES: [Suite; 1] = [Suite {
+    name: "a plugin built by another toolchain",
+    variable: "HOTBAY_TEST_NIGHTLY_PLUGIN",
+    how: "`cargo +nightly build -p hotbay-test-reference --target-dir target/nightly`, \
+          then set it to the path of target/nightly/debug/libhotbay_test_reference.so",
+}];
+
+fn main() -> ExitCode {
+    let passed = cargo(&["build", "--workspace"], Vec::new())
+        && cargo(&["test", "--workspace"], env::args_os().skip(1).collect());
+    for suite in SUITES.iter().filter(|suite| variable(suite.variable).is_none()) {
+        say(&format!("not run: {}: {} is not set: {}", suite.name, suite.variable, suite.how));
+    }
+    say(if passed { "suite: passed" } else { "suite: FAILED" });
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn cargo(arguments: &[&str], more: Vec<OsString>) -> bool {
+    // Cargo says which one it is, so that the toolchain stays the same.
+    let program = variable("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(&program);
+    // What `cargo run` says of this crate would make build scripts run again that look at it.
+    for (name, _) in env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
+        {
+            command.env_remove(name);
+        }
+    }
+    match command.args(arguments).args(more).status() {
+        Ok(status) => status.success(),
+        Err(error) => {
+            say(&format!("cannot run {}: {error}", program.display()));
+            false
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "not the host: a test command has no configuration")]
+fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+#[expect(clippy::print_stdout, reason = "the command's own output")]
+fn say(text: &str) {
+    println!("{text}");
+}
