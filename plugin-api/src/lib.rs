@@ -62,7 +62,7 @@ pub mod prelude {
     pub use crate::{
         Agent, AgentAnswer, AgentRun, Answer, Ctx, Embedder, Error, Level, McpServer, Memory, Model, Plugin, Result,
         Step, Tool, Workflow,
-        chat::{ChatRequest, FinishReason, Message, Usage},
+        chat::{ChatRequest, FinishReason, Message, Part, StreamPart, Usage},
         plugin,
         workflow::{Branch, Parallel, Retry},
     };
