@@ -1,4 +1,11 @@
-//! Write plugins for Hotbay.
+#![doc = include_str!("../README.md")]
+//!
+//! # Where things are
+//!
+//! [`Ctx`] is what a call may do; [`testing`] runs it. [`Tool`], [`Agent`], [`Model`],
+//! [`Embedder`], [`Workflow`], [`VectorStore`] and [`McpServer`] are what a plugin offers,
+//! [`Plugin`] is the whole. [`manifest`] and [`chat`] are the documents that cross,
+//! [`host_ops`] names every operation. The frozen layouts live in a hidden module.
 #![allow(non_local_definitions, reason = "`sabi_trait` expands to such")]
 #![allow(unsafe_code, reason = "the boundary, and pinning in `guard`")]
 
@@ -55,7 +62,7 @@ pub mod prelude {
     pub use crate::{
         Agent, AgentAnswer, AgentRun, Answer, Ctx, Embedder, Error, Level, McpServer, Memory, Model, Plugin, Result,
         Step, Tool, Workflow,
-        chat::{ChatRequest, FinishReason, Message, Usage},
+        chat::{ChatRequest, FinishReason, Message, Part, StreamPart, Usage},
         plugin,
         workflow::{Branch, Parallel, Retry},
     };

@@ -6,7 +6,6 @@ use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use hotbay_plugin::{
     Error, VectorStore,
-    chat::{FinishReason, StreamPart, Usage},
     error::code,
     http::HttpResponse,
     prelude::*,

@@ -24,6 +24,7 @@ use hotbay_plugin::{
         push,
     },
     error::code,
+    manifest::Manifest,
     prelude::*,
     testing::{TestHost, call_tool},
 };
@@ -293,4 +294,14 @@ fn input_that_does_not_fit_names_the_field() {
     assert_eq!(error.detail["field"], "city.name");
     let error = call_tool(greet, &json!({ "city": {} })).unwrap_err();
     assert!(error.message.contains("missing field `name`"), "{}", error.message);
+}
+
+#[test]
+fn plugin_that_cannot_describe_itself_says_why() {
+    fn twice() -> Plugin {
+        Plugin::new("twice", "0.0.0").tool(greet).tool(greet)
+    }
+    let manifest: Manifest = serde_json::from_slice(&hotbay_plugin::export::manifest(twice)).unwrap();
+    let error = manifest.error.unwrap();
+    assert!(error.starts_with("plugin `twice` has two tools with the id `greet`: rename one at "), "{error}");
 }
