@@ -82,7 +82,8 @@ pub struct ApiError {
     pub message: String,
     /// What is wrong with the request, and where.
     pub issues: Vec<FieldIssue>,
-    details: Option<Value>,
+    // Boxed, since errors travel in results.
+    details: Option<Box<Value>>,
     retry_after: Option<Duration>,
     cause: Option<Cause>,
 }
@@ -160,7 +161,7 @@ impl ApiError {
     /// Adds what programs may want to know; issues take its place if there are some.
     #[must_use]
     pub fn with_details(mut self, details: Value) -> Self {
-        self.details = Some(details);
+        self.details = Some(Box::new(details));
         self
     }
 
@@ -180,7 +181,7 @@ impl ApiError {
             body["issues"] = issues.clone();
             body["details"] = issues;
         } else if let Some(details) = &self.details {
-            body["details"] = details.clone();
+            body["details"] = details.as_ref().clone();
         }
         body
     }

@@ -1,6 +1,6 @@
 //! What happens to every request, outermost first: it gets an id; it is a span and one
-//! record in the log; a panic becomes a 500; browsers are told which origins may ask;
-//! the length of bodies is limited.
+//! record in the log; browsers are told which origins may ask; a panic becomes a 500 (which
+//! a browser may read too); the length of bodies is limited.
 
 use std::{any::Any, time::Duration};
 
@@ -34,9 +34,9 @@ pub(super) fn wrap(router: Router<AppState>, app: &AppState) -> Router<AppState>
     // A layer wraps those before it: read from the bottom.
     router
         .layer(DefaultBodyLimit::max(app.config.body_limit))
+        .layer(CatchPanicLayer::custom(panicked))
         .layer(cors(&app.config.cors_origins))
         .layer(from_fn(only_preflights))
-        .layer(CatchPanicLayer::custom(panicked))
         .layer(
             TraceLayer::new_for_http()
                 .make_span_with(span)

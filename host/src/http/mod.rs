@@ -82,7 +82,11 @@ fn endpoints() -> Vec<Endpoint> {
 
 /// Returns everything the server answers.
 pub fn router(app: AppState) -> Router {
-    let (outside, inside): (Arc<[_]>, Arc<[_]>) = (outside().into(), endpoints().into());
+    serve(app, outside(), endpoints())
+}
+
+fn serve(app: AppState, outside: Vec<Endpoint>, inside: Vec<Endpoint>) -> Router {
+    let (outside, inside): (Arc<[_]>, Arc<[_]>) = (outside.into(), inside.into());
     let prefix = app.config.prefix.trim_end_matches('/').to_owned();
     let description = Description::new(&prefix, &outside, &inside);
     let inside = routes(&inside);

@@ -1,4 +1,4 @@
-//! The description of the API as an OpenAPI 3.1 document, made from the route table.
+//! The description of the API as an `OpenAPI` 3.1 document, made from the route table.
 
 use std::sync::{Arc, OnceLock};
 

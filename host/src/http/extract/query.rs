@@ -41,13 +41,16 @@ fn pairs(query: &str) -> Vec<(String, String)> {
     uri.ok().and_then(|uri| Query::try_from_uri(&uri).ok()).map(|Query(pairs)| pairs).unwrap_or_default()
 }
 
-/// Splits `a[b][c]` into `a`, `b`, `c`; a key of another form stays whole.
+/// Deepest object in brackets; no parameter has one as deep.
+const DEPTH: usize = 8;
+
+/// Splits `a[b][c]` into `a`, `b`, `c`; a key of another form, or deeper, stays whole.
 fn path(key: &str) -> Vec<&str> {
     let Some((name, rest)) = key.split_once('[') else { return vec![key] };
     let Some(rest) = rest.strip_suffix(']').filter(|_| !name.is_empty()) else { return vec![key] };
     let mut path = vec![name];
-    path.extend(rest.split("]["));
-    path
+    path.extend(rest.split("][").take(DEPTH));
+    if path.len() > DEPTH { vec![key] } else { path }
 }
 
 fn insert(tree: &mut Map<String, Value>, path: &[&str], value: String) {
