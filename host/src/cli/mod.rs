@@ -2,11 +2,13 @@
 //!
 //! Owns arguments, output and exit codes; the work is elsewhere in the library.
 
+mod client;
 mod config;
 mod dev;
 mod log;
 mod plugin;
 mod serve;
+mod table;
 
 use std::{future::Future, path::PathBuf, process::ExitCode};
 
@@ -84,6 +86,12 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
 #[expect(clippy::print_stderr, reason = "the command's own complaint")]
 fn complain(failure: &(dyn std::error::Error + Send + Sync)) {
     eprintln!("hotbay: {failure}");
+}
+
+/// Says something about the command's progress.
+#[expect(clippy::print_stderr, reason = "not the command's output, which others may read")]
+fn note(text: impl std::fmt::Display) {
+    eprintln!("hotbay: {text}");
 }
 
 #[expect(clippy::print_stdout, reason = "the command's own output")]

@@ -1,4 +1,5 @@
 //! The flags every command with a configuration takes.
+#![expect(clippy::doc_markdown, reason = "the sentences are the commands' help, where backticks would show")]
 
 use std::path::PathBuf;
 
