@@ -5,18 +5,13 @@ mod errors;
 mod queries;
 mod routes;
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use async_trait::async_trait;
 use axum::{Json, Router, body::Body as HttpBody, response::Response};
-use hotbay_plugin::Error;
 use http::Request;
 use http_body_util::BodyExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::runtime::Handle;
 use tower::ServiceExt;
 
 use super::{
@@ -25,18 +20,10 @@ use super::{
     error::ApiError,
     extract::{Body, PathId, Query},
     outside, serve,
-    system::SystemSettings,
 };
 use crate::{
     app::{App, AppState},
-    config::Config,
-    model::catalog::Models,
-    plugin::{
-        Plugins,
-        call::ChunkSender,
-        services::{Caller, HostServices},
-        settings::PluginSettings,
-    },
+    config::{Config, Flags},
 };
 
 const LIMIT: usize = 256;
@@ -104,29 +91,13 @@ impl Host {
 }
 
 async fn app(directory: &TempDir, change: impl FnOnce(&mut Config)) -> AppState {
-    let mut config = Config {
-        prefix: "/api".to_owned(),
-        body_limit: LIMIT,
-        cors_origins: Vec::new(),
-        system: SystemSettings::default(),
-    };
+    let mut config = Config::load_with(&Flags::default(), &|_| None).unwrap();
+    config.data = directory.path().to_owned();
+    config.plugin_dirs = Vec::new();
+    config.watch = false;
+    config.body_limit = LIMIT;
     change(&mut config);
-    let executable = std::env::current_exe().unwrap();
-    let mut settings = PluginSettings::new(vec![], directory.path().to_owned(), executable);
-    settings.watch.enabled = false;
-    let spawner = Arc::new(|_, task| drop(Handle::current().spawn(task)));
-    let plugins = Plugins::start(settings, Arc::new(NoServices), spawner).await.unwrap();
-    let models = Arc::new(Models::new(BTreeMap::new(), |_| None));
-    Arc::new(App { config, plugins, models })
-}
-
-struct NoServices;
-
-#[async_trait]
-impl HostServices for NoServices {
-    async fn request(&self, _: Caller, op: &str, _: Vec<u8>, _: Option<ChunkSender>) -> Result<Vec<u8>, Error> {
-        Err(Error::new(format!("there is no {op} in this test")))
-    }
+    App::start(config).await.unwrap()
 }
 
 /// Endpoints that read everything a request can hold.
