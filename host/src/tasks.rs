@@ -146,7 +146,7 @@ mod tests {
         let (held, mut dropped) = tokio::sync::mpsc::channel::<()>(1);
         tasks.spawn("stubborn", |_| async move {
             let _held = held;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         });
         tasks.shut_down(Duration::from_millis(10)).await;
         assert_eq!(dropped.recv().await, None);

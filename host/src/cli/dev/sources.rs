@@ -27,7 +27,7 @@ impl Sources {
             let Ok(event) = event else { return };
             if is_change(event.kind) && event.paths.iter().any(|path| is_source(path)) {
                 // Full means that the news is there already.
-                drop(sender.try_send(()));
+                sender.try_send(()).ok();
             }
         })?;
         for directory in &workspace.sources {
