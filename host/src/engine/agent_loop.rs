@@ -244,10 +244,7 @@ impl Run {
         let request = RunRequest {
             agent_id: id.to_owned(),
             input: vec![Message::of_text(Role::User, prompt)],
-            options: RunOptions {
-                request_context: self.plan.options.request_context.clone(),
-                ..RunOptions::default()
-            },
+            options: RunOptions { request_context: self.plan.options.request_context.clone(), ..RunOptions::default() },
             ..RunRequest::default()
         };
         let run = match self.engine.prepare_at(request, self.plan.depth + 1) {
@@ -263,7 +260,9 @@ impl Run {
     /// Writes a tool's answer into the turn and tells the observer.
     fn note<O: Observer>(&mut self, call: &ToolCall, outcome: Outcome, observer: &mut O) {
         let (state, event) = match &outcome {
-            Outcome::Answered(value) => (ToolState::Answered(value.clone()), RunEvent::ToolResult { call, result: value }),
+            Outcome::Answered(value) => {
+                (ToolState::Answered(value.clone()), RunEvent::ToolResult { call, result: value })
+            }
             Outcome::Failed(message) => (ToolState::Failed(message.clone()), RunEvent::ToolError { call, message }),
             Outcome::Suspended(_) => return,
         };
@@ -320,8 +319,9 @@ impl Run {
         let call = suspension.call;
         let declined = match &decision {
             Decision::Decline { reason } => Some(reason.clone().unwrap_or_else(|| DECLINED.to_owned())),
-            Decision::Resume(data) if matches!(suspension.reason, Waiting::Approval) => (data["approved"] == false)
-                .then(|| data["reason"].as_str().unwrap_or(DECLINED).to_owned()),
+            Decision::Resume(data) if matches!(suspension.reason, Waiting::Approval) => {
+                (data["approved"] == false).then(|| data["reason"].as_str().unwrap_or(DECLINED).to_owned())
+            }
             Decision::Approve | Decision::Resume(_) => None,
         };
         if let Some(reason) = declined {

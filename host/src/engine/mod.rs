@@ -29,12 +29,12 @@ use crate::{
     model::{Model, catalog::Models},
     plugin::registry::{AgentEntry, Registry, Snapshot},
 };
+pub use agent_loop::Run;
 use error::EngineError;
 use options::{RunOptions, RunRequest};
 use plugin_model::PluginModel;
-use suspended::{Suspended, SuspendedRuns};
-pub use agent_loop::Run;
 pub use suspended::Decision;
+use suspended::{Suspended, SuspendedRuns};
 pub use tool_call::ToolAnswer;
 use turn::Turn;
 

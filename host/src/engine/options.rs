@@ -91,7 +91,9 @@ impl RunOptions {
             value.and_then(Value::as_u64).and_then(|steps| u32::try_from(steps).ok())
         }
         self.max_steps = self.max_steps.or_else(|| number(defaults.get("maxSteps")));
-        if let Some(Ok(settings)) = defaults.get("modelSettings").map(|it| serde_json::from_value::<Settings>(it.clone())) {
+        if let Some(Ok(settings)) =
+            defaults.get("modelSettings").map(|it| serde_json::from_value::<Settings>(it.clone()))
+        {
             fill(&mut self.settings, settings);
         }
         if self.tool_choice.is_none() {

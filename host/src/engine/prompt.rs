@@ -91,11 +91,9 @@ fn spoken(part: &Part) -> Option<chat::Part> {
     match part {
         Part::Text { text, .. } => Some(chat::Part::Text { text: text.clone() }),
         Part::Reasoning { text, .. } => Some(chat::Part::Reasoning { text: text.clone() }),
-        Part::File { data, media_type, filename, .. } => Some(chat::Part::File {
-            data: data.clone(),
-            media_type: media_type.clone(),
-            filename: filename.clone(),
-        }),
+        Part::File { data, media_type, filename, .. } => {
+            Some(chat::Part::File { data: data.clone(), media_type: media_type.clone(), filename: filename.clone() })
+        }
         Part::Tool(_) | Part::StepStart { .. } | Part::Error { .. } => None,
     }
 }

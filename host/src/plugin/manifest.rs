@@ -15,6 +15,9 @@ const MAX_NAME: usize = 128;
 
 /// Refuses a manifest that cannot be served.
 pub(crate) fn check(manifest: &Manifest) -> Result<(), LoadError> {
+    if let Some(error) = &manifest.error {
+        return Err(bad(&format!("it could not describe itself: {error}")));
+    }
     if manifest.build.panic != "unwind" {
         return Err(LoadError::new(
             LoadCode::PanicAbort,

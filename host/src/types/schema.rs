@@ -107,9 +107,7 @@ impl Schema {
             ValidationErrorKind::Pattern { pattern } => {
                 format!("Invalid string: must match pattern /{pattern}/")
             }
-            ValidationErrorKind::AnyOf { .. } | ValidationErrorKind::OneOfNotValid { .. } => {
-                "Invalid input".to_owned()
-            }
+            ValidationErrorKind::AnyOf { .. } | ValidationErrorKind::OneOfNotValid { .. } => "Invalid input".to_owned(),
             _ => format!("Invalid input: {error}"),
         };
         Issue { path, message }

@@ -1,5 +1,5 @@
 //! Derives other versions of the ABI from the present one's source.
-#![expect(clippy::print_stdout, reason = "a build script speaks to cargo this way")]
+#![expect(clippy::disallowed_methods, reason = "cargo speaks to a build script by the environment")]
 
 use std::{env, fs, path::Path};
 
@@ -42,7 +42,8 @@ fn derive(abi: &Path, additions: &[(&str, &str, &str)]) -> String {
                 text = text.replacen(after, &format!("{after}{added}"), 1);
             }
         }
-        let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//") && !line.starts_with("#![")).collect();
+        let code: Vec<&str> =
+            text.lines().filter(|line| !line.trim_start().starts_with("//") && !line.starts_with("#![")).collect();
         code.join("\n")
     };
     let mut all = read("mod.rs");

@@ -72,7 +72,9 @@ struct Writer {
 impl Observer for Writer {
     fn on(&mut self, turn: &Turn, event: RunEvent<'_>) {
         let chunk = match event {
-            RunEvent::Object(object) => json!({"from": "AGENT", "runId": turn.run_id, "type": "object", "object": object}),
+            RunEvent::Object(object) => {
+                json!({"from": "AGENT", "runId": turn.run_id, "type": "object", "object": object})
+            }
             RunEvent::ObjectResult(object) => {
                 json!({"from": "AGENT", "runId": turn.run_id, "type": "object-result", "object": object})
             }
@@ -108,10 +110,9 @@ impl Writer {
 fn describe(turn: &Turn, event: RunEvent<'_>) -> (&'static str, Value) {
     match event {
         RunEvent::Start => ("start", json!({"id": turn.agent_id, "messageId": turn.message_id})),
-        RunEvent::StepStart { at } => (
-            "step-start",
-            json!({"warnings": [], "messageId": turn.message_id, "startedAt": at.0, "request": {}}),
-        ),
+        RunEvent::StepStart { at } => {
+            ("step-start", json!({"warnings": [], "messageId": turn.message_id, "startedAt": at.0, "request": {}}))
+        }
         RunEvent::TextStart { id } => ("text-start", json!({"id": id})),
         RunEvent::TextDelta { id, text } => ("text-delta", json!({"id": id, "text": text})),
         RunEvent::TextEnd { id } => ("text-end", json!({"type": "text-end", "id": id})),
@@ -130,10 +131,9 @@ fn describe(turn: &Turn, event: RunEvent<'_>) -> (&'static str, Value) {
         }
         RunEvent::ToolInputEnd { id } => ("tool-call-input-streaming-end", json!({"toolCallId": id})),
         RunEvent::ToolCall(call) => ("tool-call", chunk::call(turn, call)),
-        RunEvent::ToolResult { call, result } => (
-            "tool-result",
-            json!({"args": call.args, "toolCallId": call.id, "toolName": call.name, "result": result}),
-        ),
+        RunEvent::ToolResult { call, result } => {
+            ("tool-result", json!({"args": call.args, "toolCallId": call.id, "toolName": call.name, "result": result}))
+        }
         RunEvent::ToolError { call, message } => (
             "tool-error",
             json!({"error": tool_error(turn, call.foreign, message), "args": call.args, "toolCallId": call.id,
@@ -173,7 +173,9 @@ fn run_error(error: &EngineError) -> Value {
         EngineError::Structured { value, .. } => json!({"error": {"message": message, "domain": "AGENT",
             "category": "SYSTEM", "code": "STRUCTURED_OUTPUT_SCHEMA_VALIDATION_FAILED", "details": {"value": value}}}),
         // Clients expect a stack; there is nothing in ours that is theirs to see.
-        _ => json!({"type": "error", "error": {"message": message, "name": "Error", "stack": format!("Error: {message}")}}),
+        _ => {
+            json!({"type": "error", "error": {"message": message, "name": "Error", "stack": format!("Error: {message}")}})
+        }
     }
 }
 

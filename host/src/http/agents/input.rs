@@ -79,7 +79,8 @@ fn spoken(role: Role, source: &Map<String, Value>) -> Message {
         }
         // A stored message: its content is an object of parts.
         (Some(Value::Object(content)), None) => {
-            message.parts = content.get("parts").and_then(Value::as_array).into_iter().flatten().filter_map(part).collect();
+            message.parts =
+                content.get("parts").and_then(Value::as_array).into_iter().flatten().filter_map(part).collect();
             message.text = content.get("content").and_then(Value::as_str).map(str::to_owned);
         }
         (_, Some(Value::Array(parts))) => message.parts = parts.iter().filter_map(part).collect(),

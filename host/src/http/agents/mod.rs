@@ -9,6 +9,7 @@ mod messages;
 mod request;
 
 use axum::{Json, extract::State, response::Response};
+use futures::StreamExt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -124,7 +125,7 @@ pub(super) async fn stream(
     PathId(id): PathId,
     Body(request): Body<GenerateRequest>,
 ) -> Result<Response, ApiError> {
-    Ok(sse::events(Frames::new(prepare(&app, id, request)?)))
+    Ok(streamed(&app, prepare(&app, id, request)?))
 }
 
 /// Lets a waiting tool call run, and streams the rest of its run.
@@ -133,7 +134,7 @@ pub(super) async fn approve(
     PathId(id): PathId,
     Body(request): Body<ApprovalRequest>,
 ) -> Result<Response, ApiError> {
-    Ok(sse::events(Frames::new(decide(&app, &id, &request, Decision::Approve)?)))
+    Ok(streamed(&app, decide(&app, &id, &request, Decision::Approve)?))
 }
 
 /// Lets a waiting tool call run, and waits for the rest of its run.
@@ -152,7 +153,7 @@ pub(super) async fn decline(
     Body(request): Body<ApprovalRequest>,
 ) -> Result<Response, ApiError> {
     let decision = Decision::Decline { reason: request.reason.clone() };
-    Ok(sse::events(Frames::new(decide(&app, &id, &request, decision)?)))
+    Ok(streamed(&app, decide(&app, &id, &request, decision)?))
 }
 
 /// Refuses a waiting tool call, and waits for the rest of its run.
@@ -173,7 +174,7 @@ pub(super) async fn resume(
 ) -> Result<Response, ApiError> {
     let ResumeRequest { run_id, resume_data, tool_call_id } = request;
     let run = app.engine.resume(&id, &run_id, tool_call_id.as_deref(), Decision::Resume(resume_data))?;
-    Ok(sse::events(Frames::new(run)))
+    Ok(streamed(&app, run))
 }
 
 /// Refuses the calls of clients of an older kind, in the reference's words.
@@ -193,6 +194,11 @@ fn prepare(app: &AppState, id: String, request: GenerateRequest) -> Result<Run, 
 
 fn decide(app: &AppState, id: &str, request: &ApprovalRequest, decision: Decision) -> Result<Run, ApiError> {
     Ok(app.engine.resume(id, &request.run_id, Some(&request.tool_call_id), decision)?)
+}
+
+/// Streams a run until it ends, its reader goes, or the host does.
+fn streamed(app: &AppState, run: Run) -> Response {
+    sse::events(Frames::new(run).take_until(app.tasks.token().cancelled_owned()))
 }
 
 async fn finish(mut run: Run) -> Result<Json<Value>, ApiError> {
