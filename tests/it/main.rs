@@ -9,6 +9,7 @@ mod plugin_calls;
 mod plugin_hostile;
 mod plugin_layout;
 mod plugin_load;
+mod plugin_sdk;
 mod plugin_swap;
 mod replay;
 mod toolchains;

@@ -133,17 +133,29 @@ impl PluginHost {
 
     /// Starts after `prepare` has filled the plugin directory and changed the settings.
     pub async fn start_with(prepare: impl FnOnce(&Path, &mut PluginSettings)) -> Self {
-        let root = Arc::new(tempfile::tempdir().expect("a temporary directory"));
-        Self::start_in(root, prepare).await
+        Self::start_serving(Arc::new(EchoServices), prepare).await
     }
 
-    /// Starts again over the same directories, as after a restart.
+    /// Starts like [`PluginHost::start_with`], with `services` answering the plugins' requests.
+    pub async fn start_serving(
+        services: Arc<dyn HostServices>,
+        prepare: impl FnOnce(&Path, &mut PluginSettings),
+    ) -> Self {
+        let root = Arc::new(tempfile::tempdir().expect("a temporary directory"));
+        Self::start_in(root, services, prepare).await
+    }
+
+    /// Starts again over the same directories, as after a restart, with [`EchoServices`].
     pub async fn restart(self) -> Self {
         self.plugins.shutdown(Duration::from_secs(1)).await;
-        Self::start_in(self.root, |_, _| {}).await
+        Self::start_in(self.root, Arc::new(EchoServices), |_, _| {}).await
     }
 
-    async fn start_in(root: Arc<tempfile::TempDir>, prepare: impl FnOnce(&Path, &mut PluginSettings)) -> Self {
+    async fn start_in(
+        root: Arc<tempfile::TempDir>,
+        services: Arc<dyn HostServices>,
+        prepare: impl FnOnce(&Path, &mut PluginSettings),
+    ) -> Self {
         let directory = root.path().join("plugins.d");
         let scratch = root.path().join("scratch");
         fs::create_dir_all(&directory).expect("writable");
@@ -157,7 +169,7 @@ impl PluginHost {
         prepare(&directory, &mut settings);
         let runtime = tokio::runtime::Handle::current();
         let spawner = Arc::new(move |_: &'static str, task| drop(runtime.spawn(task)));
-        let plugins = Plugins::start(settings, Arc::new(EchoServices), spawner).await.expect("the plugin layer starts");
+        let plugins = Plugins::start(settings, services, spawner).await.expect("the plugin layer starts");
         Self { plugins, directory, scratch, root }
     }
 

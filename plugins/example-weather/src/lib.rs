@@ -2,6 +2,9 @@
 //!
 //! The tool `get-weather` asks Open-Meteo (no key needed), the agent `weather` may call it.
 
+#[cfg(test)]
+mod tests;
+
 use hotbay_plugin::prelude::*;
 
 /// The plugin's settings: the table `[plugins.hotbay-example-weather.config]` of `hotbay.toml`.
@@ -45,7 +48,6 @@ struct Cities {
     #[serde(default)]
     results: Vec<City>,
 }
-
 #[derive(Deserialize)]
 struct City {
     name: String,
@@ -58,7 +60,6 @@ struct City {
 struct Forecast {
     current: Current,
 }
-
 #[derive(Deserialize)]
 struct Current {
     temperature_2m: f64,
@@ -109,8 +110,7 @@ fn weather() -> Agent {
     Agent::new("weather")
         .name("Weather Agent")
         .instructions("Answer in one sentence. Look the weather up with your tool; never guess it.")
-        // A built-in model that needs no key and follows a script. For a real one set
-        // OPENAI_API_KEY and write "openai/gpt-4o-mini" here.
+        // Built in, needs no key. For a real one set OPENAI_API_KEY and write "openai/gpt-4o-mini".
         .model("mock/script")
         .memory(Memory::last(10))
         .tool(get_weather)

@@ -1,5 +1,5 @@
 //! Derives other versions of the ABI from the present one's source.
-#![expect(clippy::disallowed_methods, reason = "cargo speaks to a build script by the environment")]
+#![expect(clippy::disallowed_methods, reason = "cargo tells a build script where things are this way")]
 
 use std::{env, fs, path::Path};
 
@@ -42,8 +42,9 @@ fn derive(abi: &Path, additions: &[(&str, &str, &str)]) -> String {
                 text = text.replacen(after, &format!("{after}{added}"), 1);
             }
         }
-        let code: Vec<&str> =
-            text.lines().filter(|line| !line.trim_start().starts_with("//") && !line.starts_with("#![")).collect();
+        // Docs and attributes of a module cannot stand in the middle of a file.
+        let is_code = |line: &&str| !line.trim_start().starts_with("//") && !line.starts_with("#![");
+        let code: Vec<&str> = text.lines().filter(is_code).collect();
         code.join("\n")
     };
     let mut all = read("mod.rs");
