@@ -53,9 +53,6 @@ struct Arguments {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
-        bail!("another TLS provider is installed already");
-    }
     let client = Client::new(&arguments.url, arguments.token)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if arguments.once {
