@@ -1,5 +1,90 @@
-//! Hotbay (architecture follows).
+//! Hotbay: an agent server whose agents, tools and models live in hot-swappable plugins.
+//!
+//! The host itself offers nothing to agents. It loads plugins, runs what they describe and
+//! answers over HTTP; the SDK plugins are written with is the crate `hotbay-plugin`.
+//!
+//! # Modules, in reading order
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`cli`] | arguments, output, exit codes; `hotbay dev` |
+//! | [`config`] | every flag, variable and file setting; the only reader of the environment |
+//! | [`app`] | the long-lived parts, the order in which they start and end |
+//! | [`server`] | the socket: bound, served, closed |
+//! | [`tasks`] | the only spawner: names and ends background work |
+//! | [`http`] | routes, request and response types; the only part that knows HTTP of our own |
+//! | [`engine`] | runs of agents: model, tool calls, model, until they stop |
+//! | [`services`] | what plugins may ask of the host |
+//! | [`model`] | chat models: those of providers, and the trait all share |
+//! | [`plugin`] | files to capabilities: checked, probed, mapped, swapped, retired |
+//! | [`types`] | plain data all of them speak |
+//!
+//! # A request's way
+//!
+//! A handler in [`http`] reads the request and makes one call on the [`engine`]. The engine
+//! takes the current snapshot of the plugin [registry](plugin::registry) and pins the
+//! generations the run needs, so a swap during the run does not change it. It asks a
+//! [`model`], calls tools through [`plugin::call`], which is bytes in, bytes out, and
+//! publishes what happens; the handler returns the result or streams it. A plugin that
+//! needs something itself, another tool or a model, asks [`services`].
+//!
+//! # Who may use whom
+//!
+//! Later modules of the table never use earlier ones, except that what takes settings reads
+//! [`config`] and what starts work reads [`tasks`]. Only [`plugin`] names ABI types, only
+//! [`http`] names status codes of our API, and only [`app`] knows all parts.
+//!
+//! # The end
+//!
+//! Written once, in [`server`] and [`app`]: stop accepting, let answers end, cut streams and
+//! runs, shut plugins down, then what watched them. Ten seconds are the most it takes.
+
+pub mod cli;
+pub mod config;
+
+pub mod app;
+pub mod server;
+pub mod tasks;
+
+pub mod http;
+
 pub mod engine;
+pub mod services;
+
 pub mod model;
 pub mod plugin;
+
 pub mod types;
+
+mod scaffold;
+mod signals;
+
+use std::net::SocketAddr;
+
+pub use server::ServeError;
+use server::Server;
+
+/// Serves until SIGINT or SIGTERM, then ends in order; a second signal ends at once.
+///
+/// Prints one line to standard output, `listening on http://ADDRESS`, once plugins are
+/// loaded and requests are answered. Nothing else goes there.
+///
+/// # Errors
+///
+/// If the address is taken, a directory cannot be used, or the socket fails.
+pub async fn serve(config: config::Config) -> Result<(), ServeError> {
+    // Listened for first: a signal while plugins load ends the host just as well.
+    let stop = signals::asked_to_stop();
+    let mut stop = std::pin::pin!(stop);
+    let server = tokio::select! {
+        server = Server::bind(config) => server?,
+        () = &mut stop => return Ok(()),
+    };
+    announce(server.address());
+    server.run(stop).await
+}
+
+#[expect(clippy::print_stdout, reason = "the line other programs wait for")]
+pub(crate) fn announce(address: SocketAddr) {
+    println!("listening on http://{address}");
+}

@@ -16,6 +16,8 @@ struct Forecast {
 #[tool]
 async fn weather(ctx: &Ctx, query: Query) -> Result<Forecast> {
     ctx.info("looking up");
+    // What happens to a panic: the caller gets an error, the host goes on.
+    assert!(query.city != "Atlantis", "there is no Atlantis");
     Ok(Forecast { summary: format!("{}: sunny", query.city) })
 }
 

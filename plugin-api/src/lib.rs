@@ -1,4 +1,11 @@
-//! Write plugins for Hotbay.
+#![doc = include_str!("../README.md")]
+//!
+//! # Where things are
+//!
+//! [`Ctx`] is what a call may do; [`testing`] runs it. [`Tool`], [`Agent`], [`Model`],
+//! [`Embedder`], [`Workflow`], [`VectorStore`] and [`McpServer`] are what a plugin offers,
+//! [`Plugin`] is the whole. [`manifest`] and [`chat`] are the documents that cross,
+//! [`host_ops`] names every operation. The frozen layouts live in a hidden module.
 #![allow(non_local_definitions, reason = "`sabi_trait` expands to such")]
 #![allow(unsafe_code, reason = "the boundary, and pinning in `guard`")]
 
@@ -15,6 +22,7 @@ pub mod error;
 #[doc(hidden)]
 pub mod export;
 mod guard;
+pub mod host_ops;
 pub mod http;
 mod instance;
 pub mod manifest;
@@ -25,6 +33,7 @@ mod panic_hook;
 mod plugin;
 mod runtime;
 pub mod schema;
+pub mod testing;
 mod tool;
 pub mod vector_store;
 mod wire;
@@ -53,7 +62,7 @@ pub mod prelude {
     pub use crate::{
         Agent, AgentAnswer, AgentRun, Answer, Ctx, Embedder, Error, Level, McpServer, Memory, Model, Plugin, Result,
         Step, Tool, Workflow,
-        chat::{ChatRequest, FinishReason, Message, Usage},
+        chat::{ChatRequest, FinishReason, Message, Part, StreamPart, Usage},
         plugin,
         workflow::{Branch, Parallel, Retry},
     };

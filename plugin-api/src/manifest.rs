@@ -176,7 +176,7 @@ pub struct WorkflowManifest {
     /// JSON Schema of the run's state, absent if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_schema: Option<Value>,
-    /// The graph, see [`crate::workflow`].
+    /// The graph, see [`mod@crate::workflow`].
     pub graph: Value,
 }
 

@@ -3,7 +3,7 @@
 //! `plugin!` writes the calls to [`Plugin`]'s builder; [`crate::export`] puts the result
 //! behind the root module, [`crate::testing`] opens it in process.
 
-use std::{any::Any, future::Future, pin::Pin, sync::Arc};
+use std::{any::Any, collections::HashSet, future::Future, pin::Pin, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -171,8 +171,17 @@ impl Plugin {
     }
 
     /// Returns what the host is told about the plugin.
+    ///
+    /// # Panics
+    /// If two capabilities of a kind share a name.
     #[must_use]
     pub fn manifest(&self) -> Manifest {
+        self.assert_unique("tools", self.tools.iter().map(Tool::id));
+        self.assert_unique("agents", self.agents.iter().map(Agent::id));
+        self.assert_unique("models", self.models.iter().map(Model::id));
+        self.assert_unique("embedders", self.embedders.iter().map(Embedder::id));
+        self.assert_unique("workflows", self.workflows.iter().map(Workflow::id));
+        self.assert_unique("vector stores", self.vector_stores.iter().map(StoreEntry::name));
         Manifest {
             name: self.name.clone(),
             version: self.version.clone(),
@@ -188,6 +197,13 @@ impl Plugin {
             mcp_servers: self.mcp_servers.iter().map(|server| server.manifest().clone()).collect(),
             services: Vec::new(),
             error: None,
+        }
+    }
+
+    fn assert_unique<'a>(&self, what: &str, names: impl Iterator<Item = &'a str>) {
+        let mut seen = HashSet::new();
+        for name in names {
+            assert!(seen.insert(name), "plugin `{}` has two {what} with the id `{name}`: rename one", self.name);
         }
     }
 

@@ -180,3 +180,131 @@ fn sort_keys(map: &mut Map<String, Value>) {
     entries.sort_by_key(|(key, _)| rank(key));
     map.extend(entries);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use schemars::JsonSchema;
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    #[track_caller]
+    fn check<T: JsonSchema>(expected: &str) {
+        let schema = input::<T>().to_string();
+        let (start, rest) = schema.split_at("{\"$schema\":".len() + DIALECT.len() + 2);
+        assert_eq!(start, format!("{{\"$schema\":\"{DIALECT}\""));
+        assert_eq!(rest.trim_start_matches(',').trim_end_matches('}'), expected.trim_end_matches('}'));
+    }
+
+    #[derive(Deserialize, Serialize, JsonSchema)]
+    enum Units {
+        C,
+        F,
+    }
+
+    /// What this struct is for.
+    #[derive(Deserialize, JsonSchema)]
+    #[expect(dead_code, reason = "only its schema matters")]
+    struct Place {
+        /// City name
+        city: String,
+        units: Option<Units>,
+    }
+
+    #[test]
+    fn struct_reads_as_if_written_by_hand() {
+        check::<Place>(
+            r#""type":"object","properties":{"city":{"type":"string","description":"City name"},"units":{"type":"string","enum":["C","F"]}},"required":["city"],"additionalProperties":false}"#,
+        );
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    #[serde(rename_all = "camelCase")]
+    #[expect(dead_code, reason = "only its schema matters")]
+    struct Mixed {
+        ratio: f64,
+        how_many: Option<i64>,
+        #[serde(default)]
+        days: u8,
+        inner: Option<Place>,
+        title: String,
+        more: BTreeMap<String, f32>,
+    }
+
+    #[test]
+    fn numbers_maps_and_nested_structs_are_plain() {
+        check::<Mixed>(
+            r#""type":"object","properties":{"ratio":{"type":"number"},"howMany":{"type":"integer"},"days":{"type":"integer","minimum":0,"maximum":255,"default":0},"inner":{"type":"object","properties":{"city":{"type":"string","description":"City name"},"units":{"type":"string","enum":["C","F"]}},"required":["city"],"additionalProperties":false,"description":"What this struct is for."},"title":{"type":"string"},"more":{"type":"object","additionalProperties":{"type":"number"}}},"required":["ratio","title","more"],"additionalProperties":false}"#,
+        );
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    #[serde(tag = "kind", rename_all = "lowercase")]
+    #[expect(dead_code, reason = "only its schema matters")]
+    enum Shape {
+        Circle { radius: f64 },
+        Dot,
+    }
+
+    #[test]
+    fn arms_of_a_tagged_enum_are_closed() {
+        check::<Shape>(
+            r#""oneOf":[{"type":"object","properties":{"kind":{"type":"string","const":"circle"},"radius":{"type":"number"}},"required":["kind","radius"],"additionalProperties":false},{"type":"object","properties":{"kind":{"type":"string","const":"dot"}},"required":["kind"],"additionalProperties":false}]}"#,
+        );
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    #[expect(dead_code, reason = "only its schema matters")]
+    struct Flat {
+        name: String,
+        #[serde(flatten)]
+        shape: Shape,
+    }
+
+    #[test]
+    fn parts_of_a_flattened_struct_stay_open() {
+        let schema = input::<Flat>().to_string();
+        assert!(!schema.contains("\"additionalProperties\":false"), "{schema}");
+    }
+
+    #[derive(Deserialize, Serialize, JsonSchema)]
+    struct Tree {
+        children: Vec<Self>,
+    }
+
+    #[test]
+    fn recursive_type_keeps_its_definition() {
+        let schema = input::<Tree>();
+        let mut reference = &schema["properties"]["children"]["items"]["$ref"];
+        if reference.is_null() {
+            reference = &schema["$defs"]["Tree"]["properties"]["children"]["items"]["$ref"];
+        }
+        assert!(reference.is_string(), "{schema}");
+    }
+
+    #[derive(Serialize, JsonSchema)]
+    struct Answer {
+        always: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sometimes: Option<u32>,
+    }
+
+    #[test]
+    fn output_is_null_only_where_it_can_be() {
+        let properties = output::<Answer>()["properties"].take();
+        assert_eq!(properties["always"]["type"], json!(["integer", "null"]));
+        assert_eq!(properties["sometimes"]["type"], json!("integer"));
+        let answer = Answer { always: None, sometimes: None };
+        assert_eq!((answer.always, answer.sometimes), (None, None));
+    }
+
+    #[test]
+    fn value_and_unit_have_no_output_schema() {
+        assert_eq!(typed_output::<Value>(), None);
+        assert_eq!(typed_output::<()>(), None);
+        assert_eq!(typed_output::<String>(), Some(json!({ "$schema": DIALECT, "type": "string" })));
+        assert_eq!(input::<Value>(), anything());
+    }
+}

@@ -22,6 +22,7 @@ pub mod turn;
 
 use std::sync::Arc;
 
+use hotbay_plugin::{AgentAnswer, chat};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -124,20 +125,48 @@ impl Engine {
         Ok(Run::new(self.clone(), snapshot, agent, plan, turn, suspension.map(|it| (it, decision))))
     }
 
-    /// Runs a tool by itself, outside any agent. `data` is a JSON document.
+    /// Runs a tool by itself, outside any agent.
     ///
     /// # Errors
     /// If there is no such tool, or it fails.
     pub async fn execute_tool(
         &self,
         tool: &str,
-        data: &str,
+        data: &Value,
         request_context: Map<String, Value>,
         run_id: Option<String>,
     ) -> Result<ToolAnswer, EngineError> {
         let snapshot = self.snapshot();
         let entry = snapshot.tools.get(tool).ok_or_else(|| EngineError::UnknownTool(tool.to_owned()))?;
         tool_call::execute(entry, data, request_context, run_id).await
+    }
+
+    /// Runs an agent for a plugin and returns what it answered.
+    ///
+    /// # Errors
+    /// If there is no such agent, or the run fails or waits for somebody.
+    pub async fn ask(
+        &self,
+        agent_id: String,
+        messages: Vec<chat::Message>,
+        options: Map<String, Value>,
+    ) -> Result<AgentAnswer, EngineError> {
+        let input = messages.into_iter().map(prompt::entry).collect();
+        let mut request = RunRequest { agent_id, input, ..RunRequest::default() };
+        request.options.apply_defaults(&options);
+        let mut run = self.prepare(request)?;
+        run.drive(&mut event::Unobserved).await?;
+        if let Some(suspension) = &run.turn.suspension {
+            return Err(EngineError::NotSuspended(format!(
+                "run `{}` waits for a decision about tool call `{}`, which a plugin cannot give",
+                run.turn.run_id, suspension.call.id
+            )));
+        }
+        let mut answer = AgentAnswer::text(run.turn.text());
+        answer.object.clone_from(&run.turn.object);
+        answer.finish_reason = run.turn.steps.last().map(|step| step.finish).unwrap_or_default();
+        answer.usage = run.turn.usage;
+        Ok(answer)
     }
 
     /// Returns the model of this name, a plugin's or one the host knows.

@@ -4,7 +4,10 @@ use hotbay_plugin::chat::{self, ToolOutput};
 use serde_json::Value;
 
 use super::{Plan, turn::Turn};
-use crate::types::message::{Message, Part, Role, ToolState};
+use crate::types::{
+    id::Millis,
+    message::{Message, Part, Role, ToolPart, ToolState},
+};
 
 /// Returns the conversation of a run, instructions first.
 pub(super) fn messages(turn: &Turn, plan: &Plan, instructions: &str) -> Vec<chat::Message> {
@@ -94,5 +97,39 @@ fn spoken(part: &Part) -> Option<chat::Part> {
             filename: filename.clone(),
         }),
         Part::Tool(_) | Part::StepStart { .. } | Part::Error { .. } => None,
+    }
+}
+
+/// Returns an entry of the conversation as a plugin writes it.
+pub(super) fn entry(message: chat::Message) -> Message {
+    let (role, parts) = match message {
+        chat::Message::System(text) => return Message::of_text(Role::System, text),
+        chat::Message::User(parts) => (Role::User, parts),
+        chat::Message::Assistant(parts) => (Role::Assistant, parts),
+        chat::Message::Tool(parts) => (Role::Tool, parts),
+    };
+    let mut entry = Message::new(role);
+    let created_at = entry.created_at;
+    entry.parts = parts.into_iter().map(|part| own(part, created_at)).collect();
+    entry
+}
+
+fn own(part: chat::Part, created_at: Millis) -> Part {
+    match part {
+        chat::Part::Text { text } => Part::Text { text, created_at },
+        chat::Part::Reasoning { text } => Part::Reasoning { text, created_at },
+        chat::Part::File { data, media_type, filename } => Part::File { data, media_type, filename, created_at },
+        chat::Part::ToolCall { tool_call_id, tool_name, input } => {
+            Part::Tool(ToolPart { tool_call_id, tool_name, args: input, state: ToolState::Called, created_at })
+        }
+        chat::Part::ToolResult { tool_call_id, tool_name, output } => {
+            let state = match output {
+                ToolOutput::Text(text) => ToolState::Answered(Value::String(text)),
+                ToolOutput::Json(value) => ToolState::Answered(value),
+                ToolOutput::ErrorText(message) => ToolState::Failed(message),
+                ToolOutput::ErrorJson(value) => ToolState::Failed(value.to_string()),
+            };
+            Part::Tool(ToolPart { tool_call_id, tool_name, args: Value::Null, state, created_at })
+        }
     }
 }

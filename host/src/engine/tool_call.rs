@@ -31,22 +31,21 @@ pub(super) enum Outcome {
     Suspended(Value),
 }
 
-/// Runs a tool by itself. `data` is a JSON document.
+/// Runs a tool by itself.
 pub(super) async fn execute(
     entry: &ToolEntry,
-    data: &str,
+    data: &Value,
     request_context: Map<String, Value>,
     run_id: Option<String>,
 ) -> Result<ToolAnswer, EngineError> {
     if let Some(schema) = &entry.input {
-        let value: Value = serde_json::from_str(data).unwrap_or(Value::Null);
-        let issues = schema.issues(&value);
+        let issues = schema.issues(data);
         if !issues.is_empty() {
-            return Ok(ToolAnswer::Misfit(input_misfit(&entry.manifest.id, &issues, &value)));
+            return Ok(ToolAnswer::Misfit(input_misfit(&entry.manifest.id, &issues, data)));
         }
     }
     let meta = CallMeta { run_id, request_context, ..CallMeta::default() };
-    let reply = call(entry, data.as_bytes().to_vec(), &meta).await?;
+    let reply = call(entry, data.to_string().into_bytes(), &meta).await?;
     if reply.kind == ReplyKind::Suspended {
         // Outside a run nothing can be resumed: the tool has simply given no result.
         let nothing = Issue { path: Vec::new(), message: "Invalid input: expected object, received undefined".into() };

@@ -14,6 +14,8 @@ mod scripted;
 mod settings;
 mod transport;
 
+pub(crate) use transport::client as http_client;
+
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use hotbay_plugin::chat::{ChatRequest, StreamPart, ToolOutput};

@@ -54,7 +54,7 @@ pub(super) struct Destination {
 }
 
 /// Builds a client. Costly (it reads the system's certificates): built once, then cloned.
-pub(super) fn client(connect_timeout: Duration) -> Result<reqwest::Client, ModelError> {
+pub(crate) fn client(connect_timeout: Duration) -> Result<reqwest::Client, ModelError> {
     // reqwest is built without a default for TLS, and the process-wide choice may
     // be made only once.
     static TLS: OnceLock<()> = OnceLock::new();

@@ -142,6 +142,10 @@ pub fn received(value: &Value) -> &'static str {
 }
 
 fn missing(property: Option<&Value>) -> String {
+    // A property may say itself what it is to be called when it is not there.
+    if let Some(message) = property.and_then(|schema| schema.get("x-missing")?.as_str()) {
+        return message.to_owned();
+    }
     match property.and_then(|schema| schema.get("enum")) {
         Some(options) => one_of(options),
         None => mismatch(property, "undefined"),

@@ -43,6 +43,12 @@ impl Function {
                     self.has_answer = true;
                 }
                 Type::Reference(reference) if reference.mutability.is_none() && is_first => self.has_ctx = true,
+                Type::Reference(_) if attribute == "model" && !self.has_answer => {
+                    return Err(Error::new(
+                        argument.span(),
+                        "a model writes its answer: make this `answer: &mut Answer`",
+                    ));
+                }
                 Type::Reference(_) => return Err(Error::new(argument.span(), order)),
                 ty if self.input.is_none() && !self.has_answer => self.input = Some(ty.clone()),
                 _ => return Err(Error::new(argument.span(), order)),
@@ -100,5 +106,90 @@ impl Function {
     /// Returns the `#[cfg(..)]` attributes: what is written beside the function needs them too.
     pub(crate) fn conditions(&self) -> Vec<&Attribute> {
         self.item.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quote::quote;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(attribute: &str, item: TokenStream, expected: &str) {
+        let function = Function::parse(attribute, item);
+        let error = function.and_then(|function| function.output(attribute).map(|_| ())).err().unwrap();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+
+    #[test]
+    fn wrong_signatures_are_told_what_to_write() {
+        check(
+            "tool",
+            quote!(
+                struct Tool;
+            ),
+            "`#[tool]` stands on a function",
+        );
+        check(
+            "tool",
+            quote!(
+                fn f<T>(input: T) -> Result<T> {}
+            ),
+            "no type parameters",
+        );
+        check(
+            "tool",
+            quote!(
+                fn f(&self) -> Result<u8> {}
+            ),
+            "take no `self`",
+        );
+        check(
+            "tool",
+            quote!(
+                fn f(input: In, ctx: &Ctx) -> Result<u8> {}
+            ),
+            "`ctx: &Ctx` first",
+        );
+        check(
+            "tool",
+            quote!(
+                fn f(a: A, b: B) -> Result<u8> {}
+            ),
+            "`ctx: &Ctx` first",
+        );
+        check(
+            "tool",
+            quote!(
+                fn f(ctx: &Ctx) {}
+            ),
+            "add `-> Result<Output>`",
+        );
+        check(
+            "model",
+            quote!(
+                fn f(ctx: &Ctx, r: ChatRequest, a: &Answer) -> Result<()> {}
+            ),
+            "`answer: &mut Answer`",
+        );
+    }
+
+    #[test]
+    fn arguments_are_known_by_their_form() {
+        let function = quote!(
+            async fn f(ctx: &Ctx, request: ChatRequest, answer: &mut Answer) -> Result<()> {}
+        );
+        let function = Function::parse("model", function).unwrap();
+        assert!(function.has_ctx && function.has_answer);
+        assert_eq!(function.call().to_string(), quote!(f::run(&ctx, input, &mut answer,).await).to_string());
+        let function = Function::parse(
+            "tool",
+            quote!(
+                fn f() -> Result<()> {}
+            ),
+        )
+        .unwrap();
+        assert_eq!(function.call().to_string(), quote!(f::run()).to_string());
     }
 }

@@ -109,7 +109,7 @@ pub(crate) fn doc(attributes: &[syn::Attribute]) -> String {
         if !pair.path.is_ident("doc") {
             continue;
         }
-        for line in text.value().lines().map(str::trim) {
+        for line in text.value().split('\n').map(str::trim) {
             let last = paragraphs.len() - 1;
             if line.is_empty() {
                 if !paragraphs[last].is_empty() {

@@ -124,7 +124,7 @@ pub trait Embedder: Send + Sync {
 /// An owned embedder.
 pub type EmbedderBox = Embedder_TO<'static, RBox<()>>;
 
-/// Any other kind of capability, named by `kind` in [`super::Plugin::service`]: how
+/// Any other kind of capability, named by `kind` in [`crate::abi::Plugin::service`]: how
 /// new kinds arrive without a new layout.
 #[sabi_trait]
 pub trait Service: Send + Sync {

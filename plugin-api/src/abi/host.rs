@@ -44,7 +44,7 @@ pub type SinkArc = ChunkSink_TO<'static, RArc<()>>;
 /// The host's side of the boundary, one per generation of a plugin.
 ///
 /// It is revoked when the generation is retired: `request` then answers
-/// `E_REVOKED`, the others do nothing. `call` is [`super::CallCtx::call_id`] or 0
+/// `E_REVOKED`, the others do nothing. `call` is [`crate::abi::CallCtx::call_id`] or 0
 /// outside a call.
 #[sabi_trait]
 pub trait HostApi: Send + Sync + Clone {

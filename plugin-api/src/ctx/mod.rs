@@ -23,6 +23,8 @@ use tokio::sync::Notify;
 
 pub use chat::{ChatCall, ChatStream, Completion, ModelHandle, RequestedCall};
 pub use log::{Level, Span};
+pub(crate) use stream::channel;
+
 pub use services::{AgentHandle, Kv, ToolHandle};
 
 use crate::{

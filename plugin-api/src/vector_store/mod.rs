@@ -104,6 +104,21 @@ pub struct Entry {
     pub metadata: Map<String, Value>,
 }
 
+impl Entry {
+    /// Returns an entry with this id and vector.
+    #[must_use]
+    pub fn new(id: impl Into<String>, vector: Vec<f32>) -> Self {
+        Self { id: Some(id.into()), vector, metadata: Map::new() }
+    }
+
+    /// Adds one thing that is known about it.
+    #[must_use]
+    pub fn with(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.metadata.insert(key.into(), value.into());
+        self
+    }
+}
+
 /// Entries to add.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
@@ -112,6 +127,14 @@ pub struct Upsert {
     pub index: String,
     /// The entries; all vectors have the same length.
     pub entries: Vec<Entry>,
+}
+
+impl Upsert {
+    /// Returns entries for an index.
+    #[must_use]
+    pub fn new(index: impl Into<String>, entries: Vec<Entry>) -> Self {
+        Self { index: index.into(), entries }
+    }
 }
 
 /// A search.
@@ -128,6 +151,14 @@ pub struct Query {
     pub filter: Value,
     /// Whether hits carry their vectors.
     pub include_vector: bool,
+}
+
+impl Query {
+    /// Returns a search without a filter.
+    #[must_use]
+    pub fn new(index: impl Into<String>, vector: Vec<f32>, top_k: usize) -> Self {
+        Self { index: index.into(), vector, top_k, ..Self::default() }
+    }
 }
 
 /// An entry that was found.

@@ -42,7 +42,7 @@ fn derive(abi: &Path, additions: &[(&str, &str, &str)]) -> String {
                 text = text.replacen(after, &format!("{after}{added}"), 1);
             }
         }
-        let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//") && !line.starts_with("#![")).collect();
         code.join("\n")
     };
     let mut all = read("mod.rs");

@@ -1,0 +1,135 @@
+//! The long-lived parts of a host, built once in the order they need each other, and ended
+//! in the opposite one.
+
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
+
+use hotbay_plugin::{Error, chat, error::code};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::{
+    config::{self, Config},
+    engine::{Engine, error::EngineError},
+    model::catalog::Models,
+    plugin::{Plugins, Spawner, error::LoadError},
+    services::{AskAgent, Services},
+    tasks::Tasks,
+};
+
+/// How long runs may take to end once they are told to.
+const RUNS: Duration = Duration::from_secs(2);
+/// How long calls of plugins may, after that.
+const CALLS: Duration = Duration::from_secs(1);
+/// How long one plugin's shutdown may take when the whole host ends.
+const PLUGIN_SHUTDOWN: Duration = Duration::from_secs(2);
+
+/// What handlers share.
+pub type AppState = Arc<App>;
+
+/// The long-lived parts of a host.
+pub struct App {
+    /// The settings.
+    pub config: Config,
+    /// Starts, streams and cancels runs.
+    pub engine: Engine,
+    /// All plugins.
+    pub plugins: Plugins,
+    /// All models, plugins' apart.
+    pub models: Arc<Models>,
+    /// What plugins may ask of the host.
+    pub services: Arc<Services>,
+    /// Runs and streams. They are told to end before plugins are.
+    pub tasks: Tasks,
+    /// What plugins themselves need: watching, draining. Ends last.
+    background: Tasks,
+}
+
+/// Why a host does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be used.
+    #[error("cannot use the data directory {}: {source}; name another with --data", path.display())]
+    Data {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The host's own executable, which it starts as a probe, cannot be found.
+    #[error("cannot find the host's own executable: {0}")]
+    Executable(io::Error),
+    /// The plugin layer cannot start. A plugin that does not load is no reason.
+    #[error("cannot start the plugin layer: {0}")]
+    Plugins(#[from] LoadError),
+}
+
+impl App {
+    /// Builds everything and loads the plugins.
+    ///
+    /// # Errors
+    ///
+    /// If a directory cannot be used; plugins that do not load are listed, not an error.
+    pub async fn start(config: Config) -> Result<AppState, StartError> {
+        let data = config.data.clone();
+        tokio::fs::create_dir_all(&data).await.map_err(|source| StartError::Data { path: data, source })?;
+        let executable = std::env::current_exe().map_err(StartError::Executable)?;
+        let (tasks, background) = (Tasks::default(), Tasks::default());
+        let models = Arc::new(Models::new(config.providers.clone(), config::variable));
+        // Plugins need the services when they open, the services need plugins when they are
+        // asked for one, so these are connected once both are there.
+        let services = Arc::new(Services::new(&config, Arc::clone(&models)));
+        let plugins =
+            Plugins::start(config.plugin_settings(executable), Arc::<Services>::clone(&services), spawner(&background))
+                .await?;
+        let engine = Engine::new(Arc::clone(plugins.registry()), Arc::clone(&models));
+        services.connect(Arc::clone(plugins.registry()), ask_agent(&engine));
+        Ok(Arc::new(Self { config, engine, plugins, models, services, tasks, background }))
+    }
+
+    /// Ends everything, runs first, then plugins. Returns within ten seconds.
+    ///
+    /// The server has stopped accepting before.
+    pub async fn shut_down(&self) {
+        self.tasks.shut_down(RUNS).await;
+        let ended = tokio::time::timeout(CALLS + PLUGIN_SHUTDOWN, self.plugins.shutdown(CALLS)).await;
+        if ended.is_err() {
+            tracing::warn!("plugins did not shut down in time and are left behind");
+        }
+        self.background.shut_down(Duration::from_millis(500)).await;
+    }
+}
+
+/// Lets the plugin layer start tasks.
+fn spawner(tasks: &Tasks) -> Spawner {
+    let tasks = tasks.clone();
+    Arc::new(move |name, task| {
+        tasks.spawn(name, |cancel| async move {
+            cancel.run_until_cancelled(task).await;
+        });
+    })
+}
+
+/// What a plugin sends to ask an agent.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct AgentRequest {
+    messages: Vec<chat::Message>,
+    options: Map<String, Value>,
+}
+
+/// Lets plugins ask agents.
+fn ask_agent(engine: &Engine) -> AskAgent {
+    let engine = engine.clone();
+    Arc::new(move |id, request| {
+        let engine = engine.clone();
+        Box::pin(async move {
+            let request: AgentRequest = serde_json::from_value(request)?;
+            let answer = engine.ask(id, request.messages, request.options).await;
+            let answer = answer.map_err(|error| match error {
+                EngineError::UnknownAgent(_) => Error::with_code(code::NOT_FOUND, error.to_string()),
+                error => Error::new(error.to_string()),
+            })?;
+            Ok(serde_json::to_value(answer)?)
+        })
+    })
+}

@@ -1,0 +1,187 @@
+//! Which crates of a workspace are plugins, and which directories they are made from.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use serde::Deserialize;
+
+use crate::{cli::Failure, config};
+
+/// The SDK: what depends on it and is a dylib is a plugin.
+const SDK: &str = "hotbay-plugin";
+
+/// The plugins of a workspace.
+#[derive(Debug)]
+pub(super) struct Workspace {
+    /// Where cargo is run.
+    pub(super) root: PathBuf,
+    /// At least one.
+    pub(super) plugins: Vec<PluginCrate>,
+    /// Directories of the plugins' crates and of those of the workspace they are built from.
+    pub(super) sources: BTreeSet<PathBuf>,
+}
+
+/// A crate that is a plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PluginCrate {
+    /// The package's name.
+    pub(super) name: String,
+    /// The package's id, as cargo's messages have it.
+    pub(super) id: String,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+    workspace_root: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    id: String,
+    manifest_path: PathBuf,
+    dependencies: Vec<Dependency>,
+    targets: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    path: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    kind: Vec<String>,
+}
+
+impl Workspace {
+    /// Asks cargo about the workspace `directory` is in.
+    pub(super) async fn find(directory: &Path, only: &[String]) -> Result<Self, Failure> {
+        let mut command = tokio::process::Command::new(cargo());
+        command.args(["metadata", "--no-deps", "--format-version", "1"]).current_dir(directory);
+        let output = command
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(|error| format!("cannot run cargo: {error}; `hotbay dev` needs a Rust toolchain"))?;
+        if !output.status.success() {
+            return Err(format!("cargo cannot read the workspace in {}", directory.display()).into());
+        }
+        Self::read(&output.stdout, only)
+    }
+
+    fn read(metadata: &[u8], only: &[String]) -> Result<Self, Failure> {
+        let Metadata { packages, workspace_root } = serde_json::from_slice(metadata)?;
+        let tests = workspace_root.join("tests");
+        let is_wanted = |package: &Package| match only.is_empty() {
+            // Plugins under `tests` are there to misbehave.
+            true => !package.manifest_path.starts_with(&tests),
+            false => only.contains(&package.name),
+        };
+        let found: Vec<&Package> =
+            packages.iter().filter(|package| package.is_plugin() && is_wanted(package)).collect();
+        if let Some(missing) = only.iter().find(|name| !found.iter().any(|package| package.name == **name)) {
+            return Err(format!("`{missing}` is no plugin of this workspace").into());
+        }
+        if found.is_empty() {
+            return Err(format!(
+                "there is no plugin in {}: a plugin is a crate with `crate-type = [\"cdylib\"]` that depends on {SDK}; \
+                 `hotbay plugin new NAME --kind tool` makes one",
+                workspace_root.display()
+            )
+            .into());
+        }
+        let sources = sources(&packages, &found);
+        let plugins = found.into_iter().map(|it| PluginCrate { name: it.name.clone(), id: it.id.clone() }).collect();
+        Ok(Self { root: workspace_root, plugins, sources })
+    }
+}
+
+impl Package {
+    fn is_plugin(&self) -> bool {
+        let is_dylib = self.targets.iter().any(|target| target.kind.iter().any(|kind| kind == "cdylib"));
+        is_dylib && self.dependencies.iter().any(|dependency| dependency.name == SDK)
+    }
+
+    fn directory(&self) -> &Path {
+        self.manifest_path.parent().unwrap_or(Path::new("/"))
+    }
+}
+
+/// Returns the directories of `plugins` and of the local packages they depend on.
+fn sources(packages: &[Package], plugins: &[&Package]) -> BTreeSet<PathBuf> {
+    let by_directory: BTreeMap<&Path, &Package> = packages.iter().map(|it| (it.directory(), it)).collect();
+    let mut todo: Vec<PathBuf> = plugins.iter().map(|plugin| plugin.directory().to_owned()).collect();
+    let mut found = BTreeSet::new();
+    while let Some(directory) = todo.pop() {
+        if let Some(package) = by_directory.get(directory.as_path()) {
+            todo.extend(package.dependencies.iter().filter_map(|it| it.path.clone()).filter(|it| !found.contains(it)));
+        }
+        found.insert(directory);
+    }
+    found
+}
+
+/// Returns the cargo to run: the one that runs us, if one does.
+pub(super) fn cargo() -> String {
+    config::variable("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn package(name: &str, directory: &str, kind: &str, dependencies: &[(&str, Option<&str>)]) -> serde_json::Value {
+        let dependencies: Vec<_> =
+            dependencies.iter().map(|(name, path)| json!({ "name": name, "path": path })).collect();
+        json!({
+            "name": name, "id": format!("path+file://{directory}#0.1.0"), "manifest_path": format!("{directory}/Cargo.toml"),
+            "dependencies": dependencies, "targets": [{ "kind": [kind] }],
+        })
+    }
+
+    fn metadata() -> Vec<u8> {
+        let sdk = ("hotbay-plugin", Some("/w/sdk"));
+        json!({ "workspace_root": "/w", "packages": [
+            package("weather", "/w/plugins/weather", "cdylib", &[sdk, ("shared", Some("/w/shared"))]),
+            package("shared", "/w/shared", "lib", &[("serde", None)]),
+            package("hotbay-plugin", "/w/sdk", "lib", &[]),
+            package("app", "/w/app", "bin", &[sdk]),
+            package("hostile", "/w/tests/plugins/hostile", "cdylib", &[sdk]),
+        ]})
+        .to_string()
+        .into_bytes()
+    }
+
+    #[test]
+    fn plugins_are_dylibs_with_the_sdk_outside_tests() {
+        let workspace = Workspace::read(&metadata(), &[]).unwrap();
+        let names: Vec<_> = workspace.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
+        assert_eq!(names, ["weather"]);
+        let sources: Vec<_> = workspace.sources.iter().map(|path| path.to_str().unwrap()).collect();
+        assert_eq!(sources, ["/w/plugins/weather", "/w/sdk", "/w/shared"]);
+    }
+
+    #[test]
+    fn plugin_that_is_named_may_be_anywhere() {
+        let workspace = Workspace::read(&metadata(), &["hostile".into()]).unwrap();
+        assert_eq!(workspace.plugins.len(), 1);
+        let error = Workspace::read(&metadata(), &["app".into()]).unwrap_err().to_string();
+        assert!(error.contains("`app`"), "{error}");
+    }
+
+    #[test]
+    fn workspace_without_plugins_says_how_to_make_one() {
+        let error = Workspace::read(br#"{"workspace_root": "/w", "packages": []}"#, &[]).unwrap_err().to_string();
+        assert!(error.contains("hotbay plugin new"), "{error}");
+    }
+}

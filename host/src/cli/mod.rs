@@ -1,0 +1,112 @@
+//! The `hotbay` command line: what there is to say, and who does it.
+//!
+//! Owns arguments, output and exit codes; the work is elsewhere in the library.
+
+mod client;
+mod config;
+mod dev;
+mod log;
+mod plugin;
+mod serve;
+mod table;
+
+use std::{future::Future, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::{config::Flags, plugin::probe::probe_main};
+
+/// What a command fails with; its text is printed.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// An agent server whose agents, tools and models live in hot-swappable plugins.
+#[derive(Parser)]
+#[command(name = "hotbay", version, about, max_term_width = 100, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  hotbay dev                               build this workspace's plugins, serve them, swap on save
+  hotbay serve --plugins ./plugins.d       serve the plugins in a directory
+  hotbay plugin new weather --kind tool    begin a plugin
+  hotbay plugin check libweather.so        say whether a host would load it
+  hotbay config check                      show the settings that count";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve what is in the plugin directories
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(Flags),
+    /// Build the workspace's plugins, serve them, rebuild and swap on save
+    #[command(after_help = dev::EXAMPLES)]
+    Dev(dev::DevArguments),
+    /// Make, check and direct plugins
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Map one file and say whether that went well; the host starts this itself
+    #[command(hide = true)]
+    Probe {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// Runs the command of this process's arguments.
+#[must_use]
+pub fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        // Before anything has threads: the child limits itself.
+        Command::Probe { file } => return probe_main(&file),
+        Command::Serve(flags) => serve::run(&flags),
+        Command::Dev(arguments) => dev::run(arguments),
+        Command::Plugin(command) => plugin::run(command),
+        Command::Config(command) => config::run(command),
+    };
+    done.unwrap_or_else(|failure| {
+        complain(&*failure);
+        ExitCode::FAILURE
+    })
+}
+
+/// Runs a command's work on the host's runtime.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(work);
+    // What blocks a thread for good must not keep the process.
+    runtime.shutdown_background();
+    done
+}
+
+#[expect(clippy::print_stderr, reason = "the command's own complaint")]
+fn complain(failure: &(dyn std::error::Error + Send + Sync)) {
+    eprintln!("hotbay: {failure}");
+}
+
+/// Says something about the command's progress.
+#[expect(clippy::print_stderr, reason = "not the command's output, which others may read")]
+fn note(text: impl std::fmt::Display) {
+    eprintln!("hotbay: {text}");
+}
+
+#[expect(clippy::print_stdout, reason = "the command's own output")]
+fn say(text: impl std::fmt::Display) {
+    println!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,200 @@
+//! `hotbay plugin`: a new one, one file, and those of a running server.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{Failure, block_on, client::ServerClient, say, table::Table};
+use crate::{
+    plugin::{check_file, settings::PluginSettings},
+    scaffold::{self, Kind, Sdk},
+};
+
+/// What `hotbay plugin` does.
+#[derive(Subcommand)]
+#[command(after_help = EXAMPLES)]
+pub(super) enum PluginCommand {
+    /// Begin a plugin: a crate that builds and passes its tests at once
+    New(NewArguments),
+    /// Say whether a host would load a file, and what is in it
+    Check {
+        /// The shared library.
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the plugins of a running server
+    List(ServerArguments),
+    /// Load a plugin's file again, also if it did not change
+    Reload(NamedArguments),
+    /// Go back to the build that served before
+    Rollback(NamedArguments),
+    /// Take a plugin out and keep it out
+    Disable(NamedArguments),
+    /// Load a disabled plugin again
+    Enable(NamedArguments),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  hotbay plugin new weather --kind tool
+  hotbay plugin check target/release/libweather.so
+  hotbay plugin list --url http://127.0.0.1:4111
+  hotbay plugin rollback weather";
+
+#[derive(Args)]
+pub(super) struct NewArguments {
+    /// The plugin's name, and its crate's: lower-case letters, digits and `-`
+    name: String,
+    /// What it offers first
+    #[arg(long, value_enum)]
+    kind: Kind,
+    /// The directory to make; it must not exist [default: the name]
+    #[arg(long, value_name = "DIR")]
+    path: Option<PathBuf>,
+    /// The SDK: its directory or a git URL [default: beside the sources of this `hotbay`]
+    #[arg(long, value_name = "DIR|URL")]
+    sdk: Option<String>,
+}
+
+#[derive(Args)]
+pub(super) struct ServerArguments {
+    /// The server
+    #[arg(long, default_value = "http://127.0.0.1:4111")]
+    url: String,
+    /// What its routes begin with
+    #[arg(long, default_value = "/api")]
+    prefix: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(super) struct NamedArguments {
+    /// The plugin's name
+    name: String,
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+/// Runs the command.
+pub(super) fn run(command: PluginCommand) -> Result<ExitCode, Failure> {
+    match command {
+        PluginCommand::New(arguments) => create(arguments),
+        PluginCommand::Check { file, json } => block_on(check(file, json)),
+        PluginCommand::List(server) => block_on(list(server)),
+        PluginCommand::Reload(arguments) => block_on(direct("reload", arguments)),
+        PluginCommand::Rollback(arguments) => block_on(direct("rollback", arguments)),
+        PluginCommand::Disable(arguments) => block_on(direct("disable", arguments)),
+        PluginCommand::Enable(arguments) => block_on(direct("enable", arguments)),
+    }
+}
+
+fn create(arguments: NewArguments) -> Result<ExitCode, Failure> {
+    let directory = arguments.path.unwrap_or_else(|| PathBuf::from(&arguments.name));
+    let sdk = Sdk::find(arguments.sdk.as_deref())?;
+    scaffold::create(&arguments.name, arguments.kind, &directory, &sdk)?;
+    say(format_args!("made {0}; next:\n  cd {0}\n  cargo test\n  hotbay dev", directory.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn check(file: PathBuf, as_json: bool) -> Result<ExitCode, Failure> {
+    // The copy that is examined goes with the directory.
+    let data = tempfile::TempDir::with_prefix("hotbay-check-")?;
+    let settings = PluginSettings::new(Vec::new(), data.path().to_owned(), std::env::current_exe()?);
+    match check_file(&file, &settings).await {
+        Ok(report) if as_json => say(serde_json::to_string_pretty(&report)?),
+        Ok(report) => {
+            let manifest = &report.manifest;
+            say(format_args!("{} {} would be loaded", manifest.name, manifest.version));
+            say(format_args!("  file   {} ({} bytes)", report.file.display(), report.size));
+            say(format_args!("  blake3 {}", report.hash));
+            say(format_args!("  abi    {}", report.abi));
+            for (kind, names) in offers(&serde_json::to_value(&report.capabilities)?) {
+                say(format_args!("  {kind}: {names}"));
+            }
+        }
+        Err(error) if as_json => {
+            say(format_args!("{:#}", json!({ "code": error.code.as_str(), "message": error.message })));
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(error) => {
+            return Err(format!("{} would be refused, {}: {}", file.display(), error.code, error.message).into());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(server: ServerArguments) -> Result<ExitCode, Failure> {
+    let answer = ServerClient::new(&server.url, &server.prefix)?.get("/plugins").await?;
+    if server.json {
+        say(format_args!("{answer:#}"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let plugins = answer.get("plugins").unwrap_or(&answer).as_array().cloned().unwrap_or_default();
+    let mut table = Table::new(&["NAME", "STATE", "VERSION", "GENERATION", "CALLS", "ERRORS", "OFFERS"]);
+    for plugin in &plugins {
+        table.row(row(plugin));
+    }
+    say(table);
+    for plugin in &plugins {
+        if let Some(message) = plugin.pointer("/lastError/message").and_then(Value::as_str) {
+            let code = text(plugin.pointer("/lastError/code"));
+            say(format_args!("{}: {code}: {message}", text(plugin.get("name"))));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn direct(action: &str, arguments: NamedArguments) -> Result<ExitCode, Failure> {
+    let NamedArguments { name, server } = arguments;
+    let client = ServerClient::new(&server.url, &server.prefix)?;
+    let answer = client.post(&["plugins", &name, action]).await?;
+    if server.json {
+        say(format_args!("{answer:#}"));
+    } else {
+        say(format_args!("{action} {name}: done"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(plugin: &Value) -> Vec<String> {
+    let current = plugin.pointer("/generations/0");
+    let count = |field: &str| text(current.and_then(|generation| generation.get(field)));
+    let offers: Vec<String> = plugin
+        .get("capabilities")
+        .map(|capabilities| offers(capabilities).into_iter().map(|(kind, names)| format!("{kind}: {names}")).collect())
+        .unwrap_or_default();
+    vec![
+        text(plugin.get("name")),
+        text(plugin.get("state")),
+        text(plugin.get("version")),
+        text(plugin.get("generation")),
+        count("calls"),
+        count("errors"),
+        offers.join("; "),
+    ]
+}
+
+/// Returns the kinds of which there is something, with the names.
+fn offers(capabilities: &Value) -> Vec<(String, String)> {
+    let kinds = capabilities.as_object().into_iter().flatten();
+    kinds
+        .filter_map(|(kind, names)| {
+            let names: Vec<&str> = names.as_array()?.iter().filter_map(Value::as_str).collect();
+            (!names.is_empty()).then(|| (kind.clone(), names.join(", ")))
+        })
+        .collect()
+}
+
+fn text(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => "-".into(),
+        Some(Value::String(text)) if text.is_empty() => "-".into(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}

@@ -1,0 +1,134 @@
+//! The shape of `hotbay.toml`.
+//!
+//! Plain settings are kept as they are written; [`super::parse`] gives them their types, the
+//! same way as for flags and variables.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    model::catalog::{ProviderSettings, Secret},
+    plugin::settings::{Isolation, PluginOptions},
+};
+
+/// `hotbay.toml` as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) listen: Option<Scalar>,
+    pub(super) prefix: Option<Scalar>,
+    pub(super) data: Option<PathBuf>,
+    pub(super) plugin_dirs: Option<Vec<PathBuf>>,
+    pub(super) watch: Option<Scalar>,
+    pub(super) body_limit: Option<Scalar>,
+    pub(super) cors_origins: Option<Vec<String>>,
+    pub(super) allow_unauthenticated: Option<Scalar>,
+    pub(super) log: Option<Scalar>,
+    pub(super) log_format: Option<Scalar>,
+    pub(super) run_deadline: Option<Scalar>,
+    pub(super) call_deadline: Option<Scalar>,
+    pub(super) open_deadline: Option<Scalar>,
+    pub(super) drain_deadline: Option<Scalar>,
+    pub(super) providers: BTreeMap<String, ProviderSettings>,
+    pub(super) plugins: BTreeMap<String, PluginSection>,
+    pub(super) secrets: BTreeMap<String, SecretSource>,
+    pub(super) system: SystemSettings,
+}
+
+/// `[system]` of the configuration: what clients are told the server is made of.
+///
+/// Names a client may compare; tools made for the reference server know only its names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SystemSettings {
+    /// What keeps threads, runs and workflows.
+    pub storage_type: String,
+    /// What keeps traces.
+    pub observability_storage_type: String,
+    /// Traces can be asked for.
+    pub observability_enabled: bool,
+}
+
+impl Default for SystemSettings {
+    fn default() -> Self {
+        Self {
+            storage_type: "InMemoryStore".to_owned(),
+            observability_storage_type: "InMemoryStore".to_owned(),
+            observability_enabled: false,
+        }
+    }
+}
+
+/// `[plugins.<name>]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct PluginSection {
+    config: Map<String, Value>,
+    isolation: Isolation,
+}
+
+impl From<PluginSection> for PluginOptions {
+    fn from(section: PluginSection) -> Self {
+        Self { config: Value::Object(section.config), isolation: section.isolation }
+    }
+}
+
+/// A value that is no list and no table.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected a string, a number, or true or false")]
+pub(super) enum Scalar {
+    Text(String),
+    Boolean(bool),
+    Integer(i64),
+    Number(f64),
+}
+
+impl fmt::Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Boolean(value) => value.fmt(f),
+            Self::Integer(value) => value.fmt(f),
+            Self::Number(value) => value.fmt(f),
+        }
+    }
+}
+
+/// Where a secret for plugins is: `name = "value"` or `name = { env = "VARIABLE" }`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "expected the secret as a string, or { env = \"VARIABLE\" }")]
+pub enum SecretSource {
+    /// In the file itself.
+    Value(Secret),
+    /// In a variable of the environment, read when it is asked for.
+    Variable(SecretVariable),
+}
+
+/// The variable a secret is in.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretVariable {
+    /// The variable's name.
+    pub env: String,
+}
+
+impl SecretSource {
+    pub(super) fn redacted(&self) -> Value {
+        match self {
+            Self::Value(_) => "***".into(),
+            Self::Variable(variable) => json!({ "env": variable.env }),
+        }
+    }
+}
+
+/// For whom the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON document a line.
+    Json,
+}

@@ -1,0 +1,58 @@
+//! The flags every command with a configuration takes.
+#![expect(clippy::doc_markdown, reason = "the sentences are the commands' help, where backticks would show")]
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Settings given on the command line; what is absent is looked for elsewhere.
+///
+/// Values are kept as text and parsed with those of variables and of the file.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Flags {
+    /// Configuration file [default: ./hotbay.toml if it is there] [env: HOTBAY_CONFIG]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Address and port to listen on, port 0 for any free one [default: 127.0.0.1:4111] [env: HOTBAY_LISTEN]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<String>,
+    /// What every route begins with [default: /api] [env: HOTBAY_PREFIX]
+    #[arg(long, value_name = "PATH")]
+    pub prefix: Option<String>,
+    /// Directory for everything that is stored [default: ./.hotbay] [env: HOTBAY_DATA]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Directory plugins are loaded from, may be repeated [default: ./plugins.d] [env: HOTBAY_PLUGINS]
+    #[arg(long, value_name = "DIR")]
+    pub plugins: Vec<PathBuf>,
+    /// Whether plugin directories are watched [default: true] [env: HOTBAY_WATCH]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub watch: Option<String>,
+    /// Longest request body, for example 10MiB [default: 4.5MiB] [env: HOTBAY_BODY_LIMIT]
+    #[arg(long, value_name = "SIZE")]
+    pub body_limit: Option<String>,
+    /// Origin whose pages may call the API, may be repeated [default: *] [env: HOTBAY_CORS_ORIGINS]
+    #[arg(long, value_name = "ORIGIN")]
+    pub cors_origin: Vec<String>,
+    /// Listen beyond this machine although callers are not authenticated [env: HOTBAY_ALLOW_UNAUTHENTICATED]
+    #[arg(long)]
+    pub allow_unauthenticated: bool,
+    /// What is logged: a level, or directives as hotbay=debug,plugin=trace [default: info] [env: HOTBAY_LOG]
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// How it is logged, text or json [default: text] [env: HOTBAY_LOG_FORMAT]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// Longest time of one run [default: 10m] [env: HOTBAY_RUN_DEADLINE]
+    #[arg(long, value_name = "TIME")]
+    pub run_deadline: Option<String>,
+    /// Longest time of one plugin call [default: 60s] [env: HOTBAY_CALL_DEADLINE]
+    #[arg(long, value_name = "TIME")]
+    pub call_deadline: Option<String>,
+    /// Longest time a plugin may take to open [default: 10s] [env: HOTBAY_OPEN_DEADLINE]
+    #[arg(long, value_name = "TIME")]
+    pub open_deadline: Option<String>,
+    /// Longest time calls of a replaced plugin go on [default: 30s] [env: HOTBAY_DRAIN_DEADLINE]
+    #[arg(long, value_name = "TIME")]
+    pub drain_deadline: Option<String>,
+}

@@ -1,0 +1,386 @@
+//! Every flag, variable and file setting, made into one typed [`Config`].
+//!
+//! The only reader of the environment. A setting is taken from the first of: its flag, its
+//! variable (`HOTBAY_` and its name), the file, its default. What goes wrong says which
+//! setting, where it was set and what was expected. Nothing else of the host reads any of these.
+
+mod error;
+mod file;
+mod flags;
+mod parse;
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+pub use error::ConfigError;
+pub use file::{LogFormat, SecretSource, SystemSettings};
+pub use flags::Flags;
+
+use crate::{
+    model::catalog::ProviderSettings,
+    plugin::settings::{PluginOptions, PluginSettings},
+};
+use file::{File, Scalar};
+
+/// The configuration file, if it is there and no other is named.
+pub const DEFAULT_FILE: &str = "hotbay.toml";
+
+/// Everything the host is told, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file it was read from.
+    pub file: Option<PathBuf>,
+    /// Where the server listens; port 0 is any free one.
+    pub listen: SocketAddr,
+    /// What every route begins with, `/api`; may be empty.
+    pub prefix: String,
+    /// Everything the host stores is in here.
+    pub data: PathBuf,
+    /// Directories plugins are loaded from, the first one wins a conflict.
+    pub plugin_dirs: Vec<PathBuf>,
+    /// Whether those directories are watched.
+    pub watch: bool,
+    /// The longest body of a request, in bytes.
+    pub body_limit: usize,
+    /// Origins whose pages may call the API, `*` for all.
+    pub cors_origins: Vec<String>,
+    /// Whether to listen beyond this machine although callers are not asked who they are.
+    pub allow_unauthenticated: bool,
+    /// What is logged, and how.
+    pub log: LogSettings,
+    /// How long things may take.
+    pub deadlines: Deadlines,
+    /// Model providers by name.
+    pub providers: BTreeMap<String, ProviderSettings>,
+    /// Options of plugins by name.
+    pub plugins: BTreeMap<String, PluginOptions>,
+    /// Secrets plugins may ask for, by name.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// What clients are told the server is made of.
+    pub system: SystemSettings,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Serialize)]
+pub struct LogSettings {
+    /// A level, or directives as `hotbay=debug,plugin=trace`.
+    pub filter: String,
+    /// For people or for programs.
+    pub format: LogFormat,
+    /// Whether colours may be used on a terminal.
+    pub color: bool,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// One run of an agent.
+    pub run: Duration,
+    /// One call of a plugin that says nothing about it.
+    pub call: Duration,
+    /// A plugin's `open`.
+    pub open: Duration,
+    /// The calls of a generation that was replaced.
+    pub drain: Duration,
+}
+
+impl Config {
+    /// Reads the environment and the file and puts `flags` above them.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that is wrong, or the file, if it cannot be read.
+    pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
+        Self::load_with(flags, &variable)
+    }
+
+    /// As [`Config::load`], with another environment.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn load_with(flags: &Flags, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let (path, file) = read_file(flags, environment)?;
+        let from = Sources { environment, file: path.as_deref() };
+        let base = path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+        let default_listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 4111));
+        let seconds = Duration::from_secs;
+        let config = Self {
+            listen: from.pick("listen", flags.listen.as_ref(), file.listen.as_ref(), default_listen, parse::address)?,
+            prefix: from.pick("prefix", flags.prefix.as_ref(), file.prefix.as_ref(), "/api".into(), parse::prefix)?,
+            data: from.path("data", flags.data.as_ref(), file.data.as_deref(), base, ".hotbay")?,
+            plugin_dirs: from.plugin_dirs(flags, &file, base),
+            watch: from.pick("watch", flags.watch.as_ref(), file.watch.as_ref(), true, parse::boolean)?,
+            body_limit: from.pick(
+                "body_limit",
+                flags.body_limit.as_ref(),
+                file.body_limit.as_ref(),
+                4_718_592,
+                parse::bytes,
+            )?,
+            cors_origins: from.cors_origins(flags, &file)?,
+            allow_unauthenticated: from.pick(
+                "allow_unauthenticated",
+                flags.allow_unauthenticated.then(|| "true".to_owned()).as_ref(),
+                file.allow_unauthenticated.as_ref(),
+                false,
+                parse::boolean,
+            )?,
+            log: LogSettings {
+                filter: from.pick("log", flags.log.as_ref(), file.log.as_ref(), "info".into(), parse::log_filter)?,
+                format: from.pick(
+                    "log_format",
+                    flags.log_format.as_ref(),
+                    file.log_format.as_ref(),
+                    LogFormat::Text,
+                    parse::log_format,
+                )?,
+                // The convention: set and not empty, whatever the value.
+                color: environment("NO_COLOR").is_none_or(|value| value.is_empty()),
+            },
+            deadlines: Deadlines {
+                run: from.pick(
+                    "run_deadline",
+                    flags.run_deadline.as_ref(),
+                    file.run_deadline.as_ref(),
+                    seconds(600),
+                    parse::duration,
+                )?,
+                call: from.pick(
+                    "call_deadline",
+                    flags.call_deadline.as_ref(),
+                    file.call_deadline.as_ref(),
+                    seconds(60),
+                    parse::duration,
+                )?,
+                open: from.pick(
+                    "open_deadline",
+                    flags.open_deadline.as_ref(),
+                    file.open_deadline.as_ref(),
+                    seconds(10),
+                    parse::duration,
+                )?,
+                drain: from.pick(
+                    "drain_deadline",
+                    flags.drain_deadline.as_ref(),
+                    file.drain_deadline.as_ref(),
+                    seconds(30),
+                    parse::duration,
+                )?,
+            },
+            providers: file.providers,
+            plugins: file.plugins.into_iter().map(|(name, section)| (name, section.into())).collect(),
+            secrets: file.secrets,
+            system: file.system,
+            file: path,
+        };
+        config.check_reach()?;
+        Ok(config)
+    }
+
+    /// Returns what the plugin layer is told. `executable` is the host itself, which it starts as a probe.
+    #[must_use]
+    pub fn plugin_settings(&self, executable: PathBuf) -> PluginSettings {
+        let mut settings = PluginSettings::new(self.plugin_dirs.clone(), self.data.clone(), executable);
+        settings.plugins.clone_from(&self.plugins);
+        settings.watch.enabled = self.watch;
+        settings.call_deadline = self.deadlines.call;
+        settings.open_deadline = self.deadlines.open;
+        settings.drain_deadline = self.deadlines.drain;
+        settings
+    }
+
+    /// Returns the effective settings as a JSON document without any secret.
+    #[must_use]
+    pub fn redacted(&self) -> Value {
+        let plugins: serde_json::Map<String, Value> = self
+            .plugins
+            .iter()
+            .map(|(name, options)| {
+                let config = redact(options.config.clone());
+                (name.clone(), json!({ "isolation": options.isolation, "config": config }))
+            })
+            .collect();
+        let secrets: BTreeMap<&String, Value> =
+            self.secrets.iter().map(|(name, source)| (name, source.redacted())).collect();
+        json!({
+            "file": self.file,
+            "listen": self.listen.to_string(),
+            "prefix": self.prefix,
+            "data": self.data,
+            "plugin_dirs": self.plugin_dirs,
+            "watch": self.watch,
+            "body_limit": self.body_limit,
+            "cors_origins": self.cors_origins,
+            "allow_unauthenticated": self.allow_unauthenticated,
+            "log": self.log.filter,
+            "log_format": self.log.format,
+            "run_deadline": parse::show_duration(self.deadlines.run),
+            "call_deadline": parse::show_duration(self.deadlines.call),
+            "open_deadline": parse::show_duration(self.deadlines.open),
+            "drain_deadline": parse::show_duration(self.deadlines.drain),
+            "providers": self.providers,
+            "plugins": plugins,
+            "secrets": secrets,
+            "system": self.system,
+        })
+    }
+
+    /// Refuses to be reachable from elsewhere unless the operator says that this is meant.
+    fn check_reach(&self) -> Result<(), ConfigError> {
+        if self.listen.ip().is_loopback() || self.allow_unauthenticated {
+            return Ok(());
+        }
+        Err(ConfigError::Exposed { listen: self.listen })
+    }
+}
+
+/// Reads one variable of the environment; one that is not UTF-8 counts as not set.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+#[must_use]
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Finds the file and reads it. Only a file that is named must exist.
+fn read_file(
+    flags: &Flags,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<(Option<PathBuf>, File), ConfigError> {
+    let named = flags.config.clone().or_else(|| environment("HOTBAY_CONFIG").map(PathBuf::from));
+    let path = named.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok((None, File::default()));
+        }
+        Err(source) => return Err(ConfigError::Unreadable { path, source }),
+    };
+    match toml::from_str(&text) {
+        Ok(file) => Ok((Some(path), file)),
+        Err(error) => Err(ConfigError::File { path, message: error.to_string().trim_end().to_owned() }),
+    }
+}
+
+/// Where settings come from, apart from flags.
+struct Sources<'a> {
+    environment: &'a dyn Fn(&str) -> Option<String>,
+    file: Option<&'a Path>,
+}
+
+impl Sources<'_> {
+    fn variable(&self, name: &str) -> Option<(String, String)> {
+        let variable = format!("HOTBAY_{}", name.to_ascii_uppercase());
+        // An empty variable is how shells and container files say "not set".
+        let value = (self.environment)(&variable).filter(|value| !value.is_empty())?;
+        Some((value, format!("the variable {variable}")))
+    }
+
+    fn in_file(&self, name: &str) -> String {
+        let file = self.file.unwrap_or(Path::new(DEFAULT_FILE));
+        format!("`{name}` in {}", file.display())
+    }
+
+    /// Returns the first value that is set, and where.
+    fn first(&self, name: &str, flag: Option<&String>, file: Option<String>) -> Option<(String, String)> {
+        if let Some(value) = flag {
+            return Some((value.clone(), format!("the flag --{}", name.replace('_', "-"))));
+        }
+        self.variable(name).or_else(|| Some((file?, self.in_file(name))))
+    }
+
+    fn pick<T>(
+        &self,
+        name: &str,
+        flag: Option<&String>,
+        file: Option<&Scalar>,
+        default: T,
+        parse: fn(&str) -> Result<T, String>,
+    ) -> Result<T, ConfigError> {
+        let Some((value, place)) = self.first(name, flag, file.map(Scalar::to_string)) else { return Ok(default) };
+        parse(value.trim()).map_err(|expected| ConfigError::Setting { place, value, expected })
+    }
+
+    /// Picks a path; one from the file is relative to the file.
+    fn path(
+        &self,
+        name: &str,
+        flag: Option<&PathBuf>,
+        file: Option<&Path>,
+        base: &Path,
+        default: &str,
+    ) -> Result<PathBuf, ConfigError> {
+        let path = match (flag, self.variable(name), file) {
+            (Some(path), ..) => path.clone(),
+            (None, Some((path, _)), _) => PathBuf::from(path),
+            (None, None, Some(path)) => base.join(path),
+            (None, None, None) => PathBuf::from(default),
+        };
+        if path.as_os_str().is_empty() {
+            let place = format!("the setting `{name}`");
+            return Err(ConfigError::Setting { place, value: String::new(), expected: "a path".into() });
+        }
+        Ok(path)
+    }
+
+    fn plugin_dirs(&self, flags: &Flags, file: &File, base: &Path) -> Vec<PathBuf> {
+        if !flags.plugins.is_empty() {
+            return flags.plugins.clone();
+        }
+        if let Some((value, _)) = self.variable("plugins") {
+            return std::env::split_paths(&value).filter(|path| !path.as_os_str().is_empty()).collect();
+        }
+        match &file.plugin_dirs {
+            Some(directories) => directories.iter().map(|path| base.join(path)).collect(),
+            None => vec![PathBuf::from("plugins.d")],
+        }
+    }
+
+    fn cors_origins(&self, flags: &Flags, file: &File) -> Result<Vec<String>, ConfigError> {
+        let (origins, place) = if !flags.cors_origin.is_empty() {
+            (flags.cors_origin.clone(), "the flag --cors-origin".to_owned())
+        } else if let Some((value, place)) = self.variable("cors_origins") {
+            (value.split(',').map(|origin| origin.trim().to_owned()).collect(), place)
+        } else if let Some(origins) = &file.cors_origins {
+            (origins.clone(), self.in_file("cors_origins"))
+        } else {
+            return Ok(vec!["*".into()]);
+        };
+        for origin in &origins {
+            parse::origin(origin).map_err(|expected| ConfigError::Setting {
+                place: place.clone(),
+                value: origin.clone(),
+                expected,
+            })?;
+        }
+        Ok(origins)
+    }
+}
+
+/// Hides values whose key says that they are secret.
+fn redact(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let hide = |(key, value): (String, Value)| {
+                let lower = key.to_ascii_lowercase();
+                let is_secret =
+                    ["key", "token", "secret", "password", "credential"].iter().any(|word| lower.contains(word));
+                let shown = if is_secret && !value.is_object() { Value::from("***") } else { redact(value) };
+                (key, shown)
+            };
+            Value::Object(fields.into_iter().map(hide).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(redact).collect()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

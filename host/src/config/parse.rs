@@ -1,0 +1,101 @@
+//! From a setting's text to its type. An error is what was expected.
+
+use std::{net::SocketAddr, time::Duration};
+
+use super::LogFormat;
+
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    let parsed = numeric.as_deref().unwrap_or(text).parse();
+    parsed.map_err(|_| "an address and a port, for example 127.0.0.1:4111 or [::1]:4111".into())
+}
+
+pub(super) fn prefix(text: &str) -> Result<String, String> {
+    let trimmed = text.trim_end_matches('/');
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~".contains(c);
+    if trimmed.is_empty() || (trimmed.starts_with('/') && !trimmed.contains("//") && trimmed.chars().all(is_plain)) {
+        return Ok(trimmed.to_owned());
+    }
+    Err("a path that begins with `/` and has letters, digits, `-`, `_`, `.` and `~`, for example /api".into())
+}
+
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "on" | "yes" => Ok(true),
+        "false" | "0" | "off" | "no" => Ok(false),
+        _ => Err("true or false".into()),
+    }
+}
+
+/// Parses a count of bytes with an optional unit.
+pub(super) fn bytes(text: &str) -> Result<usize, String> {
+    let expected = || "a size, for example 4718592, 512KiB or 4.5MiB".to_owned();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let unit: f64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kib" => 1024.0,
+        "m" | "mib" => 1024.0 * 1024.0,
+        "g" | "gib" => 1024.0 * 1024.0 * 1024.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        _ => return Err(expected()),
+    };
+    let number: f64 = number.parse().map_err(|_| expected())?;
+    let size = number * unit;
+    if size.is_finite() && (1.0..=1e15).contains(&size) { Ok(size as usize) } else { Err(expected()) }
+}
+
+/// Parses a time with a unit; a bare number is seconds.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let expected = || "a time, for example 500ms, 30s, 10m or 2h".to_owned();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let unit = match unit.trim() {
+        "ms" => 1e-3,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(expected()),
+    };
+    let number: f64 = number.parse().map_err(|_| expected())?;
+    Duration::try_from_secs_f64(number * unit)
+        .ok()
+        .filter(|time| !time.is_zero() && *time <= Duration::from_secs(30 * 24 * 3600))
+        .ok_or_else(|| format!("{}, above nothing and at most 30 days", expected()))
+}
+
+/// Writes a duration so that [`duration`] reads it.
+pub(super) fn show_duration(time: Duration) -> String {
+    match time.as_millis() {
+        ms if ms % 1000 == 0 => format!("{}s", ms / 1000),
+        ms => format!("{ms}ms"),
+    }
+}
+
+pub(super) fn log_filter(text: &str) -> Result<String, String> {
+    tracing_subscriber::EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|_| {
+        "a level (error, warn, info, debug, trace) or directives, for example hotbay=debug,plugin=trace".into()
+    })
+}
+
+pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("`text` or `json`".into()),
+    }
+}
+
+/// Accepts `*` and `scheme://host[:port]`.
+pub(super) fn origin(text: &str) -> Result<(), String> {
+    let is_origin = text.split_once("://").is_some_and(|(scheme, host)| {
+        !scheme.is_empty() && !host.is_empty() && !host.contains(['/', ' ', '*']) && host.is_ascii()
+    });
+    if text == "*" || is_origin {
+        Ok(())
+    } else {
+        Err("`*` or an origin, for example https://studio.example.com".into())
+    }
+}

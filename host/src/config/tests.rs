@@ -1,0 +1,142 @@
+use std::collections::HashMap;
+
+use super::*;
+use crate::plugin::settings::Isolation;
+
+/// A file, variables and flags.
+fn load(text: &str, variables: &[(&str, &str)], flags: Flags) -> Result<Config, ConfigError> {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("hotbay.toml");
+    std::fs::write(&file, text).unwrap();
+    let variables: HashMap<String, String> =
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Config::load_with(&Flags { config: Some(file), ..flags }, &|name| variables.get(name).cloned())
+}
+
+fn defaults() -> Config {
+    load("", &[], Flags::default()).unwrap()
+}
+
+#[track_caller]
+fn check_error(text: &str, variables: &[(&str, &str)], flags: Flags, expected: &[&str]) {
+    let error = load(text, variables, flags).unwrap_err().to_string();
+    for part in expected {
+        assert!(error.contains(part), "`{part}` is not in: {error}");
+    }
+}
+
+#[test]
+fn nothing_set_means_the_documented_defaults() {
+    let config = defaults();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:4111");
+    assert_eq!(config.prefix, "/api");
+    assert_eq!(config.data, Path::new(".hotbay"));
+    assert_eq!(config.plugin_dirs, [Path::new("plugins.d")]);
+    assert_eq!(config.body_limit, 4_718_592);
+    assert_eq!(config.cors_origins, ["*"]);
+    assert!(config.watch && config.log.color && !config.allow_unauthenticated);
+}
+
+#[test]
+fn flag_counts_before_variable_before_file() {
+    let file = "prefix = '/file'";
+    let variable = [("HOTBAY_PREFIX", "/variable")];
+    let flags = Flags { prefix: Some("/flag/".into()), ..Flags::default() };
+    assert_eq!(load(file, &[], Flags::default()).unwrap().prefix, "/file");
+    assert_eq!(load(file, &variable, Flags::default()).unwrap().prefix, "/variable");
+    assert_eq!(load(file, &variable, flags).unwrap().prefix, "/flag");
+    assert_eq!(load(file, &[("HOTBAY_PREFIX", "")], Flags::default()).unwrap().prefix, "/file");
+}
+
+#[test]
+fn sizes_times_and_lists_are_read_from_every_place() {
+    let config = load(
+        "body_limit = 1024\nrun_deadline = '2m'\nwatch = false\ncors_origins = ['https://a.example']",
+        &[("HOTBAY_CALL_DEADLINE", "500ms"), ("NO_COLOR", "1"), ("HOTBAY_PLUGINS", "/a:/b")],
+        Flags { body_limit: Some("4.5MiB".into()), ..Flags::default() },
+    )
+    .unwrap();
+    assert_eq!(config.body_limit, 4_718_592);
+    assert_eq!(config.deadlines.run, Duration::from_secs(120));
+    assert_eq!(config.deadlines.call, Duration::from_millis(500));
+    assert_eq!(config.cors_origins, ["https://a.example"]);
+    assert_eq!(config.plugin_dirs, [Path::new("/a"), Path::new("/b")]);
+    assert!(!config.watch && !config.log.color);
+    let settings = config.plugin_settings("hotbay".into());
+    assert_eq!(settings.call_deadline, Duration::from_millis(500));
+    assert!(!settings.watch.enabled);
+}
+
+#[test]
+fn paths_in_the_file_are_relative_to_it() {
+    let config = load("data = 'state'\nplugin_dirs = ['p', '/q']", &[], Flags::default()).unwrap();
+    let home = config.file.as_deref().and_then(Path::parent).unwrap();
+    assert_eq!(config.data, home.join("state"));
+    assert_eq!(config.plugin_dirs, [home.join("p"), "/q".into()]);
+}
+
+#[test]
+fn error_names_setting_place_and_expectation() {
+    let listen = |text: &str| Flags { listen: Some(text.into()), ..Flags::default() };
+    check_error("", &[], listen("4111"), &["--listen", "`4111`", "127.0.0.1:4111"]);
+    check_error("", &[("HOTBAY_BODY_LIMIT", "much")], Flags::default(), &["HOTBAY_BODY_LIMIT", "`much`", "4.5MiB"]);
+    check_error("run_deadline = '5 weeks'", &[], Flags::default(), &["`run_deadline` in", "hotbay.toml", "30s"]);
+    check_error("run_deadline = 0", &[], Flags::default(), &["run_deadline", "above nothing"]);
+    check_error("prefix = 'api'", &[], Flags::default(), &["prefix", "begins with `/`"]);
+    check_error("cors_origins = ['example.com']", &[], Flags::default(), &["cors_origins", "https://"]);
+    check_error("log_format = 'xml'", &[], Flags::default(), &["log_format", "`json`"]);
+    check_error("log = 'a=b=c'", &[], Flags::default(), &["log", "hotbay=debug"]);
+}
+
+#[test]
+fn unknown_setting_is_refused_with_its_line() {
+    check_error("prefix = '/a'\nlissten = 'x'", &[], Flags::default(), &["hotbay.toml", "line 2", "lissten", "listen"]);
+    check_error("[plugins.weather]\nconfg = {}", &[], Flags::default(), &["confg", "config"]);
+    check_error("[providers.local]\nbaseurl = 'x'", &[], Flags::default(), &["baseurl", "base_url"]);
+    check_error("listen = [1]", &[], Flags::default(), &["line 1", "expected a string"]);
+}
+
+#[test]
+fn only_a_file_that_is_named_must_exist() {
+    let missing = Flags { config: Some("/nowhere/hotbay.toml".into()), ..Flags::default() };
+    let error = Config::load_with(&missing, &|_| None).unwrap_err().to_string();
+    assert!(error.contains("/nowhere/hotbay.toml") && error.contains("--config"), "{error}");
+}
+
+#[test]
+fn other_addresses_than_loopback_need_a_word() {
+    let flags = |allow| Flags { listen: Some("0.0.0.0:4111".into()), allow_unauthenticated: allow, ..Flags::default() };
+    check_error("", &[], flags(false), &["0.0.0.0:4111", "--allow-unauthenticated", "proxy"]);
+    assert!(load("", &[], flags(true)).is_ok());
+    assert!(load("allow_unauthenticated = true", &[], flags(false)).is_ok());
+    assert!(load("listen = '[::1]:0'", &[], Flags::default()).is_ok());
+}
+
+#[test]
+fn plugins_providers_and_secrets_come_from_the_file_and_secrets_stay_hidden() {
+    let config = load(
+        r#"
+        [providers.local]
+        base_url = "http://127.0.0.1:8080/v1"
+        api_key = "hush-1"
+        [plugins.weather]
+        isolation = "process"
+        config = { unit = "celsius", api_key = "hush-2", nested = { password = "hush-3", tokens = ["hush-4"] } }
+        [secrets]
+        plain = "hush-5"
+        looked_up = { env = "WEATHER_KEY" }
+        "#,
+        &[],
+        Flags::default(),
+    )
+    .unwrap();
+    let weather = &config.plugins["weather"];
+    assert_eq!(weather.isolation, Isolation::Process);
+    assert_eq!(weather.config["unit"], "celsius");
+    assert_eq!(config.plugin_settings("x".into()).options("weather"), *weather);
+    let shown = config.redacted();
+    assert_eq!(shown["plugins"]["weather"]["config"]["unit"], "celsius");
+    assert_eq!(shown["secrets"], json!({ "plain": "***", "looked_up": { "env": "WEATHER_KEY" } }));
+    assert!(!shown.to_string().contains("hush"), "{shown}");
+    assert!(!format!("{config:?}").contains("hush-5"));
+}

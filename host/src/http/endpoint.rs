@@ -1,0 +1,188 @@
+//! One row of the route table, and what it becomes: a route, and an entry of the API's
+//! description. What an endpoint takes is read off its handler's arguments, so the
+//! description cannot drift from the code.
+
+use std::{fmt, sync::Arc};
+
+use axum::{
+    Router,
+    extract::State,
+    handler::Handler,
+    middleware,
+    routing::{MethodFilter, MethodRouter, on},
+};
+use http::{HeaderMap, Method};
+use schemars::JsonSchema;
+
+use super::{
+    extract::{self, Shape},
+    sse::EVENT_STREAM,
+};
+use crate::app::AppState;
+
+/// What a handler reads from a request.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Takes {
+    /// The shape of the JSON body.
+    pub(super) body: Option<&'static Shape>,
+    /// The shape of the query.
+    pub(super) query: Option<&'static Shape>,
+}
+
+/// An argument of a handler, as far as the description of the API is concerned.
+pub(super) trait Argument {
+    /// Adds what it reads to `takes`.
+    fn describe(_takes: &mut Takes) {}
+}
+
+impl<S> Argument for State<S> {}
+impl Argument for HeaderMap {}
+impl<T> Argument for axum::Extension<T> {}
+impl Argument for axum::extract::Request {}
+impl Argument for bytes::Bytes {}
+
+/// The arguments of a handler.
+pub(super) trait Arguments {
+    /// Returns what they read together.
+    fn takes() -> Takes;
+}
+
+impl Arguments for ((),) {
+    fn takes() -> Takes {
+        Takes::default()
+    }
+}
+
+macro_rules! arguments {
+    ($($name:ident)+) => {
+        // The first type is how axum tells handlers apart, not an argument.
+        impl<M, $($name: Argument),+> Arguments for (M, $($name,)+) {
+            fn takes() -> Takes {
+                let mut takes = Takes::default();
+                $($name::describe(&mut takes);)+
+                takes
+            }
+        }
+    };
+}
+arguments!(A);
+arguments!(A B);
+arguments!(A B C);
+arguments!(A B C D);
+arguments!(A B C D E);
+arguments!(A B C D E F);
+
+/// What an endpoint answers on success.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) enum Answers {
+    /// A JSON document nothing is said about.
+    #[default]
+    AnyJson,
+    /// A JSON document of this shape.
+    Json(&'static Shape),
+    /// Server-sent events.
+    Events,
+}
+
+/// A method and a path, who answers, and what is said about it.
+#[derive(Clone)]
+pub(super) struct Endpoint {
+    pub(super) method: Method,
+    /// With parameters as `:name`.
+    pub(super) path: &'static str,
+    pub(super) tag: &'static str,
+    pub(super) summary: &'static str,
+    pub(super) takes: Takes,
+    pub(super) answers: Answers,
+    route: MethodRouter<AppState>,
+}
+
+macro_rules! methods {
+    ($($name:ident $filter:ident)+) => {$(
+        #[doc = concat!("Begins a row of the table: `", stringify!($filter), "`.")]
+        pub(super) fn $name<H, T>(path: &'static str, handler: H) -> Endpoint
+        where
+            H: Handler<T, AppState>,
+            T: Arguments + 'static,
+        {
+            Endpoint::new(Method::$filter, MethodFilter::$filter, path, handler)
+        }
+    )+};
+}
+methods!(get GET post POST);
+
+impl Endpoint {
+    fn new<H, T>(method: Method, filter: MethodFilter, path: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, AppState>,
+        T: Arguments + 'static,
+    {
+        let takes = T::takes();
+        let mut route = on(filter, handler);
+        if takes.body.is_some() {
+            // A body that is not JSON is reported before anything else about the request.
+            route = route.layer(middleware::from_fn(extract::read_json));
+        }
+        Self { method, path, tag: "", summary: "", takes, answers: Answers::default(), route }
+    }
+
+    /// Says what it is for, in one sentence.
+    pub(super) fn says(mut self, summary: &'static str) -> Self {
+        self.summary = summary;
+        self
+    }
+
+    /// Says what a success looks like.
+    pub(super) fn answers<T: JsonSchema + 'static>(mut self) -> Self {
+        self.answers = Answers::Json(Shape::of::<T>());
+        self
+    }
+
+    /// Says that it answers with server-sent events.
+    pub(super) fn streams(mut self) -> Self {
+        self.answers = Answers::Events;
+        self
+    }
+
+    /// Returns the content type of a success.
+    pub(super) fn content_type(&self) -> &'static str {
+        match self.answers {
+            Answers::Events => EVENT_STREAM,
+            Answers::AnyJson | Answers::Json(_) => "application/json",
+        }
+    }
+
+    /// Returns the path with parameters as `{name}`.
+    pub(super) fn template(&self) -> String {
+        let segments: Vec<String> = self
+            .path
+            .split('/')
+            .map(|segment| match segment.strip_prefix(':') {
+                Some(name) => format!("{{{name}}}"),
+                None => segment.to_owned(),
+            })
+            .collect();
+        segments.join("/")
+    }
+
+    /// Returns the names of the path's parameters.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = &'static str> {
+        self.path.split('/').filter_map(|segment| segment.strip_prefix(':'))
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.path)
+    }
+}
+
+/// Gives rows their tag.
+pub(super) fn tagged<const N: usize>(tag: &'static str, endpoints: [Endpoint; N]) -> Vec<Endpoint> {
+    endpoints.into_iter().map(|endpoint| Endpoint { tag, ..endpoint }).collect()
+}
+
+/// Returns the routes of these rows.
+pub(super) fn routes(endpoints: &Arc<[Endpoint]>) -> Router<AppState> {
+    endpoints.iter().fold(Router::new(), |router, endpoint| router.route(&endpoint.template(), endpoint.route.clone()))
+}

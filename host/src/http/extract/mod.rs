@@ -1,0 +1,178 @@
+//! What handlers read from a request: [`Body`], [`Query`], [`PathId`], [`Path`]. All reject
+//! with [`ApiError`], in the reference server's words.
+//!
+//! A type's JSON Schema, made from its definition, decides what is accepted; serde only
+//! fills in the type afterwards. Schemas are in [`shape`], query strings in [`query`].
+
+mod query;
+mod shape;
+
+use axum::{
+    extract::{FromRequest, FromRequestParts, Request},
+    middleware::Next,
+    response::Response,
+};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header, request::Parts};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub(super) use shape::Shape;
+
+use super::{
+    endpoint::{Argument, Takes},
+    error::{ApiError, FieldIssue, Invalid},
+};
+
+/// A JSON body that fits `T`. A request without a body counts as `{}` where that fits.
+///
+/// A body is read only if the content type is JSON. List [`Query`] before it: a caller is
+/// told of a wrong query first.
+#[derive(Debug, Clone)]
+pub struct Body<T>(pub T);
+
+/// A query string that fits `T`.
+#[derive(Debug, Clone)]
+pub struct Query<T>(pub T);
+
+/// The one parameter of a path.
+#[derive(Debug, Clone)]
+pub struct PathId(pub String);
+
+/// The parameters of a path, a tuple if there are several.
+#[derive(Debug, Clone)]
+pub struct Path<T>(pub T);
+
+/// The parsed body of a request, on its way from [`read_json`] to [`Body`].
+#[derive(Debug, Clone)]
+struct JsonBody(Option<Value>);
+
+/// Reads and parses a request's body; the limit is the router's.
+pub(super) async fn read_json(request: Request, next: Next) -> Result<Response, ApiError> {
+    let (mut parts, body) = request.into_parts();
+    let mut document = None;
+    if is_json(&parts.headers) {
+        let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), &()).await.map_err(|rejection| {
+            match rejection.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large"),
+                _ => ApiError::bad_request("the request ended before its body was complete"),
+            }
+        })?;
+        if !bytes.is_empty() {
+            document = Some(parse(&bytes)?);
+        }
+    }
+    parts.extensions.insert(JsonBody(document));
+    Ok(next.run(Request::from_parts(parts, axum::body::Body::empty())).await)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.to_ascii_lowercase().contains("application/json"))
+}
+
+fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let message = if error.is_eof() { "Unexpected end of JSON input".to_owned() } else { error.to_string() };
+        ApiError::invalid_field(Invalid::Body, "body", message)
+    })
+}
+
+impl<T, S> FromRequestParts<S> for Body<T>
+where
+    T: DeserializeOwned + JsonSchema + 'static,
+    S: Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let JsonBody(document) = parts
+            .extensions
+            .remove()
+            .ok_or_else(|| ApiError::internal("a handler reads a body its route does not parse"))?;
+        let shape = Shape::of::<T>();
+        let document = match document {
+            Some(document) => document,
+            None => {
+                let empty = Value::Object(serde_json::Map::new());
+                if !shape.schema().accepts(&empty) {
+                    let message = "Invalid input: expected object, received undefined";
+                    return Err(ApiError::invalid_field(Invalid::Body, "root", message));
+                }
+                empty
+            }
+        };
+        typed(shape, document, Invalid::Body).map(Self)
+    }
+}
+
+impl<T, S> FromRequestParts<S> for Query<T>
+where
+    T: DeserializeOwned + JsonSchema + 'static,
+    S: Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let shape = Shape::of::<T>();
+        let document = query::document(parts.uri.query().unwrap_or_default(), shape)
+            .map_err(|issues| ApiError::invalid(Invalid::Query, issues))?;
+        typed(shape, document, Invalid::Query).map(Self)
+    }
+}
+
+impl<T, S> FromRequestParts<S> for Path<T>
+where
+    T: DeserializeOwned + Send,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match axum::extract::Path::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(parameters)) => Ok(Self(parameters)),
+            Err(rejection) if rejection.status().is_server_error() => Err(ApiError::internal(rejection)),
+            Err(rejection) => Err(ApiError::invalid_field(Invalid::Path, "root", rejection.body_text())),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        Path::from_request_parts(parts, state).await.map(|Path(id)| Self(id))
+    }
+}
+
+/// Checks a document and fills in the type.
+fn typed<T: DeserializeOwned>(shape: &Shape, document: Value, part: Invalid) -> Result<T, ApiError> {
+    let issues = shape.schema().issues(&document);
+    if !issues.is_empty() {
+        return Err(ApiError::invalid(part, issues));
+    }
+    // The schema is made from the type, so this is rare: a number too large for its type.
+    serde_path_to_error::deserialize(document).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." { "root".to_owned() } else { path };
+        ApiError::invalid(part, [FieldIssue::new(field, "Invalid input")])
+    })
+}
+
+impl<T: JsonSchema + 'static> Argument for Body<T> {
+    fn describe(takes: &mut Takes) {
+        takes.body = Some(Shape::of::<T>());
+    }
+}
+
+impl<T: JsonSchema + 'static> Argument for Query<T> {
+    fn describe(takes: &mut Takes) {
+        takes.query = Some(Shape::of::<T>());
+    }
+}
+
+impl<T> Argument for Path<T> {}
+impl Argument for PathId {}

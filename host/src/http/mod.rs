@@ -1,0 +1,106 @@
+//! The HTTP API: requests in, one call into the layers below, JSON or events out.
+//!
+//! [`endpoints`] is the whole API on one screen; routes and the description at
+//! `/openapi.json` are both made from it. Knows the wire, and nothing below knows it.
+
+pub mod error;
+pub mod extract;
+
+mod agents;
+mod endpoint;
+mod middleware;
+mod openapi;
+mod plugins;
+mod sse;
+mod system;
+mod tools;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Router,
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, header};
+
+use crate::app::AppState;
+use endpoint::{Endpoint, get, post, routes, tagged};
+use openapi::Description;
+
+/// What is served outside the API's prefix: probes of load balancers.
+fn outside() -> Vec<Endpoint> {
+    tagged("system", [get("/health", system::health).says("Tells that the server is up").answers::<system::Health>()])
+}
+
+/// What is served under the API's prefix.
+#[rustfmt::skip]
+fn endpoints() -> Vec<Endpoint> {
+    [
+        tagged("agents", [
+            get("/agents", agents::list).says("Lists the agents"),
+            get("/agents/providers", system::providers).says("Lists the providers of models"),
+            get("/agents/:agentId", agents::get).says("Returns an agent"),
+            post("/agents/:agentId/generate", agents::generate).says("Asks an agent and waits for the answer"),
+            post("/agents/:agentId/stream", agents::stream).says("Asks an agent and streams the answer").streams(),
+            post("/agents/:agentId/approve-tool-call", agents::approve).says("Lets a tool call run, streams the rest").streams(),
+            post("/agents/:agentId/approve-tool-call-generate", agents::approve_generate).says("Lets a tool call run, waits for the rest"),
+            post("/agents/:agentId/decline-tool-call", agents::decline).says("Refuses a tool call, streams the rest").streams(),
+            post("/agents/:agentId/decline-tool-call-generate", agents::decline_generate).says("Refuses a tool call, waits for the rest"),
+            post("/agents/:agentId/resume-stream", agents::resume).says("Resumes a suspended tool call, streams the rest").streams(),
+            post("/agents/:agentId/generate-legacy", agents::legacy).says("Refuses clients of an older kind"),
+            get("/agents/:agentId/tools", agents::tools).says("Lists an agent's tools"),
+            get("/agents/:agentId/tools/:toolId", agents::tool).says("Returns one of an agent's tools"),
+            post("/agents/:agentId/tools/:toolId/execute", agents::execute_tool).says("Runs one of an agent's tools"),
+        ]),
+        tagged("tools", [
+            get("/tools", tools::list).says("Lists the tools"),
+            get("/tools/:toolId", tools::get).says("Returns a tool"),
+            post("/tools/:toolId/execute", tools::execute).says("Runs a tool"),
+        ]),
+        tagged("plugins", [
+            get("/plugins", plugins::list).says("Lists the plugins and the files that are none"),
+            get("/plugins/:name", plugins::get).says("Returns everything about a plugin"),
+            post("/plugins/:name/reload", plugins::reload).says("Loads a plugin's file again"),
+            post("/plugins/:name/rollback", plugins::rollback).says("Goes back to the build that served before"),
+            post("/plugins/:name/disable", plugins::disable).says("Retires a plugin until it is enabled"),
+            post("/plugins/:name/enable", plugins::enable).says("Loads a disabled plugin again"),
+        ]),
+        tagged("system", [
+            get("/auth/capabilities", system::auth_capabilities).says("Tells whether callers must log in"),
+            get("/auth/me", system::auth_me).says("Returns who the caller is"),
+            get("/system/packages", system::packages).says("Returns what the server is made of"),
+            get("/scores/scorers", system::none_by_name).says("Lists the scorers"),
+            get("/processors", system::none_by_name).says("Lists the processors"),
+            get("/openapi.json", openapi::document).says("Returns the description of the API"),
+        ]),
+    ]
+    .concat()
+}
+
+/// Returns everything the server answers.
+pub fn router(app: AppState) -> Router {
+    serve(app, outside(), endpoints())
+}
+
+fn serve(app: AppState, outside: Vec<Endpoint>, inside: Vec<Endpoint>) -> Router {
+    let (outside, inside): (Arc<[_]>, Arc<[_]>) = (outside.into(), inside.into());
+    let prefix = app.config.prefix.trim_end_matches('/').to_owned();
+    let description = Description::new(&prefix, &outside, &inside);
+    let inside = routes(&inside);
+    let router = if prefix.is_empty() { inside } else { Router::new().nest(&prefix, inside) };
+    let router = router
+        .merge(routes(&outside))
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_found)
+        .layer(Extension(Arc::new(description)));
+    middleware::wrap(router, &app).with_state(app)
+}
+
+/// Answers what is not there: a path, a method of it, or a path with a slash too many.
+async fn not_found() -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/plain; charset=UTF-8")];
+    (StatusCode::NOT_FOUND, headers, "404 Not Found").into_response()
+}

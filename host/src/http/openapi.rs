@@ -1,0 +1,123 @@
+//! The description of the API as an `OpenAPI` 3.1 document, made from the route table.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::{Extension, response::IntoResponse};
+use bytes::Bytes;
+use http::header;
+use serde_json::{Map, Value, json};
+
+use super::endpoint::{Answers, Endpoint};
+
+/// The document, serialised at the first request.
+#[derive(Debug)]
+pub(super) struct Description {
+    /// Rows with the prefix their paths have.
+    rows: Vec<(String, Arc<[Endpoint]>)>,
+    document: OnceLock<Bytes>,
+}
+
+impl Description {
+    /// Describes these endpoints.
+    pub(super) fn new(prefix: &str, outside: &Arc<[Endpoint]>, inside: &Arc<[Endpoint]>) -> Self {
+        let rows = vec![(String::new(), Arc::clone(outside)), (prefix.to_owned(), Arc::clone(inside))];
+        Self { rows, document: OnceLock::new() }
+    }
+
+    fn bytes(&self) -> Bytes {
+        self.document.get_or_init(|| Bytes::from(self.build().to_string())).clone()
+    }
+
+    fn build(&self) -> Value {
+        let mut paths = Map::new();
+        for (prefix, endpoints) in &self.rows {
+            for endpoint in endpoints.iter() {
+                let path = paths.entry(format!("{prefix}{}", endpoint.template())).or_insert_with(|| json!({}));
+                path[endpoint.method.as_str().to_ascii_lowercase()] = operation(endpoint);
+            }
+        }
+        json!({
+            "openapi": "3.1.0",
+            "info": {"title": "Hotbay", "version": env!("CARGO_PKG_VERSION")},
+            "paths": paths,
+            "components": {"schemas": {"Error": error()}},
+        })
+    }
+}
+
+/// `GET /openapi.json`
+pub(super) async fn document(Extension(description): Extension<Arc<Description>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], description.bytes())
+}
+
+fn operation(endpoint: &Endpoint) -> Value {
+    let mut parameters: Vec<Value> = endpoint
+        .parameters()
+        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
+        .collect();
+    if let Some(query) = endpoint.takes.query {
+        let required = query.source.get("required").and_then(Value::as_array);
+        for (name, schema) in query.source.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            let is_required = required.is_some_and(|required| required.iter().any(|field| field == name));
+            parameters.push(json!({"name": name, "in": "query", "required": is_required, "schema": schema}));
+        }
+    }
+    let schema = match endpoint.answers {
+        Answers::AnyJson => json!({}),
+        Answers::Json(shape) => shape.source.clone(),
+        Answers::Events => json!({"type": "string"}),
+    };
+    let failure = json!({
+        "description": "What is wrong",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    });
+    let mut operation = json!({
+        "operationId": operation_id(endpoint),
+        "summary": endpoint.summary,
+        "tags": [endpoint.tag],
+        "responses": {
+            "200": {"description": "Success", "content": {endpoint.content_type(): {"schema": schema}}},
+            "default": failure,
+        },
+    });
+    if !parameters.is_empty() {
+        operation["parameters"] = Value::Array(parameters);
+    }
+    if let Some(body) = endpoint.takes.body {
+        let required = body.source.get("required").and_then(Value::as_array).is_some_and(|fields| !fields.is_empty());
+        operation["requestBody"] =
+            json!({"required": required, "content": {"application/json": {"schema": body.source}}});
+    }
+    operation
+}
+
+/// Names an operation after its method and path: `get_agents_agentId`.
+fn operation_id(endpoint: &Endpoint) -> String {
+    let words = endpoint.path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let mut id = endpoint.method.as_str().to_ascii_lowercase();
+    for word in words {
+        id.push('_');
+        id.push_str(word);
+    }
+    id
+}
+
+fn error() -> Value {
+    json!({
+        "type": "object",
+        "required": ["error"],
+        "properties": {
+            "error": {"type": "string", "description": "A sentence for people"},
+            "issues": {
+                "type": "array",
+                "description": "What is wrong with the request, and where",
+                "items": {
+                    "type": "object",
+                    "required": ["field", "message"],
+                    "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
+                },
+            },
+            "details": {"description": "The same as issues, or what programs may want to know"},
+        },
+    })
+}

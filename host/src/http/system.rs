@@ -1,0 +1,81 @@
+//! Endpoints about the server itself: health, who may call, what it is made of.
+
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::app::AppState;
+
+/// The server is up.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Health {
+    /// Always.
+    success: bool,
+}
+
+pub(super) async fn health() -> Json<Health> {
+    Json(Health { success: true })
+}
+
+/// What the server is made of.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Packages {
+    /// Packages of the reference server's language; there are none here.
+    packages: Vec<String>,
+    /// It is no development server.
+    is_dev: bool,
+    /// Agents cannot be edited over the API.
+    cms_enabled: bool,
+    /// There are no calls by voice.
+    live_kit_connection_route_enabled: bool,
+    /// Traces can be asked for.
+    observability_enabled: bool,
+    /// What keeps threads, runs and workflows.
+    storage_type: String,
+    /// What keeps traces.
+    observability_storage_type: String,
+}
+
+pub(super) async fn packages(State(app): State<AppState>) -> Json<Packages> {
+    let system = &app.config.system;
+    Json(Packages {
+        packages: Vec::new(),
+        is_dev: false,
+        cms_enabled: false,
+        live_kit_connection_route_enabled: false,
+        observability_enabled: system.observability_enabled,
+        storage_type: system.storage_type.clone(),
+        observability_storage_type: system.observability_storage_type.clone(),
+    })
+}
+
+/// Whether callers must log in.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct AuthCapabilities {
+    /// They must.
+    enabled: bool,
+    /// How.
+    login: Option<Value>,
+}
+
+pub(super) async fn auth_capabilities() -> Json<AuthCapabilities> {
+    Json(AuthCapabilities { enabled: false, login: None })
+}
+
+/// Nobody: without tokens, callers have no names.
+pub(super) async fn auth_me() -> Json<Value> {
+    Json(Value::Null)
+}
+
+/// The answer of lists by name of which Hotbay has no entries.
+pub(super) async fn none_by_name() -> Json<BTreeMap<String, Value>> {
+    Json(BTreeMap::new())
+}
+
+pub(super) async fn providers(State(app): State<AppState>) -> Json<Value> {
+    Json(json!({"providers": app.models.providers()}))
+}

@@ -1,0 +1,151 @@
+//! What plugins may ask of the host, by op.
+//!
+//! Owns the list of ops and who answers them; each answer is a document the SDK's `Ctx`
+//! reads. Who may ask at all, and that a retired generation may not, is
+//! [`crate::plugin::services`]'s.
+
+mod chat;
+mod http;
+mod kv;
+mod secret;
+mod tool;
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use hotbay_plugin::{Error, error::code};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{
+    config::{Config, SecretSource},
+    model::catalog::Models,
+    plugin::{
+        call::{CallError, ChunkSender},
+        registry::{Registry, Snapshot},
+        services::{Caller, HostServices},
+    },
+};
+use http::HttpClient;
+use kv::KeyValues;
+
+/// Runs an agent for a plugin: the agent's id and the whole request, `{id, messages, options?}`.
+pub type AskAgent = Arc<dyn Fn(String, Value) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync>;
+
+/// Answers plugins' requests.
+pub struct Services {
+    models: Arc<Models>,
+    secrets: BTreeMap<String, SecretSource>,
+    key_values: KeyValues,
+    http: HttpClient,
+    /// What there is only once plugins are loaded. Plugins may ask while they open, which is before.
+    connected: OnceLock<Connected>,
+}
+
+struct Connected {
+    registry: Arc<Registry>,
+    ask_agent: AskAgent,
+}
+
+impl Services {
+    /// Makes the services; tools and agents cannot be asked before [`Services::connect`].
+    #[must_use]
+    pub fn new(config: &Config, models: Arc<Models>) -> Self {
+        Self::with(models, &config.data, config.secrets.clone())
+    }
+
+    fn with(models: Arc<Models>, data: &Path, secrets: BTreeMap<String, SecretSource>) -> Self {
+        Self {
+            models,
+            secrets,
+            key_values: KeyValues::new(data.join("kv")),
+            http: HttpClient::default(),
+            connected: OnceLock::new(),
+        }
+    }
+
+    /// Says where capabilities are and who runs agents. Only the first time counts.
+    pub fn connect(&self, registry: Arc<Registry>, ask_agent: AskAgent) {
+        if self.connected.set(Connected { registry, ask_agent }).is_err() {
+            tracing::debug!("the services are connected already");
+        }
+    }
+
+    fn connected(&self) -> Result<&Connected, Error> {
+        self.connected.get().ok_or_else(|| {
+            Error::with_code(code::UNAVAILABLE, "the host is still loading plugins; ask after `open` has returned")
+                .retryable()
+        })
+    }
+
+    fn snapshot(&self) -> Result<Arc<Snapshot>, Error> {
+        Ok(self.connected()?.registry.snapshot())
+    }
+
+    async fn generate(&self, body: &[u8]) -> Result<Vec<u8>, Error> {
+        let request: Value = parse(body)?;
+        let Some(id) = request.get("id").and_then(Value::as_str) else {
+            return Err(Error::input("`id` must be the id of an agent"));
+        };
+        let ask = Arc::clone(&self.connected()?.ask_agent);
+        answer(&ask(id.to_owned(), request).await?)
+    }
+}
+
+#[async_trait]
+impl HostServices for Services {
+    async fn request(
+        &self,
+        caller: Caller,
+        op: &str,
+        body: Vec<u8>,
+        sink: Option<ChunkSender>,
+    ) -> Result<Vec<u8>, Error> {
+        match op {
+            "tool.call" => self.call_tool(&caller, &body).await,
+            "model.chat" => self.chat(&caller, body, sink).await,
+            "agent.generate" => self.generate(&body).await,
+            "http.request" => answer(&self.http.send(parse(&body)?).await?),
+            "secret.get" => self.secret(&body),
+            "kv.get" | "kv.set" | "kv.delete" | "kv.list" => self.key_values.request(&caller.plugin, op, &body).await,
+            _ => Err(Error::with_code(
+                code::UNSUPPORTED,
+                format!("this host does not know the request `{op}`; a newer one may"),
+            )),
+        }
+    }
+}
+
+/// Reads the body of a request.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(body).map_err(|error| Error::input(format!("the request does not fit: {error}")))
+}
+
+/// Writes an answer.
+fn answer(value: &impl Serialize) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(value).map_err(|error| Error::new(format!("the answer cannot be written as JSON: {error}")))
+}
+
+/// Turns a failed call of a plugin into what another plugin is told.
+fn call_failed(error: CallError) -> Error {
+    let is_retryable = error.is_retryable();
+    let message = error.to_string();
+    let mut told = match error {
+        CallError::Failed { code, message, detail, .. } => Error::with_code(code, message).detail(detail),
+        CallError::Panicked { .. } => Error::with_code(code::PANIC, message),
+        CallError::TimedOut { .. } => Error::with_code(code::DEADLINE, message),
+        CallError::Cancelled { .. } => Error::with_code(code::CANCELLED, message),
+        CallError::Unavailable { .. } => Error::with_code(code::UNAVAILABLE, message),
+        CallError::Unsupported { .. } => Error::with_code(code::NOT_FOUND, message),
+    };
+    told.retryable = is_retryable;
+    told
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+//! What crosses the boundary by name: the documents of every operation.
+//!
+//! This page is the contract between the SDK and a host; authors use [`crate::Ctx`]
+//! instead. Bodies and answers are JSON. An op a host does not know is `E_UNSUPPORTED`,
+//! a thing that does not exist is `E_NOT_FOUND`. Keys marked `?` may be absent; unknown
+//! keys are ignored.
+//!
+//! # Requests of a plugin (`HostApi::request`)
+//!
+//! | op | body | answer |
+//! |---|---|---|
+//! | `tool.call` | `{id, input}` | the tool's result; a tool that suspends there fails |
+//! | `model.chat` | [`crate::chat::ChatRequest`] | `null`; each [`crate::chat::StreamPart`] goes to the sink as one chunk |
+//! | `agent.generate` | `{id, messages: [Message], options?: {}}` | [`crate::AgentAnswer`] |
+//! | `kv.get` | `{key}` | the value, or `null` |
+//! | `kv.set` | `{key, value}` | `null` |
+//! | `kv.delete` | `{key}` | `null` |
+//! | `kv.list` | `{prefix}` | `[key]`, sorted |
+//! | `secret.get` | `{name}` | the secret, a string |
+//! | `http.request` | [`crate::http::HttpRequest`] | [`crate::http::HttpResponse`]; any status is an answer |
+//! | `workflow.input` | `{}` | the input of the call's workflow run |
+//! | `workflow.step_result` | `{step}` | the result of an earlier step, or `null` |
+//! | `workflow.state` | `{}` | the state of the run |
+//! | `workflow.set_state` | `{state}` | `null`; stored together with the step's result |
+//!
+//! Keys and values belong to the plugin by its name and outlive its generations. The
+//! `workflow` ops are answered only within the call of a workflow's node.
+//!
+//! # An agent that runs itself (`Agent::run`)
+//!
+//! Input [`crate::AgentRun`], reply [`crate::AgentAnswer`]; what it streams are
+//! [`crate::chat::StreamPart`]s.
+//!
+//! # Vector stores (`VectorStore::call`)
+//!
+//! | op | body | rows in | answer | rows out |
+//! |---|---|---|---|---|
+//! | `create_index` | `{name, dimension, metric?}` | | `null` | |
+//! | `list_indexes` | `{}` | | `[name]` | |
+//! | `describe_index` | `{name}` | | `{dimension, count, metric}` | |
+//! | `delete_index` | `{name}` | | `null` | |
+//! | `upsert` | `{index, count, ids?: [string or null], metadata?: [{} or null]}` | `count` | `[id]` | |
+//! | `query` | `{index, topK, filter?, includeVector?}` | 1 | `[{id, score, metadata?}]` | one a hit if `includeVector` |
+//! | `update` | `{index, ids or filter, metadata?}` | 1, or none | how many | |
+//! | `delete` | `{index, ids or filter}` | | how many | |
+//!
+//! `metric` is `cosine`, `euclidean` or `dotproduct`.
