@@ -3,7 +3,7 @@
 //! [`app`] is the state and its only writer, [`screens`] draws it, [`client`] talks to the server;
 //! they meet in [`action`]s. Knows the server by its API alone, as any other client would.
 
-use std::{io::IsTerminal, time::Duration};
+use std::{io::IsTerminal, process::ExitCode, time::Duration};
 
 use anyhow::{Context, bail};
 use clap::Parser;
@@ -51,16 +51,24 @@ struct Arguments {
     no_color: Option<String>,
 }
 
-fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
-        bail!("another TLS provider is installed already");
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
     }
+}
+
+fn start() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
     let client = Client::new(&arguments.url, arguments.token)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if arguments.once {
         let overview = runtime.block_on(client.look()).with_context(|| format!("no answer from {}", arguments.url))?;
-        return print(&serde_json::to_string(&overview)?);
+        say(&serde_json::to_string(&overview)?);
+        return Ok(());
     }
     if !std::io::stdout().is_terminal() {
         bail!("the screen needs a terminal: use --once --json");
@@ -114,7 +122,11 @@ fn run(
 }
 
 #[expect(clippy::print_stdout, reason = "the command's own output")]
-fn print(text: &str) -> anyhow::Result<()> {
+fn say(text: &str) {
     println!("{text}");
-    Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "the command's own complaint")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("hotbay-tui: {error:#}");
 }

@@ -46,6 +46,8 @@ impl Client {
         if base.path() == "/" {
             base.set_path("/api");
         }
+        // The process's provider is set once; whoever came first is as good.
+        let _installed = rustls::crypto::ring::default_provider().install_default().is_ok();
         let builder = || reqwest::Client::builder().connect_timeout(LOOK_TIMEOUT).tcp_nodelay(true);
         // A machine without certificates can still watch a server on its own network.
         let http = builder().build().or_else(|_| builder().tls_certs_only([]).build());
