@@ -219,13 +219,18 @@ impl Turn {
 
     /// Begins the entry that follows a resumption.
     pub fn resume(&mut self) {
+        let is_kept = self.thread_id.is_some();
         if let Some(message) = self.response.last_mut() {
-            for key in ["pendingToolApprovals", "suspendedTools"] {
-                message.metadata.shift_remove(key);
+            // In a conversation the notes of what is waited for are taken back; a caller who
+            // holds the messages alone is shown what was waited for.
+            if is_kept {
+                for key in ["pendingToolApprovals", "suspendedTools"] {
+                    message.metadata.shift_remove(key);
+                }
             }
             message.metadata.insert("mastra".to_owned(), serde_json::json!({"responseBoundary": true}));
         }
-        if self.thread_id.is_some() {
+        if is_kept {
             // What was said is in the conversation by now, no longer news.
             self.remembered.append(&mut self.input);
         }

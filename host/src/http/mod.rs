@@ -1,6 +1,6 @@
 //! The HTTP API: requests in, one call into the layers below, JSON or events out.
 //!
-//! [`endpoints`] is the whole API on one screen; routes and the description at
+//! `endpoints` is the whole API on one screen; routes and the description at
 //! `/openapi.json` are both made from it. Knows the wire, and nothing below knows it.
 
 pub mod error;

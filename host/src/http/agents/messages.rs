@@ -48,7 +48,14 @@ pub(super) fn shown(message: &Message, parts: usize) -> Value {
     let mut metadata = message.metadata.clone();
     metadata.insert("createdAt".to_owned(), message.created_at.iso().into());
     add_thread(&mut metadata, message);
-    let parts: Vec<Value> = message.parts.iter().take(parts).map(shown_part).collect();
+    let mut parts: Vec<Value> = message.parts.iter().take(parts).map(shown_part).collect();
+    // What was waited for is shown as data of its own beside the call.
+    for (key, kind) in
+        [("pendingToolApprovals", "data-tool-call-approval"), ("suspendedTools", "data-tool-call-suspended")]
+    {
+        let waits = message.metadata.get(key).and_then(Value::as_object).into_iter().flatten();
+        parts.extend(waits.map(|(_, data)| json!({"type": kind, "data": data})));
+    }
     json!({"id": message.id, "role": message.role.as_str(), "metadata": metadata, "parts": parts})
 }
 
@@ -231,8 +238,8 @@ fn shown_part(part: &Part) -> Value {
                     "output-error"
                 }
                 ToolState::Denied(reason) => {
-                    shown["approval"] = json!({"id": tool.tool_call_id, "approved": false, "reason": reason});
-                    "output-denied"
+                    shown["output"] = reason.as_str().into();
+                    "output-available"
                 }
             };
             shown["state"] = state.into();

@@ -2,7 +2,7 @@
 //! with [`ApiError`], in the reference server's words.
 //!
 //! A type's JSON Schema, made from its definition, decides what is accepted; serde only
-//! fills in the type afterwards. Schemas are in [`shape`], query strings in [`query`].
+//! fills in the type afterwards. Schemas are in `shape`, query strings in `query`.
 
 mod query;
 mod shape;

@@ -1,7 +1,7 @@
 //! A plugin written against the bare ABI, so that it can do what the SDK prevents.
 //!
 //! Tests choose what it does: a tool's id names its behaviour, the configuration says how
-//! `open` and `shutdown` go, and the bytes of [`OVERRIDES`] can be replaced in the built
+//! `open` and `shutdown` go, and the bytes of `OVERRIDES` can be replaced in the built
 //! file, which makes another build of the plugin without another compilation.
 #![expect(unsafe_code, reason = "exports the header by hand")]
 

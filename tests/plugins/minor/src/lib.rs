@@ -1,7 +1,7 @@
 //! Plugins built for other minors of the ABI.
 //!
 //! `newer` is what the next minor may look like, `broken` what none may. Which of them the
-//! library is can be chosen in the built file, by the text in [`HOTBAY_TEST_OVERRIDES`].
+//! library is can be chosen in the built file, by the text in `HOTBAY_TEST_OVERRIDES`.
 #![expect(unsafe_code, reason = "exports the header by hand")]
 
 mod plugin;
