@@ -19,6 +19,7 @@ mod suspended;
 mod tool_call;
 mod toolbox;
 pub mod turn;
+mod waiting;
 
 use std::sync::Arc;
 

@@ -1,0 +1,143 @@
+//! Runs that wait: how one is put aside, and what a decision makes of it.
+
+use serde_json::{Value, json};
+
+use super::{
+    Decision,
+    agent_loop::{Ran, Run},
+    event::{Observer, RunEvent},
+    tool_call::Outcome,
+    toolbox::Kind,
+    turn::{Suspension, ToolCall, Waiting},
+};
+use crate::types::message::ToolState;
+
+/// What a model is told when a person declines and says no more.
+const DECLINED: &str = "Tool call was not approved by the user";
+
+impl Run {
+    pub(super) fn suspension(&self, call: &ToolCall, reason: Waiting) -> Suspension {
+        let resume_schema = match (&reason, self.toolbox.get(&call.name).map(|tool| &tool.kind)) {
+            (Waiting::Tool(_), Some(Kind::Plugin(entry))) => draft_07(entry.manifest.resume_schema.as_ref()),
+            (Waiting::Tool(_), _) => draft_07(None),
+            (Waiting::Approval, _) => approval_schema(),
+        };
+        Suspension { call: call.clone(), reason, resume_schema }
+    }
+
+    pub(super) fn suspend<O: Observer>(&mut self, suspension: Suspension, observer: &mut O) {
+        let call = &suspension.call;
+        let mut note = json!({"toolCallId": call.id, "toolName": call.name, "args": call.args,
+            "runId": self.turn.run_id, "resumeSchema": suspension.resume_schema.to_string()});
+        let key = match &suspension.reason {
+            Waiting::Approval => {
+                note["type"] = "approval".into();
+                "pendingToolApprovals"
+            }
+            Waiting::Tool(payload) => {
+                note["type"] = "suspension".into();
+                note["suspendPayload"] = payload.clone();
+                "suspendedTools"
+            }
+        };
+        let id = call.id.clone();
+        self.turn.current().metadata.insert(key.to_owned(), json!({ id: note }));
+        observer.on(&self.turn, RunEvent::Suspended(&suspension));
+        self.turn.suspension = Some(suspension);
+    }
+
+    /// Does what was decided about the call the run waited for. Returns whether the run goes on.
+    pub(super) async fn finish_suspended<O: Observer>(
+        &mut self,
+        suspension: Suspension,
+        decision: Decision,
+        observer: &mut O,
+    ) -> bool {
+        let call = suspension.call;
+        let declined = match &decision {
+            Decision::Decline { reason } => Some(reason.clone().unwrap_or_else(|| DECLINED.to_owned())),
+            Decision::Resume(data) if matches!(suspension.reason, Waiting::Approval) => {
+                (data["approved"] == false).then(|| data["reason"].as_str().unwrap_or(DECLINED).to_owned())
+            }
+            Decision::Approve | Decision::Resume(_) => None,
+        };
+        if let Some(reason) = declined {
+            if let Some(part) = self.turn.tool_part(&call.id) {
+                part.state = ToolState::Denied(reason.clone());
+            }
+            observer.on(&self.turn, RunEvent::ToolDenied { call: &call, reason: &reason });
+        } else {
+            // An approval brings no data; a null tells the tool apart from one not resumed.
+            let data = match (decision, &suspension.reason) {
+                (Decision::Resume(data), Waiting::Tool(_)) => data,
+                _ => Value::Null,
+            };
+            match self.run_tool(&call, Some(data)).await {
+                Ran::Outcome(Outcome::Suspended(payload)) => {
+                    let again = self.suspension(&call, Waiting::Tool(payload));
+                    self.suspend(again, observer);
+                    return false;
+                }
+                Ran::Outcome(outcome) => self.note(&call, outcome, observer),
+                Ran::NeedsApproval | Ran::ByClient => {}
+            }
+        }
+        // Other calls of the same step may be waiting, too.
+        let pending = self.turn.steps.last().map(|step| step.calls.clone()).unwrap_or_default();
+        for call in pending {
+            let waits = self.turn.tool_part(&call.id).is_some_and(|part| part.state == ToolState::Called);
+            if !waits {
+                continue;
+            }
+            match self.run_tool(&call, None).await {
+                Ran::NeedsApproval => {
+                    let suspension = self.suspension(&call, Waiting::Approval);
+                    self.suspend(suspension, observer);
+                    return false;
+                }
+                Ran::Outcome(Outcome::Suspended(payload)) => {
+                    let suspension = self.suspension(&call, Waiting::Tool(payload));
+                    self.suspend(suspension, observer);
+                    return false;
+                }
+                Ran::Outcome(outcome) => self.note(&call, outcome, observer),
+                Ran::ByClient => {}
+            }
+        }
+        self.end_step();
+        let continued = self.turn.steps.len() < self.max_steps();
+        observer.on(&self.turn, RunEvent::StepFinish { continued, resumed: true });
+        if !continued {
+            observer.on(&self.turn, RunEvent::Finish);
+        }
+        continued
+    }
+}
+
+/// Clients know the schemas of resumptions in the older dialect.
+fn draft_07(schema: Option<&Value>) -> Value {
+    let mut schema = schema.cloned().unwrap_or_else(|| json!({}));
+    if let Value::Object(map) = &mut schema {
+        map.insert("$schema".to_owned(), "http://json-schema.org/draft-07/schema#".into());
+    }
+    schema
+}
+
+fn approval_schema() -> Value {
+    json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "type": "object",
+        "properties": {
+            "approved": {
+                "type": "boolean",
+                "description": "Controls if the tool call is approved or not, should be true when approved and false when declined"
+            },
+            "reason": {
+                "description": "Optional explanation for the decision, surfaced to the model when the tool call is declined",
+                "type": "string"
+            }
+        },
+        "required": ["approved"],
+        "additionalProperties": false
+    })
+}
