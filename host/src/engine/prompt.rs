@@ -23,16 +23,6 @@ pub(super) fn messages(turn: &Turn, plan: &Plan, instructions: &str) -> Vec<chat
     prompt
 }
 
-/// Returns a tool's answer as the model sees it.
-pub(super) fn tool_output(state: &ToolState) -> Option<ToolOutput> {
-    match state {
-        ToolState::Called => None,
-        ToolState::Answered(Value::String(text)) | ToolState::Denied(text) => Some(ToolOutput::Text(text.clone())),
-        ToolState::Answered(value) => Some(ToolOutput::Json(value.clone())),
-        ToolState::Failed(message) => Some(ToolOutput::ErrorText(message.clone())),
-    }
-}
-
 fn push(prompt: &mut Vec<chat::Message>, message: &Message) {
     match message.role {
         Role::System => {
@@ -57,7 +47,7 @@ fn push_turn(prompt: &mut Vec<chat::Message>, message: &Message) {
                     tool_name: tool.tool_name.clone(),
                     input: tool.args.clone(),
                 });
-                if let Some(output) = tool_output(&tool.state) {
+                if let Some(output) = tool.state.output() {
                     answers.push(chat::Part::ToolResult {
                         tool_call_id: tool.tool_call_id.clone(),
                         tool_name: tool.tool_name.clone(),

@@ -79,8 +79,7 @@ impl SuspendedRuns {
         }
         match (&suspension.reason, decision) {
             (Waiting::Approval, Decision::Approve | Decision::Decline { .. }) => {}
-            (Waiting::Approval, Decision::Resume(data)) => check(&suspension.resume_schema, data)?,
-            (Waiting::Tool(_), Decision::Resume(data)) => check(&suspension.resume_schema, data)?,
+            (_, Decision::Resume(data)) => check(&suspension.resume_schema, data)?,
             (Waiting::Tool(_), Decision::Approve | Decision::Decline { .. }) => {
                 return Err(EngineError::NotSuspended(format!(
                     "tool call `{}` of run `{run_id}` waits for data, not for approval: resume it with resumeData",

@@ -3,6 +3,7 @@
 //! One [`Message`] is one entry of a thread: what a person said, or everything an
 //! agent did in one turn. The wire shapes are made in `http`, the model's in `engine`.
 
+use hotbay_plugin::chat::ToolOutput;
 use serde_json::{Map, Value};
 
 use super::id::{self, Millis};
@@ -153,4 +154,17 @@ pub enum ToolState {
     Failed(String),
     /// A person refused it.
     Denied(String),
+}
+
+impl ToolState {
+    /// Returns the answer as a model sees it; `None` while there is none.
+    #[must_use]
+    pub fn output(&self) -> Option<ToolOutput> {
+        match self {
+            Self::Called => None,
+            Self::Answered(Value::String(text)) | Self::Denied(text) => Some(ToolOutput::Text(text.clone())),
+            Self::Answered(value) => Some(ToolOutput::Json(value.clone())),
+            Self::Failed(message) => Some(ToolOutput::ErrorText(message.clone())),
+        }
+    }
 }

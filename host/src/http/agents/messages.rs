@@ -1,7 +1,6 @@
 //! A run's messages in the three shapes clients know: as stored, as a user interface
 //! shows them, and as a model is asked them.
 
-use hotbay_plugin::chat::ToolOutput;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -156,12 +155,7 @@ fn said(part: &Part, answered: bool) -> Option<Value> {
 }
 
 fn answer(tool: &ToolPart) -> Option<Value> {
-    let output = match &tool.state {
-        ToolState::Called => return None,
-        ToolState::Answered(Value::String(text)) | ToolState::Denied(text) => ToolOutput::Text(text.clone()),
-        ToolState::Answered(value) => ToolOutput::Json(value.clone()),
-        ToolState::Failed(message) => ToolOutput::ErrorText(message.clone()),
-    };
+    let output = tool.state.output()?;
     Some(json!({"type": "tool-result", "toolCallId": tool.tool_call_id, "toolName": tool.tool_name,
         "output": output, "input": tool.args}))
 }
