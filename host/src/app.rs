@@ -13,6 +13,7 @@ use crate::{
     model::catalog::Models,
     plugin::{Plugins, Spawner, error::LoadError},
     services::{AskAgent, Services},
+    store::{Store, StoreError, StoreSettings},
     tasks::Tasks,
 };
 
@@ -36,11 +37,13 @@ pub struct App {
     pub plugins: Plugins,
     /// All models, plugins' apart.
     pub models: Arc<Models>,
+    /// What outlives the process.
+    pub store: Store,
     /// What plugins may ask of the host.
     pub services: Arc<Services>,
     /// Runs and streams. They are told to end before plugins are.
     pub tasks: Tasks,
-    /// What plugins themselves need: watching, draining. Ends last.
+    /// What plugins and the store need: watching, draining, writing. Ends last.
     background: Tasks,
 }
 
@@ -55,6 +58,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The host's own executable, which it starts as a probe, cannot be found.
     #[error("cannot find the host's own executable: {0}")]
     Executable(io::Error),
@@ -74,6 +80,7 @@ impl App {
         tokio::fs::create_dir_all(&data).await.map_err(|source| StartError::Data { path: data, source })?;
         let executable = std::env::current_exe().map_err(StartError::Executable)?;
         let (tasks, background) = (Tasks::default(), Tasks::default());
+        let store = open_store(&config, &background).await?;
         let models = Arc::new(Models::new(config.providers.clone(), config::variable));
         // Plugins need the services when they open, the services need plugins when they are
         // asked for one, so these are connected once both are there.
@@ -83,7 +90,7 @@ impl App {
                 .await?;
         let engine = Engine::new(Arc::clone(plugins.registry()), Arc::clone(&models));
         services.connect(Arc::clone(plugins.registry()), ask_agent(&engine));
-        Ok(Arc::new(Self { config, engine, plugins, models, services, tasks, background }))
+        Ok(Arc::new(Self { config, engine, plugins, models, store, services, tasks, background }))
     }
 
     /// Ends everything, runs first, then plugins. Returns within ten seconds.
@@ -96,7 +103,21 @@ impl App {
             tracing::warn!("plugins did not shut down in time and are left behind");
         }
         self.background.shut_down(Duration::from_millis(500)).await;
+        self.store.close().await;
     }
+}
+
+async fn open_store(config: &Config, background: &Tasks) -> Result<Store, StoreError> {
+    let settings = StoreSettings {
+        data: config.data.clone(),
+        url: config.database_url.clone(),
+        fault: config::variable("HOTBAY_TEST_FAULT"),
+    };
+    let (store, writer) = Store::open(&settings).await?;
+    if let Some(writer) = writer {
+        background.spawn("store-writer", |cancel| writer.run(cancel));
+    }
+    Ok(store)
 }
 
 /// Lets the plugin layer start tasks.

@@ -53,6 +53,7 @@ pub mod services;
 
 pub mod model;
 pub mod plugin;
+pub mod store;
 
 pub mod types;
 

@@ -2,6 +2,7 @@
 //!
 //! Owns arguments, output and exit codes; the work is elsewhere in the library.
 
+mod backup;
 mod client;
 mod config;
 mod dev;
@@ -49,6 +50,9 @@ enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Copy the embedded database into one file, also while a server uses it
+    #[command(after_help = backup::EXAMPLES)]
+    Backup(backup::BackupArguments),
     /// Map one file and say whether that went well; the host starts this itself
     #[command(hide = true)]
     Probe {
@@ -67,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Dev(arguments) => dev::run(arguments),
         Command::Plugin(command) => plugin::run(command),
         Command::Config(command) => config::run(command),
+        Command::Backup(arguments) => backup::run(&arguments),
     };
     done.unwrap_or_else(|failure| {
         complain(&*failure);

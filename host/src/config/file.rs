@@ -20,6 +20,7 @@ pub(super) struct File {
     pub(super) listen: Option<Scalar>,
     pub(super) prefix: Option<Scalar>,
     pub(super) data: Option<PathBuf>,
+    pub(super) database_url: Option<Scalar>,
     pub(super) plugin_dirs: Option<Vec<PathBuf>>,
     pub(super) watch: Option<Scalar>,
     pub(super) body_limit: Option<Scalar>,

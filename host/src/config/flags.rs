@@ -22,6 +22,9 @@ pub struct Flags {
     /// Directory for everything that is stored [default: ./.hotbay] [env: HOTBAY_DATA]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// PostgreSQL to keep threads and runs in, postgres://user:password@host/name [default: a file in the data directory] [env: HOTBAY_DATABASE_URL]
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
     /// Directory plugins are loaded from, may be repeated [default: ./plugins.d] [env: HOTBAY_PLUGINS]
     #[arg(long, value_name = "DIR")]
     pub plugins: Vec<PathBuf>,

@@ -43,6 +43,8 @@ pub struct Config {
     pub prefix: String,
     /// Everything the host stores is in here.
     pub data: PathBuf,
+    /// PostgreSQL's URL; the embedded database in `data` if absent. It may hold a password.
+    pub database_url: Option<String>,
     /// Directories plugins are loaded from, the first one wins a conflict.
     pub plugin_dirs: Vec<PathBuf>,
     /// Whether those directories are watched.
@@ -116,6 +118,13 @@ impl Config {
             listen: from.pick("listen", flags.listen.as_ref(), file.listen.as_ref(), default_listen, parse::address)?,
             prefix: from.pick("prefix", flags.prefix.as_ref(), file.prefix.as_ref(), "/api".into(), parse::prefix)?,
             data: from.path("data", flags.data.as_ref(), file.data.as_deref(), base, ".hotbay")?,
+            database_url: from.pick(
+                "database_url",
+                flags.database_url.as_ref(),
+                file.database_url.as_ref(),
+                None,
+                parse::database_url,
+            )?,
             plugin_dirs: from.plugin_dirs(flags, &file, base),
             watch: from.pick("watch", flags.watch.as_ref(), file.watch.as_ref(), true, parse::boolean)?,
             body_limit: from.pick(
@@ -215,6 +224,7 @@ impl Config {
             "listen": self.listen.to_string(),
             "prefix": self.prefix,
             "data": self.data,
+            "database_url": self.database_url.as_deref().map(parse::without_password),
             "plugin_dirs": self.plugin_dirs,
             "watch": self.watch,
             "body_limit": self.body_limit,

@@ -19,6 +19,28 @@ pub(super) fn prefix(text: &str) -> Result<String, String> {
     Err("a path that begins with `/` and has letters, digits, `-`, `_`, `.` and `~`, for example /api".into())
 }
 
+/// A database of its own; an empty text would be the embedded one, which needs no setting.
+pub(super) fn database_url(text: &str) -> Result<Option<String>, String> {
+    let is_postgres = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
+    if is_postgres {
+        Ok(Some(text.to_owned()))
+    } else {
+        Err("a URL, for example postgres://user:password@host/name".into())
+    }
+}
+
+/// Hides the password of a URL.
+pub(super) fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return "***".to_owned() };
+    match rest.rsplit_once('@') {
+        Some((user, host)) => {
+            let name = user.split_once(':').map_or(user, |(name, _)| name);
+            format!("{scheme}://{name}:***@{host}")
+        }
+        None => url.to_owned(),
+    }
+}
+
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "1" | "on" | "yes" => Ok(true),

@@ -109,7 +109,7 @@ macro_rules! methods {
         }
     )+};
 }
-methods!(get GET post POST);
+methods!(get GET post POST patch PATCH delete DELETE);
 
 impl Endpoint {
     fn new<H, T>(method: Method, filter: MethodFilter, path: &'static str, handler: H) -> Self

@@ -32,7 +32,15 @@ use openapi::Description;
 
 /// What is served outside the API's prefix: probes of load balancers.
 fn outside() -> Vec<Endpoint> {
-    tagged("system", [get("/health", system::health).says("Tells that the server is up").answers::<system::Health>()])
+    tagged(
+        "system",
+        [
+            get("/health", system::health).says("Tells that the server is up").answers::<system::Health>(),
+            get("/ready", system::ready)
+                .says("Tells whether the server can do its work")
+                .answers::<system::Readiness>(),
+        ],
+    )
 }
 
 /// What is served under the API's prefix.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
+use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -18,6 +19,23 @@ pub(super) struct Health {
 
 pub(super) async fn health() -> Json<Health> {
     Json(Health { success: true })
+}
+
+/// Whether the server can do its work.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Readiness {
+    /// It can.
+    ready: bool,
+    /// What it lacks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// Answers 503 while the store cannot be used, so that a load balancer looks elsewhere.
+pub(super) async fn ready(State(app): State<AppState>) -> (StatusCode, Json<Readiness>) {
+    let reason = app.store.problem().await;
+    let status = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { ready: reason.is_none(), reason }))
 }
 
 /// What the server is made of.

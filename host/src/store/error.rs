@@ -1,0 +1,101 @@
+//! How the store fails, and what a database's own error means.
+
+use std::sync::Arc;
+
+/// A read or a write that did not happen.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such row, or it is no longer what the write was made for.
+    #[error("{0}")]
+    NotFound(String),
+    /// The row is there already, or somebody else's.
+    #[error("{0}")]
+    Conflict(String),
+    /// The database cannot be used now; the same call may work later.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// What is stored cannot be read.
+    #[error("the store is damaged: {0}")]
+    Corrupt(String),
+    /// The host and the database do not fit each other.
+    #[error("{0}")]
+    Schema(String),
+    /// A defect of the host itself.
+    #[error("the store refused a statement: {0}")]
+    Refused(Arc<str>),
+}
+
+impl StoreError {
+    /// Whether the same call may work later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+
+    /// Returns what is stored and cannot be read, in words.
+    pub(crate) fn unreadable(what: &str, error: impl std::fmt::Display) -> Self {
+        Self::Corrupt(format!("{what} cannot be read: {error}"))
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let Some(database) = error.as_database_error() else {
+            return match error {
+                sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Corrupt(error.to_string()),
+                sqlx::Error::ColumnNotFound(_) | sqlx::Error::ColumnIndexOutOfBounds { .. } => {
+                    Self::Refused(error.to_string().into())
+                }
+                _ => Self::Unavailable(error.to_string()),
+            };
+        };
+        let message = database.message().to_owned();
+        match database.code().as_deref().map(meaning) {
+            Some(Meaning::Full) => {
+                Self::Unavailable(format!("the disk is full ({message}): free space, what was acknowledged is kept"))
+            }
+            Some(Meaning::Locked) => Self::Unavailable(format!("another program holds the database ({message})")),
+            Some(Meaning::ReadOnly) => Self::Unavailable(format!("the database cannot be written ({message})")),
+            Some(Meaning::Corrupt) => Self::Corrupt(format!("{message}; restore a backup")),
+            Some(Meaning::Lost) => Self::Unavailable(message),
+            Some(Meaning::Other) | None if database.is_unique_violation() => Self::Conflict(message),
+            Some(Meaning::Other) | None => Self::Refused(message.into()),
+        }
+    }
+}
+
+enum Meaning {
+    Full,
+    Locked,
+    ReadOnly,
+    Corrupt,
+    Lost,
+    Other,
+}
+
+/// Sorts the codes of both databases: numbers are [SQLite's][1], five characters are
+/// [PostgreSQL's][2].
+///
+/// [1]: https://www.sqlite.org/rescode.html
+/// [2]: https://www.postgresql.org/docs/current/errcodes-appendix.html
+fn meaning(code: &str) -> Meaning {
+    if code.len() == 5 && !code.starts_with('-') {
+        return match code {
+            "53100" | "53200" => Meaning::Full,
+            "55P03" | "40001" | "40P01" => Meaning::Locked,
+            "25006" | "42501" => Meaning::ReadOnly,
+            "XX001" | "XX002" => Meaning::Corrupt,
+            _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("57") => Meaning::Lost,
+            _ => Meaning::Other,
+        };
+    }
+    // Extended codes have the primary one in their low byte.
+    match code.parse::<i32>().map_or(0, |code| code & 0xff) {
+        13 => Meaning::Full,
+        5 | 6 => Meaning::Locked,
+        8 | 3 | 23 => Meaning::ReadOnly,
+        11 | 26 => Meaning::Corrupt,
+        10 | 14 => Meaning::Lost,
+        _ => Meaning::Other,
+    }
+}
