@@ -1,7 +1,12 @@
 //! The long-lived parts of a host, built once in the order they need each other, and ended
 //! in the opposite one.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use hotbay_plugin::{Error, chat, error::code};
 use serde::Deserialize;
@@ -9,12 +14,17 @@ use serde_json::{Map, Value};
 
 use crate::{
     config::{self, Config},
-    engine::{Engine, error::EngineError},
+    engine::{
+        Engine,
+        error::EngineError,
+        workflow::{WorkflowSettings, Workflows},
+    },
     model::catalog::Models,
     plugin::{Plugins, Spawner, error::LoadError},
     services::{AskAgent, Services},
     store::{Store, StoreError, StoreSettings},
     tasks::Tasks,
+    types::id,
 };
 
 /// How long runs may take to end once they are told to.
@@ -33,6 +43,8 @@ pub struct App {
     pub config: Config,
     /// Starts, streams and cancels runs.
     pub engine: Engine,
+    /// Runs of workflows.
+    pub workflows: Workflows,
     /// All plugins.
     pub plugins: Plugins,
     /// All models, plugins' apart.
@@ -90,7 +102,15 @@ impl App {
                 .await?;
         let engine = Engine::new(Arc::clone(plugins.registry()), Arc::clone(&models));
         services.connect(Arc::clone(plugins.registry()), ask_agent(&engine));
-        Ok(Arc::new(Self { config, engine, plugins, models, store, services, tasks, background }))
+        let settings = WorkflowSettings {
+            owner: host_id(&config.data)?,
+            lease: config.deadlines.lease,
+            concurrency: config.workflows.clone(),
+        };
+        let workflows = Workflows::new(engine.clone(), &store, tasks.clone(), settings);
+        let keeper = workflows.clone();
+        background.spawn("workflow-keeper", |cancel| keeper.keep(cancel));
+        Ok(Arc::new(Self { config, engine, workflows, plugins, models, store, services, tasks, background }))
     }
 
     /// Ends everything, runs first, then plugins. Returns within ten seconds.
@@ -98,6 +118,7 @@ impl App {
     /// The server has stopped accepting before.
     pub async fn shut_down(&self) {
         self.tasks.shut_down(RUNS).await;
+        self.workflows.release().await;
         let ended = tokio::time::timeout(CALLS + PLUGIN_SHUTDOWN, self.plugins.shutdown(CALLS)).await;
         if ended.is_err() {
             tracing::warn!("plugins did not shut down in time and are left behind");
@@ -118,6 +139,21 @@ async fn open_store(config: &Config, background: &Tasks) -> Result<Store, StoreE
         background.spawn("store-writer", |cancel| writer.run(cancel));
     }
     Ok(store)
+}
+
+/// Returns the name this host keeps for as long as its data directory lives.
+fn host_id(data: &Path) -> Result<String, StartError> {
+    let path = data.join("host-id");
+    let failed = |source| StartError::Data { path: path.clone(), source };
+    match std::fs::read_to_string(&path) {
+        Ok(id) if !id.trim().is_empty() => Ok(id.trim().to_owned()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+        _ => {
+            let id = id::fresh();
+            std::fs::write(&path, &id).map_err(failed)?;
+            Ok(id)
+        }
+    }
 }
 
 /// Lets the plugin layer start tasks.

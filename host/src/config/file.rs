@@ -3,12 +3,17 @@
 //! Plain settings are kept as they are written; [`super::parse`] gives them their types, the
 //! same way as for flags and variables.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    path::PathBuf,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
+    engine::workflow::ConcurrencySettings,
     model::catalog::{ProviderSettings, Secret},
     plugin::settings::{Isolation, PluginOptions},
 };
@@ -32,6 +37,8 @@ pub(super) struct File {
     pub(super) call_deadline: Option<Scalar>,
     pub(super) open_deadline: Option<Scalar>,
     pub(super) drain_deadline: Option<Scalar>,
+    pub(super) lease: Option<Scalar>,
+    pub(super) workflows: HashMap<String, ConcurrencySettings>,
     pub(super) providers: BTreeMap<String, ProviderSettings>,
     pub(super) plugins: BTreeMap<String, PluginSection>,
     pub(super) secrets: BTreeMap<String, SecretSource>,

@@ -10,7 +10,7 @@ mod flags;
 mod parse;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -24,6 +24,7 @@ pub use file::{LogFormat, SecretSource, SystemSettings};
 pub use flags::Flags;
 
 use crate::{
+    engine::workflow::ConcurrencySettings,
     model::catalog::ProviderSettings,
     plugin::settings::{PluginOptions, PluginSettings},
 };
@@ -63,6 +64,8 @@ pub struct Config {
     pub providers: BTreeMap<String, ProviderSettings>,
     /// Options of plugins by name.
     pub plugins: BTreeMap<String, PluginOptions>,
+    /// How many runs of a workflow go on at once, by its id; `*` for those not named.
+    pub workflows: HashMap<String, ConcurrencySettings>,
     /// Secrets plugins may ask for, by name.
     pub secrets: BTreeMap<String, SecretSource>,
     /// What clients are told the server is made of.
@@ -91,6 +94,8 @@ pub struct Deadlines {
     pub open: Duration,
     /// The calls of a generation that was replaced.
     pub drain: Duration,
+    /// How long a run of a workflow stays a host's without news of it.
+    pub lease: Duration,
 }
 
 impl Config {
@@ -183,9 +188,11 @@ impl Config {
                     seconds(30),
                     parse::duration,
                 )?,
+                lease: from.pick("lease", flags.lease.as_ref(), file.lease.as_ref(), seconds(30), parse::lease)?,
             },
             providers: file.providers,
             plugins: file.plugins.into_iter().map(|(name, section)| (name, section.into())).collect(),
+            workflows: file.workflows,
             secrets: file.secrets,
             system: file.system,
             file: path,
@@ -236,6 +243,8 @@ impl Config {
             "call_deadline": parse::show_duration(self.deadlines.call),
             "open_deadline": parse::show_duration(self.deadlines.open),
             "drain_deadline": parse::show_duration(self.deadlines.drain),
+            "lease": parse::show_duration(self.deadlines.lease),
+            "workflows": self.workflows,
             "providers": self.providers,
             "plugins": plugins,
             "secrets": secrets,

@@ -89,6 +89,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Writes a duration so that [`duration`] reads it.
+/// A lease that is too short ends while its host is merely busy.
+pub(super) fn lease(text: &str) -> Result<Duration, String> {
+    duration(text)
+        .ok()
+        .filter(|lease| *lease >= Duration::from_millis(500))
+        .ok_or_else(|| "a time of at least 500ms".into())
+}
+
 pub(super) fn show_duration(time: Duration) -> String {
     match time.as_millis() {
         ms if ms % 1000 == 0 => format!("{}s", ms / 1000),

@@ -1,8 +1,8 @@
 //! How starting or driving a run fails.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use crate::{model::ModelError, plugin::call::CallError, types::schema::Issue};
+use crate::{model::ModelError, plugin::call::CallError, store::StoreError, types::schema::Issue};
 
 /// A run that could not start, go on or finish.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -47,6 +47,37 @@ pub enum EngineError {
     /// The run took longer than it may.
     #[error("the run did not finish within {0} s")]
     TimedOut(u64),
+    /// No plugin offers such a workflow.
+    #[error("Workflow not found")]
+    UnknownWorkflow,
+    /// The workflow has no such run.
+    #[error("Workflow run not found")]
+    UnknownWorkflowRun,
+    /// A workflow cannot be run as it is.
+    #[error("{0}")]
+    Definition(String),
+    /// What a run is given does not fit.
+    #[error("Invalid {what}: \n{problems}")]
+    Misfit {
+        /// What was given.
+        what: String,
+        /// What is wrong, one `- path: sentence` a line.
+        problems: String,
+    },
+    /// Somebody else was faster, or what is asked for is done already.
+    #[error("{0}")]
+    Conflict(String),
+    /// Too many wait already.
+    #[error("too many runs of {what} wait already; try again later")]
+    Overloaded {
+        /// Of what.
+        what: String,
+        /// After how long.
+        retry_after: Duration,
+    },
+    /// The store failed.
+    #[error("{0}")]
+    Store(#[from] StoreError),
     /// Agents ask agents without end.
     #[error("agents ask each other more than {0} levels deep")]
     TooDeep(u32),

@@ -20,6 +20,7 @@ mod tool_call;
 mod toolbox;
 pub mod turn;
 mod waiting;
+pub mod workflow;
 
 use std::sync::Arc;
 
@@ -74,6 +75,12 @@ impl Engine {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.shared.registry.snapshot()
+    }
+
+    /// Returns a receiver that sees the version of each new snapshot.
+    #[must_use]
+    pub fn subscribe(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.shared.registry.subscribe()
     }
 
     /// Prepares a run of an agent; nothing happens before it is driven.

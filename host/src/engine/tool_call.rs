@@ -1,5 +1,7 @@
 //! One tool call: the input checked, the plugin called, the answer checked.
 
+use std::{sync::Arc, time::Duration};
+
 use hotbay_plugin::manifest::CallMeta;
 use serde_json::{Map, Value, json};
 
@@ -9,6 +11,7 @@ use crate::{
         call::{Call, Reply, ReplyKind, Target},
         registry::ToolEntry,
     },
+    services::StepHandle,
     types::schema::{Issue, Schema},
 };
 
@@ -79,6 +82,34 @@ pub(super) async fn for_model(entry: &ToolEntry, args: &Value, meta: CallMeta) -
         Some(misfit) => Outcome::Answered(misfit),
         None => Outcome::Answered(result),
     }
+}
+
+/// Runs a tool as a node of a workflow.
+///
+/// # Errors
+/// If the input does not fit, or the tool fails.
+pub(super) async fn in_workflow(
+    entry: &ToolEntry,
+    input: &Value,
+    meta: &CallMeta,
+    context: Arc<StepHandle>,
+    timeout: Option<Duration>,
+) -> Result<Reply, EngineError> {
+    if let Some(schema) = &entry.input {
+        let issues = schema.issues(input);
+        if !issues.is_empty() {
+            let message = format!("Tool input validation failed for {}. {}", entry.manifest.id, listed(&issues));
+            return Err(EngineError::InvalidInput { message, issues });
+        }
+    }
+    let call = Call {
+        body: input.to_string().into_bytes(),
+        meta: serde_json::to_vec(meta).unwrap_or_default(),
+        deadline: timeout,
+        context: Some(context),
+        ..Call::default()
+    };
+    Ok(entry.generation.call(Target::Tool(entry.id.clone()), call).await?)
 }
 
 async fn call(entry: &ToolEntry, body: Vec<u8>, meta: &CallMeta) -> Result<Reply, EngineError> {

@@ -24,6 +24,7 @@ use crate::{
         call::CallError,
         error::{LoadCode, LoadError},
     },
+    store::StoreError,
     types::schema::Issue,
 };
 
@@ -143,6 +144,11 @@ impl ApiError {
         error
     }
 
+    /// Returns a 429: there is too much of this now.
+    pub fn too_many(message: impl Into<String>, retry_after: Duration) -> Self {
+        Self { retry_after: Some(retry_after), ..Self::new(StatusCode::TOO_MANY_REQUESTS, message) }
+    }
+
     /// Returns a 500 that keeps its cause from the caller and gives it to the log.
     pub fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error").because(cause)
@@ -240,6 +246,20 @@ impl From<Vec<Issue>> for ApiError {
     }
 }
 
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound(message) => Self::not_found(message),
+            StoreError::Conflict(message) => Self::conflict(message),
+            // What is wrong with it is for the operator, who finds it in the log and at `/ready`.
+            StoreError::Unavailable(_) => {
+                Self::unavailable("the store is not available; try again later", RETRY_AFTER).because(error)
+            }
+            StoreError::Corrupt(_) | StoreError::Schema(_) | StoreError::Refused(_) => Self::internal(error),
+        }
+    }
+}
+
 impl From<LoadError> for ApiError {
     fn from(error: LoadError) -> Self {
         let status = match error.code {
@@ -300,11 +320,16 @@ impl From<EngineError> for ApiError {
             EngineError::Call(error) => Self::from(&*error),
             EngineError::Model(error) => Self::from(error),
             EngineError::InvalidInput { message, issues } => Self::bad_request(message).with_issues(issues),
-            EngineError::UnknownAgent(_) | EngineError::UnknownTool(_) | EngineError::UnknownRun(_) => {
-                Self::not_found(error.to_string())
-            }
-            EngineError::NotSuspended(message) => Self::conflict(message),
-            EngineError::TooDeep(_) => Self::unprocessable(error.to_string()),
+            EngineError::UnknownAgent(_)
+            | EngineError::UnknownTool(_)
+            | EngineError::UnknownRun(_)
+            | EngineError::UnknownWorkflow
+            | EngineError::UnknownWorkflowRun => Self::not_found(error.to_string()),
+            EngineError::NotSuspended(message) | EngineError::Conflict(message) => Self::conflict(message),
+            EngineError::Misfit { .. } => Self::bad_request(error.to_string()),
+            EngineError::Overloaded { retry_after, .. } => Self::too_many(error.to_string(), retry_after),
+            EngineError::Store(error) => Self::from(error),
+            EngineError::TooDeep(_) | EngineError::Definition(_) => Self::unprocessable(error.to_string()),
             EngineError::TimedOut(_) => Self::new(StatusCode::GATEWAY_TIMEOUT, error.to_string()),
             EngineError::Answer(_) | EngineError::Structured { .. } => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())

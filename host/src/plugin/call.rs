@@ -74,6 +74,8 @@ pub enum ReplyKind {
     Suspended,
     /// Left the workflow early; the body is its result.
     Bailed,
+    /// Tripped: the workflow is ended on purpose; the body says why.
+    Tripped,
 }
 
 /// What came back, copied into the host's memory.

@@ -37,6 +37,23 @@ use kv::KeyValues;
 /// Runs an agent for a plugin: the agent's id and the whole request, `{id, messages, options?}`.
 pub type AskAgent = Arc<dyn Fn(String, Value) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync>;
 
+/// The run a step of a workflow belongs to, as far as its requests are concerned.
+#[async_trait]
+pub trait StepServices: Send + Sync {
+    /// Names a request of the step and returns what it was answered before, if it was.
+    async fn recall(&self, op: &str, body: &[u8]) -> (String, Option<Vec<u8>>);
+    /// Keeps an answer under the name [`StepServices::recall`] gave.
+    async fn remember(&self, key: &str, answer: &[u8]) -> Result<(), Error>;
+    /// Answers what is asked about the run itself: the ops `workflow.*`.
+    async fn ask_run(&self, op: &str, body: &Value) -> Result<Value, Error>;
+}
+
+/// What a step's call has as its [`crate::plugin::call::Call::context`].
+pub struct StepHandle(pub Arc<dyn StepServices>);
+
+/// Requests whose answer a repeated step gets again.
+const REMEMBERED: [&str; 3] = ["tool.call", "agent.generate", "http.request"];
+
 /// Answers plugins' requests.
 pub struct Services {
     models: Arc<Models>,
@@ -106,9 +123,39 @@ impl HostServices for Services {
         body: Vec<u8>,
         sink: Option<ChunkSender>,
     ) -> Result<Vec<u8>, Error> {
+        let context = caller.context.clone();
+        let step = context.as_ref().and_then(|context| context.downcast_ref::<StepHandle>());
+        if op.starts_with("workflow.") {
+            let Some(step) = step else {
+                let message = format!("`{op}` is answered only within a step of a workflow");
+                return Err(Error::with_code(code::UNSUPPORTED, message));
+            };
+            return answer(&step.0.ask_run(op, &parse(&body)?).await?);
+        }
+        let Some(step) = step.filter(|_| REMEMBERED.contains(&op)) else {
+            return self.perform(&caller, op, body, sink).await;
+        };
+        let (key, known) = step.0.recall(op, &body).await;
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let answer = self.perform(&caller, op, body, sink).await?;
+        step.0.remember(&key, &answer).await?;
+        Ok(answer)
+    }
+}
+
+impl Services {
+    async fn perform(
+        &self,
+        caller: &Caller,
+        op: &str,
+        body: Vec<u8>,
+        sink: Option<ChunkSender>,
+    ) -> Result<Vec<u8>, Error> {
         match op {
-            "tool.call" => self.call_tool(&caller, &body).await,
-            "model.chat" => self.chat(&caller, body, sink).await,
+            "tool.call" => self.call_tool(caller, &body).await,
+            "model.chat" => self.chat(caller, body, sink).await,
             "agent.generate" => self.generate(&body).await,
             "http.request" => answer(&self.http.send(parse(&body)?).await?),
             "secret.get" => self.secret(&body),

@@ -39,7 +39,7 @@ impl Services {
         let reply = tool.generation.call(Target::Tool(tool.id.clone()), call).await.map_err(call_failed)?;
         match reply.kind {
             ReplyKind::Value => Ok(reply.body),
-            ReplyKind::Suspended | ReplyKind::Bailed => Err(Error::with_code(
+            ReplyKind::Suspended | ReplyKind::Bailed | ReplyKind::Tripped => Err(Error::with_code(
                 code::UNSUPPORTED,
                 format!("tool `{id}` wants to be resumed later, which only agents and workflows can do"),
             )),

@@ -17,6 +17,7 @@ mod error;
 mod fault;
 mod health;
 mod migrations;
+pub mod runs;
 mod statement;
 mod writer;
 
@@ -25,6 +26,7 @@ use std::{path::Path, sync::Arc};
 pub use database::StoreSettings;
 use database::{Database, DirectoryLock};
 pub use error::StoreError;
+use runs::Runs;
 pub use writer::WriterTask;
 
 /// Everything that is stored. Cheap to clone.
@@ -44,6 +46,12 @@ impl Store {
         let lock = Arc::new(DirectoryLock::take(&settings.data)?);
         let (database, task) = Database::open(settings).await?;
         Ok((Self { database, _lock: lock }, task))
+    }
+
+    /// Returns the runs of workflows.
+    #[must_use]
+    pub fn runs(&self) -> Runs {
+        Runs { database: self.database.clone() }
     }
 
     /// Returns what is wrong with the store, `None` if it can be read and written.

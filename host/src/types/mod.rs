@@ -1,7 +1,9 @@
 //! Plain data, no I/O.
 
+pub mod graph;
 pub mod id;
 pub mod message;
 pub mod plugin;
+pub mod run;
 pub mod schema;
 pub mod usage;

@@ -175,6 +175,7 @@ fn plain(result: AbiResult<abi::Reply>) -> Answer {
             kind: match reply.kind {
                 1 => ReplyKind::Suspended,
                 2 => ReplyKind::Bailed,
+                3 => ReplyKind::Tripped,
                 _ => ReplyKind::Value,
             },
             body: reply.body.as_slice().to_vec(),

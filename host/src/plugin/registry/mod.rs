@@ -22,7 +22,7 @@ use super::{
     error::{LoadCode, LoadError},
     generation::{Generation, GenerationPin},
 };
-use crate::types::schema::Schema;
+use crate::types::{graph::Graph, schema::Schema};
 
 /// A capability and the generation that offers it.
 #[derive(Debug, Clone)]
@@ -52,8 +52,18 @@ pub struct ToolEntry {
 
 /// An agent.
 pub type AgentEntry = Entry<AgentManifest>;
-/// A workflow.
-pub type WorkflowEntry = Entry<WorkflowManifest>;
+/// A workflow; its graph is read once.
+#[derive(Debug)]
+pub struct WorkflowEntry {
+    /// What the plugin says about it.
+    pub manifest: Arc<WorkflowManifest>,
+    /// Its id, as [`super::call::Target::Workflow`] wants it.
+    pub id: Arc<str>,
+    /// Its graph.
+    pub graph: Graph,
+    /// Who offers it.
+    pub generation: GenerationPin,
+}
 /// A vector store.
 pub type VectorStoreEntry = Entry<VectorStoreManifest>;
 /// A chat model.
@@ -186,10 +196,19 @@ impl Offer {
             };
             tools.push((id, Arc::new(entry)));
         }
+        let mut workflows = Vec::with_capacity(manifest.workflows.len());
+        for workflow in &manifest.workflows {
+            let id: Arc<str> = workflow.id.as_str().into();
+            let graph = Graph::read(workflow).map_err(|error| {
+                LoadError::new(LoadCode::Manifest, format!("workflow `{id}` cannot be run: {error}"))
+            })?;
+            let manifest = Arc::new(workflow.clone());
+            workflows.push((Arc::clone(&id), Arc::new(WorkflowEntry { manifest, id, graph, generation: pin.clone() })));
+        }
         Ok(Self {
             tools,
             agents: entries(&manifest.agents, |agent| agent.id.as_str().into(), &pin),
-            workflows: entries(&manifest.workflows, |workflow| workflow.id.as_str().into(), &pin),
+            workflows,
             vector_stores: entries(&manifest.vector_stores, |store| store.name.as_str().into(), &pin),
             models: entries(&manifest.models, |model| model.id.as_str().into(), &pin),
             embedders: entries(&manifest.embedders, |embedder| embedder.id.as_str().into(), &pin),

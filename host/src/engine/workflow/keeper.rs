@@ -1,0 +1,157 @@
+//! Keeping leases, and taking up runs nobody drives: after a crash, after a wait, after
+//! another host died.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Claimed, Workflows, limits::Admission, resume};
+use crate::{
+    engine::error::EngineError,
+    store::{
+        StoreError,
+        runs::{Change, RunRow},
+    },
+    types::{
+        id::Millis,
+        run::{RunOutcome, RunStatus},
+    },
+};
+
+/// Runs taken up at once; the rest follow as these end or wait.
+const AT_ONCE: u64 = 64;
+/// Runs this host drives beyond which it takes up no others.
+const ENOUGH: usize = 512;
+
+impl Workflows {
+    /// Keeps this host's leases and takes up what nobody drives, until it is cancelled.
+    ///
+    /// Runs a former process of this host was driving are taken up first.
+    pub async fn keep(self, cancel: CancellationToken) {
+        let shared = Arc::clone(&self.shared);
+        while let Err(error) = shared.runs.give_up_all(&shared.settings.owner).await {
+            tracing::warn!(%error, "runs cannot be taken up while the store is not available");
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                () = cancel.cancelled() => return,
+            }
+        }
+        let beat = (shared.settings.lease / 3).max(Duration::from_millis(50));
+        let mut registry = shared.engine.subscribe();
+        let mut next_beat = tokio::time::Instant::now();
+        loop {
+            if tokio::time::Instant::now() >= next_beat {
+                next_beat = tokio::time::Instant::now() + beat;
+                self.renew().await;
+            }
+            let is_behind = match self.take_up_abandoned().await {
+                Ok(is_behind) => is_behind,
+                Err(error) => {
+                    tracing::warn!(%error, "runs that nobody drives cannot be looked for");
+                    false
+                }
+            };
+            let wake = if is_behind { Duration::from_millis(20) } else { self.next_wake().await };
+            let until = (tokio::time::Instant::now() + wake).min(next_beat);
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => {}
+                () = shared.news.notified() => {}
+                _ = registry.changed() => {}
+                () = cancel.cancelled() => return,
+            }
+        }
+    }
+
+    /// Keeps the leases and learns which runs somebody wants to end.
+    async fn renew(&self) {
+        let shared = &self.shared;
+        if let Err(error) = shared.runs.keep(self.lease()).await {
+            tracing::warn!(%error, "leases of runs cannot be kept");
+            return;
+        }
+        match shared.runs.to_cancel(&shared.settings.owner).await {
+            Ok(wanted) => {
+                let active = self.active();
+                wanted.iter().filter_map(|run| active.get(run.as_str())).for_each(|run| run.execution.cancel.cancel());
+            }
+            Err(error) => tracing::warn!(%error, "which runs are to end cannot be read"),
+        }
+    }
+
+    /// Takes up runs nobody drives. Returns whether there may be more.
+    async fn take_up_abandoned(&self) -> Result<bool, StoreError> {
+        let driven = self.active().len();
+        if driven >= ENOUGH {
+            return Ok(true);
+        }
+        let snapshot = self.shared.engine.snapshot();
+        let known: Vec<&str> = snapshot.workflows.iter().map(|entry| &*entry.id).collect();
+        let abandoned = self.shared.runs.abandoned(&known, Millis::now().0, AT_ONCE).await?;
+        let is_behind = abandoned.len() as u64 == AT_ONCE;
+        for row in abandoned {
+            if self.active().contains_key(row.run_id.as_str()) {
+                continue;
+            }
+            let run_id = row.run_id.clone();
+            match self.take_up_one(row).await {
+                // Another host was faster.
+                Ok(()) | Err(EngineError::Store(StoreError::NotFound(_))) => {}
+                Err(error) => tracing::warn!(run.id = run_id, %error, "a run cannot be taken up"),
+            }
+        }
+        Ok(is_behind)
+    }
+
+    async fn take_up_one(&self, row: RunRow) -> Result<(), EngineError> {
+        let now = Millis::now().0;
+        let program = match self.program(&row.workflow_id) {
+            Ok(program) if *program.hash == *row.graph_hash => program,
+            // With another graph, what its steps came to would mean something else.
+            Ok(_) => return self.park(&row, resume::changed(&row).to_string()).await,
+            Err(EngineError::Definition(reason)) => return self.park(&row, reason).await,
+            Err(error) => return Err(error),
+        };
+        let records = self.shared.runs.records(&row.run_id).await?;
+        let fence = self.shared.runs.claim(&row, self.lease(), &Change::default(), now).await?;
+        tracing::info!(run.id = row.run_id, workflow.id = row.workflow_id, "going on with a run nobody drove");
+        let claimed = Claimed {
+            state: row.state.as_deref().and_then(|state| serde_json::from_str(state).ok()),
+            run_id: row.run_id,
+            resource_id: row.resource_id,
+            program,
+            input: row.input,
+            records,
+            fence,
+            chunks: row.chunks,
+            cancel_requested: row.cancel_requested,
+            is_queued: false,
+            // Those who listened know that it began.
+            is_announced: row.chunks == 0,
+        };
+        self.drive(claimed, Admission::granted());
+        Ok(())
+    }
+
+    async fn park(&self, row: &RunRow, reason: String) -> Result<(), EngineError> {
+        tracing::warn!(run.id = row.run_id, reason, "a run is parked");
+        let outcome = RunOutcome { parked: Some(reason), ..row.outcome.clone() };
+        Ok(self.shared.runs.settle(row, RunStatus::Suspended, &outcome, Millis::now().0).await?)
+    }
+
+    /// Returns how long nothing is to be done.
+    async fn next_wake(&self) -> Duration {
+        let now = Millis::now().0;
+        match self.shared.runs.next_wake(now).await {
+            Ok(Some(at)) => Duration::from_millis(u64::try_from(at.saturating_sub(now)).unwrap_or(0).max(1)),
+            Ok(None) => self.shared.settings.lease,
+            Err(_) => Duration::from_secs(1),
+        }
+    }
+
+    /// Gives every lease of this host back, so that others need not wait for their end.
+    pub async fn release(&self) {
+        if let Err(error) = self.shared.runs.give_up_all(&self.shared.settings.owner).await {
+            tracing::warn!(%error, "leases end by themselves, for they cannot be given back");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! How many runs of a workflow go on at once, and how many may wait for their turn.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::StartRequest;
+use crate::{engine::error::EngineError, plugin::registry::WorkflowEntry};
+
+/// When a caller who was turned away may try again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Settings of workflows that are not named.
+const OTHERS: &str = "*";
+
+/// How many runs of one workflow go on at once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct ConcurrencySettings {
+    /// In all; no limit if absent.
+    pub max: Option<usize>,
+    /// What tells runs apart: `resourceId`, or a dotted path into the input.
+    pub key: Option<String>,
+    /// Of those with the same key.
+    #[serde(alias = "max_per_key")]
+    pub max_per_key: Option<usize>,
+    /// How many may wait for their turn; one more is turned away.
+    pub queue: Option<usize>,
+}
+
+/// Turns of all workflows.
+pub(super) struct Limits {
+    settings: HashMap<String, ConcurrencySettings>,
+    // Held for a lookup.
+    turns: Mutex<HashMap<String, Arc<Turns>>>,
+}
+
+/// The turns of one workflow, or of one key of it.
+struct Turns {
+    semaphore: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+}
+
+/// Leave to begin as soon as there is room.
+pub(super) struct Admission {
+    turns: Vec<Arc<Turns>>,
+    places: Vec<OwnedSemaphorePermit>,
+}
+
+/// A run's turn; the next one comes when it is dropped.
+#[derive(Default)]
+pub(super) struct Permit {
+    _turns: Vec<OwnedSemaphorePermit>,
+}
+
+/// How many may wait if nothing is said.
+const QUEUE: usize = 1000;
+
+impl Limits {
+    pub(super) fn new(settings: HashMap<String, ConcurrencySettings>) -> Self {
+        Self { settings, turns: Mutex::default() }
+    }
+
+    /// Admits a run, or turns it away.
+    ///
+    /// # Errors
+    /// [`EngineError::Overloaded`] if too many wait already.
+    pub(super) fn admit(&self, entry: &WorkflowEntry, request: &StartRequest) -> Result<Admission, EngineError> {
+        let declared: Option<ConcurrencySettings> =
+            entry.manifest.graph.get("concurrency").and_then(|settings| serde_json::from_value(settings.clone()).ok());
+        let id = &*entry.id;
+        let settings = self.settings.get(id).cloned().or(declared).or_else(|| self.settings.get(OTHERS).cloned());
+        let Some(settings) = settings else { return Ok(Admission::granted()) };
+        let queue = settings.queue.unwrap_or(QUEUE);
+        let mut turns = Vec::new();
+        if let (Some(path), Some(max)) = (&settings.key, settings.max_per_key) {
+            turns.push(self.turns(format!("{id}\n{}", key_of(path, request)), max, queue));
+        }
+        if let Some(max) = settings.max {
+            turns.push(self.turns(id.to_owned(), max, queue));
+        }
+        let mut places = Vec::new();
+        for turn in &turns {
+            let place = Arc::clone(&turn.waiting).try_acquire_owned();
+            places.push(place.map_err(|_| EngineError::Overloaded { what: id.to_owned(), retry_after: RETRY_AFTER })?);
+        }
+        Ok(Admission { turns, places })
+    }
+
+    fn turns(&self, name: String, max: usize, queue: usize) -> Arc<Turns> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those of keys nobody uses any more.
+        if turns.len() > 4096 {
+            turns.retain(|_, turns| Arc::strong_count(turns) > 1);
+        }
+        let made = turns.entry(name).or_insert_with(|| {
+            let max = max.clamp(1, Semaphore::MAX_PERMITS / 2);
+            let places = max.saturating_add(queue).min(Semaphore::MAX_PERMITS);
+            Arc::new(Turns { semaphore: Arc::new(Semaphore::new(max)), waiting: Arc::new(Semaphore::new(places)) })
+        });
+        Arc::clone(made)
+    }
+}
+
+impl Admission {
+    /// Returns leave for a run that was admitted before.
+    pub(super) fn granted() -> Self {
+        Self { turns: Vec::new(), places: Vec::new() }
+    }
+
+    /// Whether the run can begin at once.
+    pub(super) fn is_free(&self) -> bool {
+        self.turns.iter().all(|turns| turns.semaphore.available_permits() > 0)
+    }
+
+    /// Waits for the run's turn.
+    pub(super) async fn wait(self, run_id: &str) -> Permit {
+        let mut held = self.places;
+        for turns in self.turns {
+            match Arc::clone(&turns.semaphore).acquire_owned().await {
+                Ok(turn) => held.push(turn),
+                Err(error) => tracing::error!(run.id = run_id, %error, "a limit is gone"),
+            }
+        }
+        Permit { _turns: held }
+    }
+}
+
+fn key_of(path: &str, request: &StartRequest) -> String {
+    if path == "resourceId" {
+        return request.resource_id.clone().unwrap_or_default();
+    }
+    let found = request.input.as_ref().and_then(|input| path.split('.').try_fold(input, |value, key| value.get(key)));
+    found.map(Value::to_string).unwrap_or_default()
+}

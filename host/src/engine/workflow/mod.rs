@@ -1,0 +1,397 @@
+//! Runs of workflows: begun, driven, resumed, cancelled, taken up again after a crash.
+//!
+//! # How a run survives
+//!
+//! A run is a row with a lease, and a journal of what its nodes came to. The host that holds
+//! the lease walks the graph (`interpreter`) and commits each result before the next node
+//! begins. When the host dies, the lease ends; the next host to claim it (`keeper`), be it
+//! the same one after a restart, walks the graph again and takes from the journal what is
+//! there. A node that was running is run again under the same idempotency key: results are
+//! committed exactly once, attempts are made at least once.
+//!
+//! A run that waits, for somebody or for a time, is a row and nothing else.
+
+mod code;
+mod context;
+mod execution;
+mod feed;
+mod interpreter;
+mod journal;
+mod keeper;
+mod limits;
+mod program;
+mod resume;
+mod start;
+mod step;
+mod travel;
+mod wait;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::sync::{Notify, watch};
+
+use super::{Engine, error::EngineError};
+use crate::{
+    plugin::registry::{Snapshot, WorkflowEntry},
+    store::{
+        Store,
+        runs::{Lease, RunRow, Runs},
+    },
+    tasks::Tasks,
+    types::{
+        graph::Graph,
+        id::Millis,
+        run::{RunStatus, StepRecord},
+        schema::Schema,
+    },
+};
+use execution::Execution;
+pub use execution::RunEnd;
+use feed::Feed;
+pub use feed::Subscription;
+use journal::Journal;
+pub use limits::ConcurrencySettings;
+use limits::{Admission, Limits};
+use program::Program;
+pub use program::{Graphs, StoredGraphs};
+pub use resume::ResumeRequest;
+pub use start::{StartMode, StartRequest};
+pub use travel::TravelRequest;
+pub use wait::RunHandle;
+
+/// Runs of workflows. Cheap to clone.
+#[derive(Clone)]
+pub struct Workflows {
+    shared: Arc<Shared>,
+}
+
+/// What runs of workflows are made with.
+#[derive(Debug, Clone)]
+pub struct WorkflowSettings {
+    /// Names this host among those that share a store; the same after a restart.
+    pub owner: String,
+    /// How long a run stays this host's without news of it.
+    pub lease: Duration,
+    /// How many runs of a workflow go on at once, by its id; `*` for those not named.
+    pub concurrency: HashMap<String, ConcurrencySettings>,
+}
+
+struct Shared {
+    engine: Engine,
+    runs: Runs,
+    tasks: Tasks,
+    settings: WorkflowSettings,
+    limits: Limits,
+    // Each is held for a lookup, never across an await.
+    active: Mutex<HashMap<Arc<str>, Active>>,
+    /// Streams somebody listens to, whether their run goes on or not.
+    feeds: Mutex<HashMap<Arc<str>, Weak<Feed>>>,
+    /// Hashes of graphs known to be stored.
+    graphs: Mutex<HashSet<Arc<str>>>,
+    /// Tells the keeper to look for runs.
+    news: Notify,
+}
+
+/// A run this host drives.
+struct Active {
+    execution: Arc<Execution>,
+    ended: watch::Receiver<Drive>,
+}
+
+/// How a drive stands.
+#[derive(Debug, Clone)]
+enum Drive {
+    /// It goes on.
+    Going,
+    /// It ended; `None` if somebody else goes on with the run.
+    Ended(Option<RunEnd>),
+}
+
+/// A run as it can be looked at.
+#[derive(Debug, Clone)]
+pub struct RunView {
+    /// Its row.
+    pub row: RunRow,
+    /// What its executions came to, by path.
+    pub records: Arc<HashMap<String, StepRecord>>,
+}
+
+impl Workflows {
+    /// Returns the runs of workflows of a store.
+    #[must_use]
+    pub fn new(engine: Engine, store: &Store, tasks: Tasks, settings: WorkflowSettings) -> Self {
+        let limits = Limits::new(settings.concurrency.clone());
+        Self {
+            shared: Arc::new(Shared {
+                engine,
+                runs: store.runs(),
+                tasks,
+                settings,
+                limits,
+                active: Mutex::default(),
+                feeds: Mutex::default(),
+                graphs: Mutex::default(),
+                news: Notify::new(),
+            }),
+        }
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.shared.engine
+    }
+
+    /// Returns the stored runs.
+    #[must_use]
+    pub fn runs(&self) -> &Runs {
+        &self.shared.runs
+    }
+
+    fn active(&self) -> MutexGuard<'_, HashMap<Arc<str>, Active>> {
+        self.shared.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lease(&self) -> Lease<'_> {
+        let lease = i64::try_from(self.shared.settings.lease.as_millis()).unwrap_or(i64::MAX);
+        Lease { owner: &self.shared.settings.owner, until: Millis::now().0.saturating_add(lease) }
+    }
+
+    /// Returns a workflow.
+    ///
+    /// # Errors
+    /// If no plugin offers it.
+    pub fn find(&self, id: &str) -> Result<Arc<WorkflowEntry>, EngineError> {
+        find(&self.shared.engine.snapshot(), id)
+    }
+
+    fn program(&self, id: &str) -> Result<Program, EngineError> {
+        let snapshot = self.shared.engine.snapshot();
+        let root = find(&snapshot, id)?;
+        Program::resolve(&snapshot, &root).map_err(EngineError::Definition)
+    }
+
+    /// Returns a run of a workflow, as it is at this moment.
+    ///
+    /// # Errors
+    /// If there is no such workflow or run, or the store fails.
+    pub async fn view(&self, workflow_id: &str, run_id: &str) -> Result<RunView, EngineError> {
+        let row = self.row(workflow_id, run_id).await?;
+        let live = self.active().get(run_id).map(|active| active.execution.journal.records());
+        let records = match live {
+            Some(records) if !row.status.is_over() => records,
+            _ => self.shared.runs.records(run_id).await?,
+        };
+        Ok(RunView { row, records: Arc::new(records) })
+    }
+
+    async fn row(&self, workflow_id: &str, run_id: &str) -> Result<RunRow, EngineError> {
+        let row = self.shared.runs.get(run_id).await?.filter(|row| row.workflow_id == workflow_id);
+        match row {
+            Some(row) => Ok(row),
+            // A run outlives its workflow, so that the workflow is missing is said only then.
+            None => self.find(workflow_id).and(Err(EngineError::UnknownWorkflowRun)),
+        }
+    }
+
+    /// Returns the graphs a run was begun with.
+    ///
+    /// # Errors
+    /// If the store fails or holds what is no graph.
+    pub async fn graphs(&self, row: &RunRow) -> Result<Option<Graphs>, EngineError> {
+        let Some(stored) = self.shared.runs.graph(&row.graph_hash).await? else { return Ok(None) };
+        Graphs::of_stored(&stored).map(Some).map_err(|error| {
+            EngineError::Store(crate::store::StoreError::Corrupt(format!("a stored graph cannot be read: {error}")))
+        })
+    }
+
+    /// Returns a run's stream from the `from`-th chunk on: what there was, and what comes.
+    ///
+    /// # Errors
+    /// If there is no such run, or the store fails.
+    pub async fn observe(&self, workflow_id: &str, run_id: &str, from: u64) -> Result<Subscription, EngineError> {
+        let row = self.row(workflow_id, run_id).await?;
+        let goes_on = matches!(row.status, RunStatus::Running | RunStatus::Waiting | RunStatus::Pending);
+        if goes_on {
+            let feed = self.feed(&row.run_id.as_str().into(), row.chunks);
+            return Ok(Subscription::new(&feed, self.shared.runs.clone(), row.run_id.into(), from, false));
+        }
+        let chunks = self.shared.runs.chunks(run_id, from).await?;
+        Ok(Subscription::of_stored(self.shared.runs.clone(), run_id.into(), chunks))
+    }
+
+    /// Ends a run: nothing more of it is begun, what runs may end.
+    ///
+    /// # Errors
+    /// If there is no such run, or the store fails.
+    pub async fn cancel(&self, workflow_id: &str, run_id: &str) -> Result<(), EngineError> {
+        loop {
+            let row = self.row(workflow_id, run_id).await?;
+            if row.status.is_over() {
+                return Ok(());
+            }
+            let driven = self.active().get(run_id).map(|active| active.execution.cancel.clone());
+            if let Some(cancel) = driven {
+                // Stored first: a host that takes the run over knows, too.
+                self.shared.runs.request_cancel(run_id).await?;
+                cancel.cancel();
+                return Ok(());
+            }
+            if row.lease_until > Millis::now().0 {
+                self.shared.runs.request_cancel(run_id).await?;
+                return Ok(());
+            }
+            let settled = self.shared.runs.settle(&row, RunStatus::Canceled, &row.outcome, Millis::now().0).await;
+            match settled {
+                // It was taken up meanwhile: looked at again.
+                Err(crate::store::StoreError::NotFound(_)) => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// Removes a run and everything of it.
+    ///
+    /// # Errors
+    /// If there is no such run, or the store fails.
+    pub async fn delete(&self, workflow_id: &str, run_id: &str) -> Result<(), EngineError> {
+        self.row(workflow_id, run_id).await?;
+        if let Some(active) = self.active().get(run_id) {
+            active.execution.stop.cancel();
+        }
+        if self.shared.runs.delete(run_id).await? { Ok(()) } else { Err(EngineError::UnknownWorkflowRun) }
+    }
+
+    /// Returns the feed of a run, the one somebody listens to already if there is one.
+    fn feed(&self, run_id: &Arc<str>, chunks: u64) -> Arc<Feed> {
+        let mut feeds = self.shared.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(feed) = feeds.get(run_id).and_then(Weak::upgrade) {
+            return feed;
+        }
+        if feeds.len() > 64 && feeds.len() > 2 * feeds.values().filter(|feed| feed.strong_count() > 0).count() {
+            feeds.retain(|_, feed| feed.strong_count() > 0);
+        }
+        let feed = Arc::new(Feed::new(chunks));
+        feeds.insert(Arc::clone(run_id), Arc::downgrade(&feed));
+        feed
+    }
+
+    /// Drives a run this host holds the lease of, in a task of its own.
+    fn drive(&self, run: Claimed, admission: Admission) -> RunHandle {
+        let run_id: Arc<str> = run.run_id.as_str().into();
+        let feed = self.feed(&run_id, run.chunks);
+        feed.reopen();
+        let journal = Journal::new(
+            Arc::clone(&run_id),
+            run.fence,
+            self.shared.runs.clone(),
+            Arc::clone(&feed),
+            run.records,
+            run.state,
+            self.shared.settings.lease,
+        );
+        let execution = Arc::new(Execution {
+            workflows: self.clone(),
+            program: run.program,
+            run_id: Arc::clone(&run_id),
+            resource_id: run.resource_id,
+            input: run.input,
+            journal: Arc::new(journal),
+            cancel: tokio_util::sync::CancellationToken::new(),
+            stop: self.shared.tasks.token(),
+        });
+        if run.is_announced {
+            Execution::announce(&feed);
+        }
+        if run.cancel_requested {
+            execution.cancel.cancel();
+        }
+        let is_queued = run.is_queued;
+        let (told, ended) = watch::channel(Drive::Going);
+        let handle = RunHandle::new(self, &execution, ended.clone(), &feed, run.chunks);
+        let active = Active { execution: Arc::clone(&execution), ended };
+        self.active().insert(Arc::clone(&run_id), active);
+        let workflows = self.clone();
+        self.shared.tasks.spawn("workflow-run", move |_| async move {
+            let _turn = tokio::select! {
+                turn = admission.wait(&run_id) => Some(turn),
+                () = execution.cancel.cancelled() => None,
+                () = execution.stop.cancelled() => None,
+            };
+            let end = execution.drive(is_queued).await;
+            workflows.active().remove(&run_id);
+            match &end {
+                // It goes on by itself: those who listen stay.
+                Some(end) if end.status != RunStatus::Waiting => feed.end(),
+                _ => workflows.shared.news.notify_one(),
+            }
+            told.send_replace(Drive::Ended(end));
+        });
+        handle
+    }
+
+    /// Stores a program's graphs unless that was done.
+    async fn store_graphs(&self, program: &Program) -> Result<(), EngineError> {
+        let is_known =
+            |hash: &Arc<str>| self.shared.graphs.lock().unwrap_or_else(PoisonError::into_inner).contains(hash);
+        if is_known(&program.hash) {
+            return Ok(());
+        }
+        self.shared.runs.put_graph(&program.hash, &program.stored()).await?;
+        let mut graphs = self.shared.graphs.lock().unwrap_or_else(PoisonError::into_inner);
+        graphs.insert(Arc::clone(&program.hash));
+        Ok(())
+    }
+}
+
+/// A run whose lease this host has.
+struct Claimed {
+    run_id: String,
+    resource_id: Option<String>,
+    program: Program,
+    input: crate::types::run::RunInput,
+    records: HashMap<String, StepRecord>,
+    state: Option<Value>,
+    fence: u64,
+    chunks: u64,
+    cancel_requested: bool,
+    /// It waits for its turn.
+    is_queued: bool,
+    /// Its stream is told that it begins.
+    is_announced: bool,
+}
+
+fn find(snapshot: &Snapshot, id: &str) -> Result<Arc<WorkflowEntry>, EngineError> {
+    snapshot.workflows.get(id).cloned().ok_or(EngineError::UnknownWorkflow)
+}
+
+/// Checks a document; the sentence lists what does not fit.
+fn check(schema: Option<&Schema>, what: &str, document: Option<&Value>) -> Result<(), EngineError> {
+    let Some(schema) = schema else { return Ok(()) };
+    let issues = match document {
+        Some(document) => schema.issues(document),
+        None if schema.accepts(&Value::Null) || schema.source.get("type").is_none() => Vec::new(),
+        None => {
+            let expected = schema.source["type"].as_str().unwrap_or("object").to_owned();
+            let message = format!("Invalid input: expected {expected}, received undefined");
+            vec![crate::types::schema::Issue { path: Vec::new(), message }]
+        }
+    };
+    if issues.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> =
+        issues.iter().map(|issue| format!("- {}: {}", issue.path.join("."), issue.message)).collect();
+    Err(EngineError::Misfit { what: what.to_owned(), problems: lines.join("\n") })
+}
+
+/// Returns the graph of the workflow a part of a path is in, given the parts before it.
+fn graph_of<'a>(program: &'a Program, id: Option<&str>) -> Option<&'a Graph> {
+    match id {
+        None => Some(&program.root.graph),
+        Some(id) => program.nested.get(id).map(|entry| &entry.graph),
+    }
+}

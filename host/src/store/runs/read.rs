@@ -1,0 +1,300 @@
+//! Reading runs back.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+use sqlx::any::AnyRow;
+
+use super::{Runs, signed};
+use crate::{
+    store::{
+        database::column,
+        error::StoreError,
+        statement::{Parameter, Statement},
+    },
+    types::run::{RunChunk, RunInput, RunOutcome, RunStatus, StepRecord},
+};
+
+/// A stored run. Times are milliseconds since 1970.
+#[derive(Debug, Clone)]
+pub struct RunRow {
+    /// Names it.
+    pub run_id: String,
+    /// The workflow.
+    pub workflow_id: String,
+    /// Whom it is for.
+    pub resource_id: Option<String>,
+    /// How it stands.
+    pub status: RunStatus,
+    /// The hash of its graph.
+    pub graph_hash: String,
+    /// What it was started with.
+    pub input: RunInput,
+    /// Its state, a JSON document.
+    pub state: Option<String>,
+    /// What came of it.
+    pub outcome: RunOutcome,
+    /// How many chunks its stream has had.
+    pub chunks: u64,
+    /// Who drives it, if the lease has not ended.
+    pub owner: String,
+    /// When the lease ends.
+    pub lease_until: i64,
+    /// How often it changed hands.
+    pub fence: u64,
+    /// When it goes on by itself.
+    pub wake_at: Option<i64>,
+    /// Somebody wants it to end.
+    pub cancel_requested: bool,
+    /// When it was made.
+    pub created_at: i64,
+    /// When it changed last.
+    pub updated_at: i64,
+}
+
+impl RunRow {
+    /// Replaces what is passed to the run's steps, if there is anything to pass.
+    pub fn set_context(&mut self, context: Option<Map<String, Value>>) {
+        if let Some(context) = context.filter(|context| !context.is_empty()) {
+            self.input.request_context = context;
+        }
+    }
+}
+
+/// Which runs are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter<'a> {
+    /// Of this workflow.
+    pub workflow_id: Option<&'a str>,
+    /// For this one.
+    pub resource_id: Option<&'a str>,
+    /// That stand so.
+    pub status: Option<RunStatus>,
+    /// Made at this time or later.
+    pub from: Option<i64>,
+    /// Made at this time or earlier.
+    pub to: Option<i64>,
+    /// How many; all if absent.
+    pub limit: Option<u64>,
+    /// After so many, newest first.
+    pub offset: u64,
+}
+
+/// Some of the runs that are wanted.
+#[derive(Debug, Clone)]
+pub struct RunPage {
+    /// Newest first.
+    pub runs: Vec<RunRow>,
+    /// How many there are in all.
+    pub total: u64,
+}
+
+const COLUMNS: &str = "run_id, workflow_id, resource_id, status, graph_hash, request, state, outcome, chunks, owner, \
+                       lease_until, fence, wake_at, cancel_requested, created_at, updated_at";
+
+impl Runs {
+    /// Returns a run.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn get(&self, run_id: &str) -> Result<Option<RunRow>, StoreError> {
+        let query = Statement::composed(format!("SELECT {COLUMNS} FROM workflow_runs WHERE run_id = $1")).bind(run_id);
+        self.database.row(query).await?.as_ref().map(read).transpose()
+    }
+
+    /// Returns what a run's executions came to, by path.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn records(&self, run_id: &str) -> Result<HashMap<String, StepRecord>, StoreError> {
+        let query = Statement::new("SELECT path, record FROM workflow_steps WHERE run_id = $1").bind(run_id);
+        let mut records = HashMap::new();
+        for row in self.database.rows(query).await? {
+            let record: &str = column(&row, "record")?;
+            let record = serde_json::from_str(record).map_err(|error| StoreError::unreadable("a step", error))?;
+            records.insert(column(&row, "path")?, record);
+        }
+        Ok(records)
+    }
+
+    /// Returns a run's chunks from the `from`-th on.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn chunks(&self, run_id: &str, from: u64) -> Result<Vec<RunChunk>, StoreError> {
+        // The row that holds the `from`-th begins at or before it.
+        let query = Statement::new(
+            "SELECT first, chunks FROM workflow_chunks WHERE run_id = $1 AND first >= \
+             COALESCE((SELECT MAX(first) FROM workflow_chunks WHERE run_id = $1 AND first <= $2), 0) ORDER BY first",
+        );
+        let mut found = Vec::new();
+        for row in self.database.rows(query.bind(run_id).bind(signed(from))).await? {
+            let first = unsigned(column(&row, "first")?);
+            let chunks: &str = column(&row, "chunks")?;
+            let chunks: Vec<RunChunk> =
+                serde_json::from_str(chunks).map_err(|error| StoreError::unreadable("a chunk", error))?;
+            let skipped = usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX);
+            found.extend(chunks.into_iter().skip(skipped));
+        }
+        Ok(found)
+    }
+
+    /// Returns what the host answered a request of a step.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn memo(&self, run_id: &str, key: &str) -> Result<Option<String>, StoreError> {
+        let query = Statement::new("SELECT answer FROM workflow_memos WHERE run_id = $1 AND key = $2");
+        let row = self.database.row(query.bind(run_id).bind(key)).await?;
+        row.as_ref().map(|row| column(row, "answer")).transpose()
+    }
+
+    /// Returns the graph with this hash.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn graph(&self, hash: &str) -> Result<Option<String>, StoreError> {
+        let query = Statement::new("SELECT graph FROM workflow_graphs WHERE hash = $1").bind(hash);
+        self.database.row(query).await?.as_ref().map(|row| column(row, "graph")).transpose()
+    }
+
+    /// Lists runs, newest first.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn list(&self, filter: &RunFilter<'_>) -> Result<RunPage, StoreError> {
+        let (condition, parameters) = condition(filter);
+        let count = Statement::composed(format!("SELECT COUNT(*) AS n FROM workflow_runs{condition}"));
+        let count = parameters.iter().fold(count, |query, parameter| query.bind(parameter.clone()));
+        let total = match self.database.row(count).await? {
+            Some(row) => unsigned(column(&row, "n")?),
+            None => 0,
+        };
+        let mut sql = format!("SELECT {COLUMNS} FROM workflow_runs{condition} ORDER BY created_at DESC, run_id DESC");
+        // SQLite has no OFFSET without LIMIT.
+        let limit = filter.limit.map_or(i64::MAX, signed);
+        sql.push_str(&format!(" LIMIT ${} OFFSET ${}", parameters.len() + 1, parameters.len() + 2));
+        let query = parameters.into_iter().fold(Statement::composed(sql), Statement::bind);
+        let rows = self.database.rows(query.bind(limit).bind(signed(filter.offset))).await?;
+        Ok(RunPage { runs: rows.iter().map(read).collect::<Result<_, _>>()?, total })
+    }
+
+    /// Counts runs by workflow and status, of those that stand in one of `statuses`.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn counts(&self, statuses: &[RunStatus]) -> Result<Vec<(String, RunStatus, u64)>, StoreError> {
+        let places: Vec<String> = (1..=statuses.len()).map(|place| format!("${place}")).collect();
+        let sql = format!(
+            "SELECT workflow_id, status, COUNT(*) AS n FROM workflow_runs WHERE status IN ({}) GROUP BY workflow_id, status",
+            places.join(", ")
+        );
+        let query = statuses.iter().fold(Statement::composed(sql), |query, status| query.bind(status.as_str()));
+        let rows = self.database.rows(query).await?;
+        rows.iter().map(|row| Ok((column(row, "workflow_id")?, status(row)?, unsigned(column(row, "n")?)))).collect()
+    }
+
+    /// Returns runs of these workflows that should go on and that nobody drives: running ones,
+    /// and waiting ones whose time has come. The longest forgotten first.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn abandoned(&self, workflows: &[&str], now: i64, limit: u64) -> Result<Vec<RunRow>, StoreError> {
+        if workflows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let places: Vec<String> = (3..3 + workflows.len()).map(|place| format!("${place}")).collect();
+        let sql = format!(
+            "SELECT {COLUMNS} FROM workflow_runs WHERE status IN ('running', 'waiting', 'pending') AND lease_until < $1 \
+             AND (status <> 'pending' OR owner <> '') \
+             AND (wake_at IS NULL OR wake_at <= $1) AND workflow_id IN ({}) ORDER BY lease_until, run_id LIMIT $2",
+            places.join(", ")
+        );
+        let query = Statement::composed(sql).bind(now).bind(signed(limit));
+        let query = workflows.iter().fold(query, |query, workflow| query.bind(*workflow));
+        self.database.rows(query).await?.iter().map(read).collect()
+    }
+
+    /// Returns when the next run that nobody drives goes on by itself.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn next_wake(&self, now: i64) -> Result<Option<i64>, StoreError> {
+        let query = Statement::new(
+            "SELECT wake_at FROM workflow_runs WHERE status = 'waiting' AND wake_at IS NOT NULL AND lease_until < $1 \
+             ORDER BY wake_at LIMIT 1",
+        );
+        self.database.row(query.bind(now)).await?.as_ref().map(|row| column(row, "wake_at")).transpose()
+    }
+
+    /// Returns which of a host's runs somebody wants to end.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn to_cancel(&self, owner: &str) -> Result<Vec<String>, StoreError> {
+        let query = Statement::new(
+            "SELECT run_id FROM workflow_runs WHERE status IN ('running', 'waiting', 'pending') AND owner = $1 \
+             AND cancel_requested = 1 AND lease_until > 0",
+        );
+        self.database.rows(query.bind(owner)).await?.iter().map(|row| column(row, "run_id")).collect()
+    }
+}
+
+fn condition(filter: &RunFilter<'_>) -> (String, Vec<Parameter>) {
+    let mut terms = Vec::new();
+    let mut parameters = Vec::new();
+    let mut add = |term: &str, value: Parameter| {
+        parameters.push(value);
+        terms.push(format!("{term} ${}", parameters.len()));
+    };
+    if let Some(workflow) = filter.workflow_id {
+        add("workflow_id =", workflow.into());
+    }
+    if let Some(resource) = filter.resource_id {
+        add("resource_id =", resource.into());
+    }
+    if let Some(status) = filter.status {
+        add("status =", status.as_str().into());
+    }
+    if let Some(from) = filter.from {
+        add("created_at >=", from.into());
+    }
+    if let Some(to) = filter.to {
+        add("created_at <=", to.into());
+    }
+    if terms.is_empty() { (String::new(), parameters) } else { (format!(" WHERE {}", terms.join(" AND ")), parameters) }
+}
+
+fn status(row: &AnyRow) -> Result<RunStatus, StoreError> {
+    let name: &str = column(row, "status")?;
+    RunStatus::of(name).ok_or_else(|| StoreError::Corrupt(format!("a run has the status `{name}`")))
+}
+
+fn read(row: &AnyRow) -> Result<RunRow, StoreError> {
+    let input: &str = column(row, "request")?;
+    let outcome: Option<&str> = column(row, "outcome")?;
+    let owner: Option<String> = column(row, "owner")?;
+    let unreadable = |error| StoreError::unreadable("a run", error);
+    Ok(RunRow {
+        run_id: column(row, "run_id")?,
+        workflow_id: column(row, "workflow_id")?,
+        resource_id: column(row, "resource_id")?,
+        status: status(row)?,
+        graph_hash: column(row, "graph_hash")?,
+        input: serde_json::from_str(input).map_err(unreadable)?,
+        state: column(row, "state")?,
+        outcome: outcome.map(serde_json::from_str).transpose().map_err(unreadable)?.unwrap_or_default(),
+        chunks: unsigned(column(row, "chunks")?),
+        owner: owner.unwrap_or_default(),
+        lease_until: column(row, "lease_until")?,
+        fence: unsigned(column(row, "fence")?),
+        wake_at: column(row, "wake_at")?,
+        cancel_requested: column::<i64>(row, "cancel_requested")? != 0,
+        created_at: column(row, "created_at")?,
+        updated_at: column(row, "updated_at")?,
+    })
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
