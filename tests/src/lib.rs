@@ -6,6 +6,7 @@
 //! [`plugin_host`] knows Hotbay's own types: all else sees what any client sees.
 
 pub mod cargo;
+pub mod dev_host;
 pub mod host;
 pub mod http;
 pub mod openai_fake;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde::Deserialize;
+use tokio::process::Command;
 
 use crate::{cli::Failure, config};
 
@@ -20,6 +21,8 @@ pub(super) struct Workspace {
     pub(super) root: PathBuf,
     /// At least one.
     pub(super) plugins: Vec<PluginCrate>,
+    /// Packages to name beside the plugins when they are built, see [`companions`].
+    pub(super) companions: Vec<String>,
     /// Directories of the plugins' crates and of those of the workspace they are built from.
     pub(super) sources: BTreeSet<PathBuf>,
 }
@@ -62,7 +65,7 @@ struct Target {
 impl Workspace {
     /// Asks cargo about the workspace `directory` is in.
     pub(super) async fn find(directory: &Path, only: &[String]) -> Result<Self, Failure> {
-        let mut command = tokio::process::Command::new(cargo());
+        let mut command = cargo();
         command.args(["metadata", "--no-deps", "--format-version", "1"]).current_dir(directory);
         let output = command
             .stdin(Stdio::null())
@@ -99,8 +102,9 @@ impl Workspace {
             .into());
         }
         let sources = sources(&packages, &found);
+        let companions = companions(&packages, &tests, Path::new(env!("CARGO_MANIFEST_DIR")));
         let plugins = found.into_iter().map(|it| PluginCrate { name: it.name.clone(), id: it.id.clone() }).collect();
-        Ok(Self { root: workspace_root, plugins, sources })
+        Ok(Self { root: workspace_root, plugins, companions, sources })
     }
 }
 
@@ -108,6 +112,10 @@ impl Package {
     fn is_plugin(&self) -> bool {
         let is_dylib = self.targets.iter().any(|target| target.kind.iter().any(|kind| kind == "cdylib"));
         is_dylib && self.dependencies.iter().any(|dependency| dependency.name == SDK)
+    }
+
+    fn is_program(&self) -> bool {
+        self.targets.iter().any(|target| target.kind.iter().any(|kind| kind == "bin"))
     }
 
     fn directory(&self) -> &Path {
@@ -129,9 +137,28 @@ fn sources(packages: &[Package], plugins: &[&Package]) -> BTreeSet<PathBuf> {
     found
 }
 
+/// Returns the programs of the workspace if this host is one of them, else nothing.
+///
+/// Cargo chooses the features of shared dependencies by the packages it is told to build. The
+/// host came from a build of the whole workspace, so a plugin built alone would mostly differ from
+/// that, and all it depends on be compiled again. It is the programs that ask for more features. Of
+/// them only libraries are built, which are there already.
+fn companions(packages: &[Package], tests: &Path, host: &Path) -> Vec<String> {
+    if !packages.iter().any(|package| package.directory() == host) {
+        return Vec::new();
+    }
+    let programs = packages.iter().filter(|it| it.is_program() && !it.manifest_path.starts_with(tests));
+    programs.map(|package| package.name.clone()).collect()
+}
+
 /// Returns the cargo to run: the one that runs us, if one does.
-pub(super) fn cargo() -> String {
-    config::variable("CARGO").unwrap_or_else(|| "cargo".into())
+pub(super) fn cargo() -> Command {
+    let mut command = Command::new(config::variable("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What `cargo run` says of the host's crate. Build scripts that look at it would run again.
+    for name in config::variables_beginning_with(&["CARGO_MANIFEST_", "CARGO_PKG_"]) {
+        command.env_remove(name);
+    }
+    command
 }
 
 #[cfg(test)]
@@ -156,6 +183,7 @@ mod tests {
             package("shared", "/w/shared", "lib", &[("serde", None)]),
             package("hotbay-plugin", "/w/sdk", "lib", &[]),
             package("app", "/w/app", "bin", &[sdk]),
+            package("suite", "/w/tests/suite", "bin", &[]),
             package("hostile", "/w/tests/plugins/hostile", "cdylib", &[sdk]),
         ]})
         .to_string()
@@ -169,6 +197,14 @@ mod tests {
         assert_eq!(names, ["weather"]);
         let sources: Vec<_> = workspace.sources.iter().map(|path| path.to_str().unwrap()).collect();
         assert_eq!(sources, ["/w/plugins/weather", "/w/sdk", "/w/shared"]);
+    }
+
+    #[test]
+    fn programs_are_built_along_only_where_the_host_comes_from() {
+        let Metadata { packages, .. } = serde_json::from_slice(&metadata()).unwrap();
+        let companions = |host: &str| companions(&packages, Path::new("/w/tests"), Path::new(host));
+        assert_eq!(companions("/w/app"), ["app"]);
+        assert!(companions("/elsewhere/host").is_empty());
     }
 
     #[test]
