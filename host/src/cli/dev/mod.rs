@@ -67,7 +67,7 @@ async fn develop(arguments: DevArguments, config: Config, directory: PathBuf) ->
     let mut stop = std::pin::pin!(signals::asked_to_stop());
     let prefix = config.prefix.clone();
     let start = async {
-        let workspace = Workspace::find(&arguments.path, &arguments.package).await?;
+        let workspace = Workspace::find(&arguments.path, &arguments.package, arguments.release).await?;
         let names: Vec<&str> = workspace.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
         note(format_args!("building {}", names.join(", ")));
         // Listened to before the build, so nothing saved during it is missed.
