@@ -8,9 +8,10 @@
 use std::{collections::HashMap, fmt::Write, path::Path};
 
 use hotbay_plugin::abi::{
-    RootRef,
+    ABI_MAJOR, ABI_MINOR, RootRef,
     abi_stable::{
         StableAbi,
+        library::RootModule,
         std_types::UTypeId,
         type_layout::{TLData, TLFields, TypeLayout},
     },
@@ -20,7 +21,7 @@ const EXPLANATION: &str =
     "A layout of the ABI has changed. Plugins built before the change meet it in hosts built after it.
 
 Allowed within a major version: a field after the last one of `Root`; a method after the last one of a
-trait, with a default body; a type that nothing older mentions. Then raise `ABI_MINOR`, add a line to
+trait, with a default body; a type that nothing older mentions. Then raise `ABI_MINOR` and the crate's minor, add a line to
 plugin-api/CHANGELOG.md and write the new snapshot with
 
     HOTBAY_WRITE_LAYOUT=1 cargo test -p hotbay-plugin --test layout
@@ -50,6 +51,16 @@ fn layouts_are_as_the_snapshot_says() {
     }
     let (before, now) = (expected.lines().count(), found.lines().count());
     panic!("{message}({before} lines in the snapshot, {now} now)");
+}
+
+#[test]
+fn versions_of_crate_and_abi_belong_together() {
+    let major = env!("CARGO_PKG_VERSION_MAJOR").parse();
+    assert_eq!(major, Ok(ABI_MAJOR), "layouts carry the crate's version: another major refuses every plugin");
+    let minor: u32 = env!("CARGO_PKG_VERSION_MINOR").parse().unwrap();
+    assert!((ABI_MINOR..).contains(&minor), "each new minor of the ABI is released with one of the crate");
+    let header = <RootRef as RootModule>::VERSION_STRINGS;
+    assert_eq!(header.version.as_str(), format!("{ABI_MAJOR}.{ABI_MINOR}.0"));
 }
 
 #[test]

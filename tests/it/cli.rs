@@ -10,11 +10,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Runs `hotbay` in a directory, with nothing of the test's own environment.
-fn hotbay(directory: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn hotbay(directory: &Path, arguments: &[&str]) -> Output {
     Command::new(artifact("hotbay")).args(arguments).current_dir(directory).env_clear().output().unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -52,18 +52,6 @@ fn plugin_check_tells_a_plugin_from_any_file() {
     let bad = hotbay(home.path(), &["plugin", "check", file.to_str().unwrap()]);
     assert_eq!(bad.status.code(), Some(1));
     assert!(text(&bad.stderr).contains("would be refused"), "{}", text(&bad.stderr));
-}
-
-#[test]
-fn plugin_new_refuses_what_is_there() {
-    let home = TempDir::new().unwrap();
-    let sdk = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugin-api");
-    let arguments = ["plugin", "new", "weather", "--kind", "tool", "--sdk", sdk];
-    assert!(hotbay(home.path(), &arguments).status.success());
-    assert!(home.path().join("weather/src/lib.rs").is_file());
-    let again = hotbay(home.path(), &arguments);
-    assert_eq!(again.status.code(), Some(1));
-    assert!(text(&again.stderr).contains("exists already"), "{}", text(&again.stderr));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "the whole crate is tests, what they share included")]
 
 mod cli;
+mod dev;
 mod models;
 mod plugin_calls;
 mod plugin_hostile;
@@ -12,4 +13,5 @@ mod plugin_load;
 mod plugin_sdk;
 mod plugin_swap;
 mod replay;
+mod scaffold;
 mod toolchains;

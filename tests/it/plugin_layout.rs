@@ -5,10 +5,10 @@ use hotbay::{
     types::plugin::PluginState,
 };
 use hotbay_plugin::abi::{
-    RootRef,
+    ABI_MINOR, Reply, RootRef,
     abi_stable::{StableAbi, type_layout::TypeLayout},
 };
-use hotbay_test_minor::{broken_layout, newer_layout};
+use hotbay_test_minor::{OlderPlugin, broken_layout, newer_layout, newer_reply_layout};
 use hotbay_tests::plugin_host::{PluginHost, build_of, library, put};
 use serde_json::json;
 
@@ -29,6 +29,27 @@ async fn a_plugin_of_a_newer_minor_loads_and_answers() {
     let status = host.plugins.get("minor").expect("listed");
     assert_eq!(status.state, PluginState::Serving, "{:?}", status.last_error);
     assert_eq!(host.tool("minor:echo", json!([1])).await.expect("answers"), json!([1]));
+    // The host lacks the method, so what the plugin's own SDK says instead counts.
+    assert_eq!(host.tool("minor:later", json!({})).await.expect("answers"), json!(78));
+}
+
+#[tokio::test]
+async fn a_plugin_of_an_older_minor_answers_a_newer_host() {
+    let library = library("hotbay-test-reference");
+    let plugin = OlderPlugin::open(&library, |theirs| layout::agree(newer_layout(), theirs).is_ok());
+    assert_eq!(plugin.root(), (ABI_MINOR, None));
+    let (cost, answer) = plugin.call("calculator", r#"{"op":"mul","a":6,"b":7}"#).await;
+    assert_eq!((cost, answer.as_str()), (77, r#"{"result":42}"#));
+}
+
+#[test]
+fn the_newer_minor_comes_from_another_version_of_the_sdk() {
+    let [present, newer] = [<Reply as StableAbi>::LAYOUT, newer_reply_layout()].map(|layout| {
+        let (package, version) = layout.package_and_version();
+        assert_eq!(package.as_str(), "hotbay-plugin");
+        version.parsed().expect("a version")
+    });
+    assert_eq!((newer.major, newer.minor), (present.major, present.minor + 1));
 }
 
 #[tokio::test]

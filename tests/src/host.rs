@@ -329,7 +329,7 @@ impl Drop for TestHost {
 }
 
 /// Reads the host's output to its end on a thread; gives the URL in the line that says where it listens.
-fn listen(output: impl Read + Send + 'static) -> oneshot::Receiver<String> {
+pub(crate) fn listen(output: impl Read + Send + 'static) -> oneshot::Receiver<String> {
     let (sender, receiver) = oneshot::channel();
     let mut sender = Some(sender);
     std::thread::spawn(move || {
@@ -384,7 +384,7 @@ fn copy_plugin(crate_name: &str, directory: &Path) -> anyhow::Result<PathBuf> {
 }
 
 #[expect(clippy::print_stderr, reason = "the output of a failed test is where the host's log is looked for")]
-fn show(log: &str) {
+pub(crate) fn show(log: &str) {
     eprintln!("---- the host logged ----\n{log}----");
 }
 

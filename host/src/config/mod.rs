@@ -11,6 +11,7 @@ mod parse;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ffi::OsString,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -266,6 +267,12 @@ impl Config {
 #[must_use]
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// Returns the names of the variables that begin with one of these.
+pub(crate) fn variables_beginning_with(prefixes: &[&str]) -> Vec<OsString> {
+    let begins = |name: &OsString| prefixes.iter().any(|it| name.as_encoded_bytes().starts_with(it.as_bytes()));
+    std::env::vars_os().map(|(name, _)| name).filter(begins).collect()
 }
 
 /// Finds the file and reads it. Only a file that is named must exist.

@@ -26,7 +26,7 @@ mod intake;
 mod loader;
 mod manifest;
 mod pool;
-mod process;
+pub(crate) mod process;
 mod state;
 mod supervisor;
 mod watcher;

@@ -1,4 +1,4 @@
-//! The few things this layer asks of the operating system that the standard library does not offer.
+//! The few things the host asks of the operating system that the standard library does not offer.
 #![expect(unsafe_code, reason = "calls into libc")]
 
 use std::{
@@ -49,6 +49,15 @@ fn limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Result<()> {
 pub(crate) fn leave(code: i32) -> ! {
     // SAFETY: `_exit` takes a plain number and does not return.
     unsafe { libc::_exit(code) }
+}
+
+/// Kills a process that leads a group and has not been waited for, with all of the group.
+pub(crate) fn kill_group(leader: u32) {
+    let Ok(leader) = libc::pid_t::try_from(leader) else { return };
+    // SAFETY: `kill` takes plain numbers. Nothing is done about an error: the group has ended.
+    unsafe {
+        libc::kill(-leader, libc::SIGKILL);
+    }
 }
 
 /// Returns the user the host runs as.

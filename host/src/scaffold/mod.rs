@@ -16,6 +16,10 @@ pub(crate) enum Kind {
     Tool,
     /// An agent with a tool.
     Agent,
+    /// A workflow of two steps.
+    Workflow,
+    /// A vector store.
+    Vector,
     /// A chat model.
     Model,
 }
@@ -25,6 +29,8 @@ impl Kind {
         match self {
             Self::Tool => include_str!("templates/tool.rs.in"),
             Self::Agent => include_str!("templates/agent.rs.in"),
+            Self::Workflow => include_str!("templates/workflow.rs.in"),
+            Self::Vector => include_str!("templates/vector.rs.in"),
             Self::Model => include_str!("templates/model.rs.in"),
         }
     }
@@ -123,12 +129,13 @@ fn write(path: &Path, text: &str) -> Result<(), ScaffoldError> {
 }
 
 fn check_name(name: &str) -> Result<(), ScaffoldError> {
-    /// Keywords, and names that crates of the sysroot or cargo's own directories have.
-    const RESERVED: [&str; 34] = [
-        "as", "async", "await", "break", "const", "continue", "crate", "dyn", "else", "enum", "fn", "for", "if",
-        "impl", "in", "let", "loop", "match", "mod", "move", "mut", "pub", "ref", "return", "self", "static", "struct",
-        "super", "trait", "type", "use", "where", "while", "test",
-    ];
+    /// What `cargo new` refuses: keywords, crates of the sysroot, directories of cargo's own.
+    const RESERVED: &str = "abstract as async await become box break const continue crate do dyn else enum extern false \
+        final fn for gen if impl in let loop macro match mod move mut override priv pub ref return self static struct \
+        super trait true try type typeof unsafe unsized use virtual where while yield \
+        alloc core proc-macro std test build deps examples incremental";
+    /// A package cannot depend on one of its own name.
+    const DEPENDENCIES: [&str; 3] = ["hotbay-plugin", "schemars", "serde"];
     let is_plain = name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
         && !name.ends_with('-')
@@ -137,13 +144,7 @@ fn check_name(name: &str) -> Result<(), ScaffoldError> {
     if !is_plain {
         return Err(ScaffoldError::Name(name.to_owned()));
     }
-    // `hotbay-plugin` and what it brings would meet itself as a dependency.
-    let others =
-        ["core", "std", "alloc", "proc-macro", "hotbay-plugin", "serde", "schemars", "plugin", "deps", "build"];
-    if RESERVED.contains(&name)
-        || others.contains(&name)
-        || ["true", "false", "unsafe", "extern", "gen"].contains(&name)
-    {
+    if RESERVED.split_whitespace().any(|it| it == name) || DEPENDENCIES.contains(&name) {
         return Err(ScaffoldError::Reserved(name.to_owned()));
     }
     Ok(())
@@ -156,9 +157,11 @@ mod tests {
     #[test]
     fn new_plugin_has_its_name_everywhere_and_no_placeholder() {
         let home = tempfile::tempdir().unwrap();
-        for (kind, name) in [(Kind::Tool, "one-tool"), (Kind::Agent, "an-agent"), (Kind::Model, "a-model")] {
+        for kind in Kind::value_variants() {
+            let name = format!("my-{kind:?}").to_lowercase();
+            let name = name.as_str();
             let directory = home.path().join(name);
-            create(name, kind, &directory, &Sdk::Git("https://example.com/hotbay".into())).unwrap();
+            create(name, *kind, &directory, &Sdk::Git("https://example.com/hotbay".into())).unwrap();
             for file in ["Cargo.toml", "README.md", "src/lib.rs"] {
                 let text = fs::read_to_string(directory.join(file)).unwrap();
                 assert!(!text.contains("{{"), "{file}: {text}");
@@ -184,7 +187,9 @@ mod tests {
 
     #[test]
     fn names_that_cannot_be_crates_are_refused() {
-        for name in ["", "Weather", "1st", "-a", "a-", "a--b", "a b", "a/b", "../a", "a_b", "self", "test", "serde"] {
+        for name in
+            ["", "Weather", "1st", "-a", "a-", "a--b", "a b", "a/b", "../a", "a_b", "self", "test", "serde", "yield"]
+        {
             check_refused(name);
         }
         assert!(check_name("weather-2").is_ok());

@@ -36,6 +36,8 @@ pub struct Node {
     pub key: Arc<str>,
     /// The id authors gave it.
     pub id: Arc<str>,
+    /// What people and clients know it by: the id, but for maps and waits, which authors do not name.
+    pub name: Arc<str>,
     /// What it does.
     pub kind: Kind,
 }
@@ -183,7 +185,7 @@ impl Graph {
     /// # Errors
     /// One sentence about what is wrong with it.
     pub fn read(manifest: &WorkflowManifest) -> Result<Self, String> {
-        let mut reader = Reader { keys: HashMap::new() };
+        let mut reader = Reader { workflow: &manifest.id, keys: HashMap::new(), maps: 0 };
         let nodes = match manifest.graph.get("nodes") {
             Some(Value::Array(nodes)) => reader.nodes(nodes, 0)?,
             _ => return Err("the graph has no `nodes`".to_owned()),
@@ -271,12 +273,15 @@ impl Node {
     }
 }
 
-struct Reader {
+struct Reader<'a> {
+    workflow: &'a str,
     /// How often each id has been met.
     keys: HashMap<Arc<str>, u32>,
+    /// How many maps have been met.
+    maps: u32,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn nodes(&mut self, nodes: &[Value], depth: usize) -> Result<Vec<Node>, String> {
         nodes.iter().map(|node| self.node(node, depth)).collect()
     }
@@ -286,6 +291,9 @@ impl Reader {
             return Err(format!("its nodes are nested more than {MAX_DEPTH} deep"));
         }
         let id: Arc<str> = text(node, "id")?;
+        if id.contains(['.', '[', ']', '#']) {
+            return Err(format!("node `{id}` has one of `.[]#` in its id, which name places in a run"));
+        }
         let kind = match &*text(node, "type")? {
             "step" => Kind::Task(Box::new(task(node, Callee::Step)?)),
             "tool" => Kind::Task(Box::new(task(node, Callee::Tool(text(node, "tool")?))?)),
@@ -324,7 +332,24 @@ impl Reader {
         let met = self.keys.entry(Arc::clone(&id)).or_insert(0);
         *met += 1;
         let key = if *met == 1 { Arc::clone(&id) } else { format!("{id}~{met}").into() };
-        Ok(Node { key, id, kind })
+        let name = self.name(&id, &key, &kind);
+        Ok(Node { key, id, name, kind })
+    }
+
+    fn name(&mut self, id: &Arc<str>, key: &str, kind: &Kind) -> Arc<str> {
+        match kind {
+            Kind::Map => {
+                self.maps += 1;
+                format!("mapping_{}_{}", self.workflow, self.maps - 1).into()
+            }
+            Kind::Sleep(_) => {
+                let hash = blake3::hash(format!("{}\n{key}", self.workflow).as_bytes());
+                let mut bytes = [0; 16];
+                bytes.iter_mut().zip(hash.as_bytes()).for_each(|(byte, hashed)| *byte = *hashed);
+                format!("sleep_{}", uuid::Uuid::from_bytes(bytes)).into()
+            }
+            _ => Arc::clone(id),
+        }
     }
 
     fn body(&mut self, node: &Value, depth: usize) -> Result<Node, String> {

@@ -89,6 +89,8 @@ pub enum StepStatus {
     Success,
     /// It failed for good.
     Failed,
+    /// It left the workflow; said in streams alone, its record is one of a success.
+    Bailed,
 }
 
 impl StepStatus {
@@ -101,6 +103,7 @@ impl StepStatus {
             Self::Suspended => "suspended",
             Self::Success => "success",
             Self::Failed => "failed",
+            Self::Bailed => "bailed",
         }
     }
 }

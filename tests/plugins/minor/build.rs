@@ -3,8 +3,8 @@
 
 use std::{env, fs, path::Path};
 
-/// What the next minor may do: append a root field, append a method with a default body.
-const NEWER: [(&str, &str, &str); 2] = [
+/// What the next minor may do: append a root field, append methods with default bodies on either side.
+const NEWER: [(&str, &str, &str); 3] = [
     (
         "root.rs",
         "    pub open: extern \"C\" fn(HostArc, RVec<u8>) -> AbiResult<PluginBox>,\n",
@@ -15,6 +15,7 @@ const NEWER: [(&str, &str, &str); 2] = [
         "    fn call(&self, ctx: CallCtx, input: RVec<u8>) -> FfiFuture<AbiResult<Reply>>;\n",
         "    fn cost_hint(&self) -> u64 {\n        77\n    }\n",
     ),
+    ("host.rs", "    ) -> FfiFuture<AbiResult<RVec<u8>>>;\n", "    fn later(&self) -> u64 {\n        78\n    }\n"),
 ];
 
 /// What no minor may do.
@@ -28,8 +29,20 @@ fn main() {
     fs::write(Path::new(&out).join("broken.rs"), derive(&abi, &BROKEN)).expect("writable");
     println!("cargo:rerun-if-changed={}", abi.display());
     println!("cargo:rerun-if-changed=build.rs");
-    // Layouts carry the crate they come from; these stand for another version of the SDK.
+    // Layouts carry the crate they come from and its version; these stand for the SDK's next minor.
     println!("cargo:rustc-env=CARGO_PKG_NAME=hotbay-plugin");
+    println!("cargo:rustc-env=CARGO_PKG_VERSION={}", next_minor(&abi.join("../../Cargo.toml")));
+}
+
+/// Returns the version that follows the one in a manifest.
+fn next_minor(manifest: &Path) -> String {
+    println!("cargo:rerun-if-changed={}", manifest.display());
+    let text = fs::read_to_string(manifest).expect("the SDK's manifest is there");
+    let version = text.lines().find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"'));
+    let version = version.expect("the SDK has a version of its own");
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().expect("versions are numbers"));
+    let mut next = || numbers.next().expect("versions have three numbers");
+    format!("{}.{}.0", next(), next() + 1)
 }
 
 /// Returns the ABI as one file, with text added after given lines.

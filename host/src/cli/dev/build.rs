@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::workspace::{Workspace, cargo};
-use crate::cli::Failure;
+use crate::{cli::Failure, plugin::process};
 
 /// A plugin's library as cargo left it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,13 +41,28 @@ struct Message {
     filenames: Vec<PathBuf>,
 }
 
-/// Builds all plugins; errors of the compiler go to standard error. Dropping it ends cargo.
+/// Cargo and all it has started: compilers, build scripts. They end with this.
+struct Group {
+    /// Nothing once cargo was waited for, since its number may then be another's.
+    leader: Option<u32>,
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.leader {
+            process::kill_group(leader);
+        }
+    }
+}
+
+/// Builds all plugins; errors of the compiler go to standard error. Dropping it ends the build.
 pub(super) async fn build(workspace: &Workspace, is_release: bool) -> Result<Outcome, Failure> {
-    let mut command = tokio::process::Command::new(cargo());
+    let mut command = cargo();
     // One plugin that does not build must not keep the others.
     command.args(["build", "--lib", "--keep-going", "--message-format=json-render-diagnostics"]);
-    for plugin in &workspace.plugins {
-        command.args(["-p", &plugin.name]);
+    let plugins = workspace.plugins.iter().map(|plugin| &plugin.name);
+    for package in plugins.chain(&workspace.companions) {
+        command.args(["-p", package]);
     }
     if is_release {
         command.arg("--release");
@@ -57,15 +72,20 @@ pub(super) async fn build(workspace: &Workspace, is_release: bool) -> Result<Out
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| format!("cannot run cargo: {error}"))?;
+    // After the child, so that it is dropped first.
+    let mut group = Group { leader: child.id() };
     let mut lines = BufReader::new(child.stdout.take().ok_or("cargo has no output")?).lines();
     let mut plugins = Vec::new();
     while let Some(line) = lines.next_line().await? {
         plugins.extend(library(&line, workspace));
     }
-    Ok(Outcome { plugins, is_complete: child.wait().await?.success() })
+    let status = child.wait().await?;
+    group.leader = None;
+    Ok(Outcome { plugins, is_complete: status.success() })
 }
 
 /// Returns the library a line of cargo's output speaks of, if it is a plugin's.
@@ -120,7 +140,7 @@ mod tests {
 
     fn workspace() -> Workspace {
         let plugin = PluginCrate { name: "my-weather".into(), id: "id-1".into() };
-        Workspace { root: "/w".into(), plugins: vec![plugin], sources: BTreeSet::new() }
+        Workspace { root: "/w".into(), plugins: vec![plugin], companions: Vec::new(), sources: BTreeSet::new() }
     }
 
     #[test]

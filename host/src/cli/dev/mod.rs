@@ -67,7 +67,7 @@ async fn develop(arguments: DevArguments, config: Config, directory: PathBuf) ->
     let mut stop = std::pin::pin!(signals::asked_to_stop());
     let prefix = config.prefix.clone();
     let start = async {
-        let workspace = Workspace::find(&arguments.path, &arguments.package).await?;
+        let workspace = Workspace::find(&arguments.path, &arguments.package, arguments.release).await?;
         let names: Vec<&str> = workspace.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
         note(format_args!("building {}", names.join(", ")));
         // Listened to before the build, so nothing saved during it is missed.
@@ -102,12 +102,16 @@ async fn develop(arguments: DevArguments, config: Config, directory: PathBuf) ->
         // Without a watcher there is nothing more to do here, but the server goes on.
         std::future::pending::<()>().await;
     };
+    // A build ends at once, also while answers under way have time left.
+    let stop = async {
+        stop.await;
+        ended.cancel();
+    };
     let serve = async {
         let result = server.run(stop).await;
         ended.cancel();
         result
     };
-    // The build ends when the server does, and cargo with it.
     let (served, _) = tokio::join!(serve, ended.run_until_cancelled(rebuild));
     Ok(served?)
 }

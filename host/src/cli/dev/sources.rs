@@ -86,8 +86,9 @@ mod tests {
     async fn saving_a_source_is_noticed() {
         let home = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(home.path().join("src/deep")).unwrap();
-        let workspace =
-            Workspace { root: home.path().to_owned(), plugins: Vec::new(), sources: [home.path().to_owned()].into() };
+        let root = home.path().to_owned();
+        let sources = [root.clone()].into();
+        let workspace = Workspace { root, plugins: Vec::new(), companions: Vec::new(), sources };
         let mut sources = Sources::watch(&workspace).unwrap();
         std::fs::write(home.path().join("src/deep/lib.rs"), "fn main() {}").unwrap();
         let noticed = tokio::time::timeout(Duration::from_secs(30), sources.saved()).await;

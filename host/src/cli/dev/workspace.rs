@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde::Deserialize;
+use tokio::process::Command;
 
 use crate::{cli::Failure, config};
 
@@ -20,6 +21,8 @@ pub(super) struct Workspace {
     pub(super) root: PathBuf,
     /// At least one.
     pub(super) plugins: Vec<PluginCrate>,
+    /// Packages to name when the plugins are built, see [`companions`].
+    pub(super) companions: Vec<String>,
     /// Directories of the plugins' crates and of those of the workspace they are built from.
     pub(super) sources: BTreeSet<PathBuf>,
 }
@@ -37,6 +40,15 @@ pub(super) struct PluginCrate {
 struct Metadata {
     packages: Vec<Package>,
     workspace_root: PathBuf,
+    target_directory: PathBuf,
+}
+
+/// Where this program comes from.
+struct Origin {
+    /// The directory of its crate.
+    krate: PathBuf,
+    /// The directory the program is in.
+    directory: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -61,8 +73,8 @@ struct Target {
 
 impl Workspace {
     /// Asks cargo about the workspace `directory` is in.
-    pub(super) async fn find(directory: &Path, only: &[String]) -> Result<Self, Failure> {
-        let mut command = tokio::process::Command::new(cargo());
+    pub(super) async fn find(directory: &Path, only: &[String], is_release: bool) -> Result<Self, Failure> {
+        let mut command = cargo();
         command.args(["metadata", "--no-deps", "--format-version", "1"]).current_dir(directory);
         let output = command
             .stdin(Stdio::null())
@@ -74,11 +86,14 @@ impl Workspace {
         if !output.status.success() {
             return Err(format!("cargo cannot read the workspace in {}", directory.display()).into());
         }
-        Self::read(&output.stdout, only)
+        let program = std::env::current_exe()?;
+        let directory = program.parent().unwrap_or(Path::new("/")).to_owned();
+        let origin = Origin { krate: env!("CARGO_MANIFEST_DIR").into(), directory };
+        Self::read(&output.stdout, only, is_release, &origin)
     }
 
-    fn read(metadata: &[u8], only: &[String]) -> Result<Self, Failure> {
-        let Metadata { packages, workspace_root } = serde_json::from_slice(metadata)?;
+    fn read(metadata: &[u8], only: &[String], is_release: bool, origin: &Origin) -> Result<Self, Failure> {
+        let Metadata { packages, workspace_root, target_directory } = serde_json::from_slice(metadata)?;
         let tests = workspace_root.join("tests");
         let is_wanted = |package: &Package| match only.is_empty() {
             // Plugins under `tests` are there to misbehave.
@@ -99,8 +114,21 @@ impl Workspace {
             .into());
         }
         let sources = sources(&packages, &found);
+        let build = target_directory.join(if is_release { "release" } else { "debug" });
+        let companions = match origin.is(&packages, &build) {
+            true => companions(&packages, &tests),
+            false => Vec::new(),
+        };
         let plugins = found.into_iter().map(|it| PluginCrate { name: it.name.clone(), id: it.id.clone() }).collect();
-        Ok(Self { root: workspace_root, plugins, sources })
+        Ok(Self { root: workspace_root, plugins, companions, sources })
+    }
+}
+
+impl Origin {
+    /// Whether this program is of one of these packages, and lies where builds of them go.
+    fn is(&self, packages: &[Package], build: &Path) -> bool {
+        let build = build.canonicalize().unwrap_or_else(|_| build.to_owned());
+        packages.iter().any(|package| package.directory() == self.krate) && build == self.directory
     }
 }
 
@@ -108,6 +136,10 @@ impl Package {
     fn is_plugin(&self) -> bool {
         let is_dylib = self.targets.iter().any(|target| target.kind.iter().any(|kind| kind == "cdylib"));
         is_dylib && self.dependencies.iter().any(|dependency| dependency.name == SDK)
+    }
+
+    fn is_program(&self) -> bool {
+        self.targets.iter().any(|target| target.kind.iter().any(|kind| kind == "bin"))
     }
 
     fn directory(&self) -> &Path {
@@ -129,9 +161,25 @@ fn sources(packages: &[Package], plugins: &[&Package]) -> BTreeSet<PathBuf> {
     found
 }
 
+/// Returns the programs of a workspace this host was built from.
+///
+/// Cargo chooses the features of shared dependencies by the packages it is told to build. The
+/// host came from a build of the whole workspace, so a plugin built alone would mostly differ from
+/// that, and all it depends on be compiled again. It is the programs that ask for more features. Of
+/// them only libraries are built, which are there already.
+fn companions(packages: &[Package], tests: &Path) -> Vec<String> {
+    let programs = packages.iter().filter(|it| it.is_program() && !it.manifest_path.starts_with(tests));
+    programs.map(|package| package.name.clone()).collect()
+}
+
 /// Returns the cargo to run: the one that runs us, if one does.
-pub(super) fn cargo() -> String {
-    config::variable("CARGO").unwrap_or_else(|| "cargo".into())
+pub(super) fn cargo() -> Command {
+    let mut command = Command::new(config::variable("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What `cargo run` says of the host's crate. Build scripts that look at it would run again.
+    for name in config::variables_beginning_with(&["CARGO_MANIFEST_", "CARGO_PKG_"]) {
+        command.env_remove(name);
+    }
+    command
 }
 
 #[cfg(test)]
@@ -151,20 +199,26 @@ mod tests {
 
     fn metadata() -> Vec<u8> {
         let sdk = ("hotbay-plugin", Some("/w/sdk"));
-        json!({ "workspace_root": "/w", "packages": [
+        json!({ "workspace_root": "/w", "target_directory": "/w/target", "packages": [
             package("weather", "/w/plugins/weather", "cdylib", &[sdk, ("shared", Some("/w/shared"))]),
             package("shared", "/w/shared", "lib", &[("serde", None)]),
             package("hotbay-plugin", "/w/sdk", "lib", &[]),
             package("app", "/w/app", "bin", &[sdk]),
+            package("suite", "/w/tests/suite", "bin", &[]),
             package("hostile", "/w/tests/plugins/hostile", "cdylib", &[sdk]),
         ]})
         .to_string()
         .into_bytes()
     }
 
+    fn read(metadata: &[u8], only: &[String]) -> Result<Workspace, Failure> {
+        let installed = Origin { krate: "/elsewhere/host".into(), directory: "/usr/bin".into() };
+        Workspace::read(metadata, only, false, &installed)
+    }
+
     #[test]
     fn plugins_are_dylibs_with_the_sdk_outside_tests() {
-        let workspace = Workspace::read(&metadata(), &[]).unwrap();
+        let workspace = read(&metadata(), &[]).unwrap();
         let names: Vec<_> = workspace.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
         assert_eq!(names, ["weather"]);
         let sources: Vec<_> = workspace.sources.iter().map(|path| path.to_str().unwrap()).collect();
@@ -172,16 +226,31 @@ mod tests {
     }
 
     #[test]
+    fn programs_are_built_along_only_where_the_host_comes_from() {
+        let companions = |krate: &str, directory: &str, is_release| {
+            let origin = Origin { krate: krate.into(), directory: directory.into() };
+            Workspace::read(&metadata(), &[], is_release, &origin).unwrap().companions
+        };
+        assert_eq!(companions("/w/app", "/w/target/debug", false), ["app"]);
+        assert_eq!(companions("/w/app", "/w/target/release", true), ["app"]);
+        assert!(companions("/w/app", "/w/target/debug", true).is_empty());
+        assert!(companions("/w/app", "/usr/bin", false).is_empty());
+        assert!(companions("/elsewhere/host", "/w/target/debug", false).is_empty());
+    }
+
+    #[test]
     fn plugin_that_is_named_may_be_anywhere() {
-        let workspace = Workspace::read(&metadata(), &["hostile".into()]).unwrap();
+        let workspace = read(&metadata(), &["hostile".into()]).unwrap();
         assert_eq!(workspace.plugins.len(), 1);
-        let error = Workspace::read(&metadata(), &["app".into()]).unwrap_err().to_string();
+        let error = read(&metadata(), &["app".into()]).unwrap_err().to_string();
         assert!(error.contains("`app`"), "{error}");
     }
 
     #[test]
     fn workspace_without_plugins_says_how_to_make_one() {
-        let error = Workspace::read(br#"{"workspace_root": "/w", "packages": []}"#, &[]).unwrap_err().to_string();
+        let error = read(br#"{"workspace_root": "/w", "target_directory": "/t", "packages": []}"#, &[])
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("hotbay plugin new"), "{error}");
     }
 }

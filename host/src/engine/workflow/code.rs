@@ -30,7 +30,7 @@ impl Execution {
         if self.cancel.is_cancelled() {
             return Flow::Canceled;
         }
-        let record = self.journal.begin(&path, &format!("{}{}", scope.steps, node.id), &input);
+        let record = self.journal.begin(&path, &format!("{}{}", scope.steps, node.name), &input);
         self.journal.feed.push(RunChunk::StepStart(record.clone()));
         match self.run_code(&node.id, &path, scope, &input).await {
             Ok(output) => self.end_done(&path, record, output, scope).await,
@@ -81,9 +81,11 @@ impl Execution {
                     Ok(at) => at,
                     Err(flow) => return flow,
                 };
-                let mut record = self.journal.begin(&path, &format!("{}{}", scope.steps, node.id), &input);
+                let mut record = self.journal.begin(&path, &format!("{}{}", scope.steps, node.name), &input);
                 record.status = StepStatus::Waiting;
                 record.wake_at = Some(at);
+                // Nothing is called.
+                record.call_id.clear();
                 let chunk = RunChunk::StepWaiting(record.clone());
                 self.journal.put(&path, record.clone(), Some(chunk));
                 let standing = Standing { wake_at: Some(Some(at)), ..Standing::default() };

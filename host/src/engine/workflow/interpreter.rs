@@ -310,6 +310,9 @@ impl Execution {
             ended_at: Some(Millis::now().0),
             answered: false,
             wake_at: None,
+            suspend_payload: None,
+            suspended_at: None,
+            resume_labels: Vec::new(),
             ..record
         };
         let chunk = RunChunk::StepResult(record.clone());
@@ -352,7 +355,8 @@ impl Execution {
                     answered: false,
                     ..record
                 };
-                (record.clone(), Some(RunChunk::StepResult(record)))
+                let told = StepRecord { status: StepStatus::Bailed, ..record.clone() };
+                (record, Some(RunChunk::StepResult(told)))
             }
             Flow::Suspended => {
                 let payload = record.suspend_payload.clone().or_else(|| self.inner_payload(path));
@@ -396,7 +400,7 @@ fn gather<'a>(nodes: impl Iterator<Item = &'a Node>, flows: Vec<Flow>) -> Flow {
     for (node, flow) in nodes.zip(flows) {
         match flow {
             Flow::Done(value) => {
-                results.insert(node.id.to_string(), value);
+                results.insert(node.name.to_string(), value);
             }
             flow => {
                 decided = Some(match decided {

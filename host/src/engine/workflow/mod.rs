@@ -365,7 +365,7 @@ struct Claimed {
 }
 
 fn find(snapshot: &Snapshot, id: &str) -> Result<Arc<WorkflowEntry>, EngineError> {
-    snapshot.workflows.get(id).cloned().ok_or(EngineError::UnknownWorkflow)
+    snapshot.workflows.get(id).or_else(|| snapshot.workflow_of_key(id)).cloned().ok_or(EngineError::UnknownWorkflow)
 }
 
 /// Checks a document; the sentence lists what does not fit.

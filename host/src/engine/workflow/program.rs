@@ -33,6 +33,9 @@ pub struct Program {
 /// The graphs of a program as they are stored, for runs that outlive their plugin.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct StoredGraphs {
+    /// The workflow.
+    #[serde(default)]
+    pub id: String,
     /// The graph of the workflow.
     pub graph: Value,
     /// Those of the workflows inside, by id.
@@ -80,7 +83,7 @@ impl Program {
     /// Returns its graphs in the form in which they are stored.
     pub(super) fn stored(&self) -> String {
         let nested = self.nested.iter().map(|(id, entry)| (id.to_string(), entry.manifest.graph.clone())).collect();
-        let graphs = StoredGraphs { graph: self.root.manifest.graph.clone(), nested };
+        let graphs = StoredGraphs { id: self.root.id.to_string(), graph: self.root.manifest.graph.clone(), nested };
         serde_json::to_string(&graphs).unwrap_or_default()
     }
 }
@@ -98,13 +101,15 @@ impl Graphs {
     /// Reads what was stored.
     pub(super) fn of_stored(text: &str) -> Result<Self, String> {
         let stored: StoredGraphs = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let read = |graph: Value| Graph::read(&WorkflowManifest { graph, ..WorkflowManifest::default() }).map(Arc::new);
+        let read = |id: String, graph: Value| {
+            Graph::read(&WorkflowManifest { id, graph, ..WorkflowManifest::default() }).map(Arc::new)
+        };
         Ok(Self {
-            root: read(stored.graph)?,
+            root: read(stored.id, stored.graph)?,
             nested: stored
                 .nested
                 .into_iter()
-                .map(|(id, graph)| Ok((id, read(graph)?)))
+                .map(|(id, graph)| Ok((id.clone(), read(id, graph)?)))
                 .collect::<Result<_, String>>()?,
         })
     }

@@ -52,7 +52,7 @@ impl Execution {
         input: Value,
     ) -> Flow {
         let path = repetition.path(scope, node);
-        let step = format!("{}{}", scope.steps, node.id);
+        let step = format!("{}{}", scope.steps, node.name);
         let former = self.journal.get(&path);
         if let Some(record) = &former {
             match record.status {
@@ -73,7 +73,7 @@ impl Execution {
                     let record = StepRecord { suspend_payload: Some(payload), ..record.clone() };
                     return self.end_other(&path, record, Flow::Suspended, true).await;
                 }
-                StepStatus::Running | StepStatus::Waiting | StepStatus::Suspended => {}
+                StepStatus::Running | StepStatus::Waiting | StepStatus::Suspended | StepStatus::Bailed => {}
             }
         }
         if self.cancel.is_cancelled() {
@@ -157,6 +157,8 @@ impl Execution {
             output: Some(output.clone()),
             ended_at: Some(now),
             answered: false,
+            suspend_payload: None,
+            suspended_at: None,
             ..record
         };
         self.journal.put(path, record, None);

@@ -234,6 +234,14 @@ fn schema(tool: &str, source: Option<&serde_json::Value>) -> Result<Option<Arc<S
 }
 
 impl Snapshot {
+    /// Returns the workflow an MCP server offers under a key of its own.
+    #[must_use]
+    pub fn workflow_of_key(&self, key: &str) -> Option<&Arc<WorkflowEntry>> {
+        let offered = self.mcp_servers.iter().flat_map(|server| &server.manifest.workflows);
+        let found = offered.filter(|workflow| workflow.key == key).find_map(|it| self.workflows.get(it.id.as_str()));
+        found
+    }
+
     fn build(version: u64, offers: &BTreeMap<Arc<str>, Offer>) -> Self {
         let mut snapshot = Self { version, ..Self::default() };
         for (plugin, offer) in offers {

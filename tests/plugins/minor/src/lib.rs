@@ -1,10 +1,14 @@
-//! Plugins built for other minors of the ABI.
+//! Plugins built for other minors of the ABI, and a host of the next one.
 //!
-//! `newer` is what the next minor may look like, `broken` what none may. Which of them the
-//! library is can be chosen in the built file, by the text in `HOTBAY_TEST_OVERRIDES`.
-#![expect(unsafe_code, reason = "exports the header by hand")]
+//! `newer` is what the next minor may look like, in the next version of the SDK; `broken`
+//! is what none may. Which of them the library is can be chosen in the built file, by the
+//! text in `HOTBAY_TEST_MINOR`.
+#![expect(unsafe_code, reason = "exports the header by hand, and loads others")]
 
+mod host;
 mod plugin;
+
+pub use host::OlderPlugin;
 
 use abi_stable::{
     StableAbi,
@@ -49,6 +53,12 @@ pub fn newer_layout() -> &'static TypeLayout {
 #[must_use]
 pub fn broken_layout() -> &'static TypeLayout {
     <broken::RootRef as StableAbi>::LAYOUT
+}
+
+/// Returns a layout of the newer ABI that is of its own crate; those above are of `abi_stable`, around such.
+#[must_use]
+pub fn newer_reply_layout() -> &'static TypeLayout {
+    <newer::Reply as StableAbi>::LAYOUT
 }
 
 /// Starts with a marker, goes on with the version to be.

@@ -1,4 +1,4 @@
-//! A plugin with one tool, built for the newer minor.
+//! A plugin with two tools, built for the newer minor.
 
 use abi_stable::{
     sabi_trait::TD_Opaque,
@@ -13,7 +13,8 @@ use crate::newer::{
 
 const MANIFEST: &str = r#"{
     "name": "minor", "version": "1.1.0", "build": {"panic": "unwind"}, "fromTheFuture": {"any": "thing"},
-    "tools": [{"id": "minor:echo", "description": "gives the input back", "inputSchema": {}}]
+    "tools": [{"id": "minor:echo", "description": "gives the input back", "inputSchema": {}},
+              {"id": "minor:later", "description": "asks the host for what older ones lack", "inputSchema": {}}]
 }"#;
 
 pub(crate) extern "C" fn manifest() -> RVec<u8> {
@@ -24,19 +25,27 @@ pub(crate) extern "C" fn later() -> u32 {
     1
 }
 
-pub(crate) extern "C" fn open(_: HostArc, _: RVec<u8>) -> AbiResult<PluginBox> {
-    RResult::ROk(Plugin_TO::from_value(Minor, TD_Opaque))
+pub(crate) extern "C" fn open(host: HostArc, _: RVec<u8>) -> AbiResult<PluginBox> {
+    RResult::ROk(Plugin_TO::from_value(Minor(host), TD_Opaque))
 }
 
-struct Minor;
+struct Minor(HostArc);
+
+struct Echo;
+
+struct Later(HostArc);
 
 fn unsupported<T>() -> AbiResult<T> {
     RResult::RErr(AbiError { code: 6, flags: 0, message: RString::from("only a tool here"), detail_json: RVec::new() })
 }
 
 impl Plugin for Minor {
-    fn tool(&self, _: RStr<'_>) -> AbiResult<ToolBox> {
-        RResult::ROk(Tool_TO::from_value(Self, TD_Opaque))
+    fn tool(&self, id: RStr<'_>) -> AbiResult<ToolBox> {
+        match id.as_str() {
+            "minor:echo" => RResult::ROk(Tool_TO::from_value(Echo, TD_Opaque)),
+            "minor:later" => RResult::ROk(Tool_TO::from_value(Later(self.0.clone()), TD_Opaque)),
+            _ => unsupported(),
+        }
     }
 
     fn agent(&self, _: RStr<'_>) -> AbiResult<AgentBox> {
@@ -68,12 +77,23 @@ impl Plugin for Minor {
     }
 }
 
-impl Tool for Minor {
+fn value(body: RVec<u8>) -> AbiResult<Reply> {
+    RResult::ROk(Reply { kind: 0, flags: 0, body, meta_json: RVec::new() })
+}
+
+impl Tool for Echo {
     fn call(&self, _: CallCtx, input: RVec<u8>) -> FfiFuture<AbiResult<Reply>> {
-        async move { RResult::ROk(Reply { kind: 0, flags: 0, body: input, meta_json: RVec::new() }) }.into_ffi()
+        async move { value(input) }.into_ffi()
     }
 
     fn cost_hint(&self) -> u64 {
         5
+    }
+}
+
+impl Tool for Later {
+    fn call(&self, _: CallCtx, _: RVec<u8>) -> FfiFuture<AbiResult<Reply>> {
+        let said = self.0.later();
+        async move { value(said.to_string().into_bytes().into()) }.into_ffi()
     }
 }
