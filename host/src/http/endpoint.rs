@@ -82,6 +82,8 @@ pub(super) enum Answers {
     Json(&'static Shape),
     /// Server-sent events.
     Events,
+    /// JSON documents, each followed by a separator.
+    Chunks,
 }
 
 /// A method and a path, who answers, and what is said about it.
@@ -144,10 +146,17 @@ impl Endpoint {
         self
     }
 
+    /// Says that it answers with JSON documents, each followed by the byte 0x1E.
+    pub(super) fn chunks(mut self) -> Self {
+        self.answers = Answers::Chunks;
+        self
+    }
+
     /// Returns the content type of a success.
     pub(super) fn content_type(&self) -> &'static str {
         match self.answers {
             Answers::Events => EVENT_STREAM,
+            Answers::Chunks => "text/plain",
             Answers::AnyJson | Answers::Json(_) => "application/json",
         }
     }

@@ -14,6 +14,7 @@ mod plugins;
 mod sse;
 mod system;
 mod tools;
+mod workflows;
 
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,7 @@ use axum::{
 use http::{StatusCode, header};
 
 use crate::app::AppState;
-use endpoint::{Endpoint, get, post, routes, tagged};
+use endpoint::{Endpoint, delete, get, post, routes, tagged};
 use openapi::Description;
 
 /// What is served outside the API's prefix: probes of load balancers.
@@ -67,6 +68,30 @@ fn endpoints() -> Vec<Endpoint> {
             get("/tools", tools::list).says("Lists the tools"),
             get("/tools/:toolId", tools::get).says("Returns a tool"),
             post("/tools/:toolId/execute", tools::execute).says("Runs a tool"),
+        ]),
+        tagged("workflows", [
+            get("/workflows", workflows::list).says("Lists the workflows"),
+            get("/workflows/run-counts", workflows::counts).says("Counts the runs that go on and that wait"),
+            get("/workflows/:workflowId", workflows::get).says("Returns a workflow"),
+            post("/workflows/:workflowId/create-run", workflows::create).says("Makes a run"),
+            post("/workflows/:workflowId/start", workflows::start).says("Begins a run that was made"),
+            post("/workflows/:workflowId/start-async", workflows::start_async).says("Begins a run and waits for its end"),
+            post("/workflows/:workflowId/stream", workflows::stream).says("Begins a run and streams it").chunks(),
+            post("/workflows/:workflowId/stream-legacy", workflows::stream_legacy).says("Begins a run and streams it in an older shape").chunks(),
+            post("/workflows/:workflowId/observe", workflows::observe).says("Streams a run that was begun before").chunks(),
+            post("/workflows/:workflowId/resume", workflows::resume).says("Answers a run that waits"),
+            post("/workflows/:workflowId/resume-async", workflows::resume_async).says("Answers a run that waits, waits for its end"),
+            post("/workflows/:workflowId/resume-stream", workflows::resume_stream).says("Answers a run that waits, streams the rest").chunks(),
+            post("/workflows/:workflowId/resume-no-wait", workflows::resume_no_wait).says("Answers a run that waits"),
+            post("/workflows/:workflowId/restart", workflows::restart).says("Lets a run that was left go on"),
+            post("/workflows/:workflowId/restart-async", workflows::restart_async).says("Lets a run that was left go on, waits for its end"),
+            post("/workflows/:workflowId/time-travel", workflows::travel).says("Runs a run again from a step on"),
+            post("/workflows/:workflowId/time-travel-async", workflows::travel_async).says("Runs a run again from a step on, waits for its end"),
+            post("/workflows/:workflowId/time-travel-stream", workflows::travel_stream).says("Runs a run again from a step on, streams it").chunks(),
+            get("/workflows/:workflowId/runs", workflows::runs).says("Lists a workflow's runs"),
+            get("/workflows/:workflowId/runs/:runId", workflows::run_page).says("Returns a run"),
+            delete("/workflows/:workflowId/runs/:runId", workflows::delete).says("Removes a run"),
+            post("/workflows/:workflowId/runs/:runId/cancel", workflows::cancel).says("Ends a run"),
         ]),
         tagged("plugins", [
             get("/plugins", plugins::list).says("Lists the plugins and the files that are none"),

@@ -36,6 +36,19 @@ impl Millis {
         Self(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
     }
 
+    /// Reads a time as clients write it: ISO 8601 with or without an offset, or a date; without
+    /// an offset it is UTC.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Ok(time) = text.parse::<Timestamp>() {
+            return Some(Self(time.as_millisecond()));
+        }
+        let civil = text.parse::<jiff::civil::DateTime>();
+        let civil = civil.or_else(|_| text.parse::<jiff::civil::Date>().map(|date| date.at(0, 0, 0, 0))).ok()?;
+        let time = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        Some(Self(time.timestamp().as_millisecond()))
+    }
+
     /// Returns the time as ISO 8601 with milliseconds and `Z`.
     #[must_use]
     pub fn iso(self) -> String {

@@ -163,6 +163,9 @@ pub struct StepRecord {
     /// What it told who is to answer.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub suspend_payload: Option<Value>,
+    /// Which step of a workflow inside it waits, by its id there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_inside: Option<String>,
     /// Names under which it can be resumed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resume_labels: Vec<String>,

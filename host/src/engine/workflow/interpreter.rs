@@ -312,6 +312,7 @@ impl Execution {
             wake_at: None,
             suspend_payload: None,
             suspended_at: None,
+            waits_inside: None,
             resume_labels: Vec::new(),
             ..record
         };
@@ -359,10 +360,16 @@ impl Execution {
                 (record, Some(RunChunk::StepResult(told)))
             }
             Flow::Suspended => {
-                let payload = record.suspend_payload.clone().or_else(|| self.inner_payload(path));
+                let inner = self.first_waiting_inside(path);
+                let waits_inside = inner.as_ref().and_then(|inner| inner.step.strip_prefix(&record.step));
+                let waits_inside = waits_inside.and_then(|rest| rest.strip_prefix('.')).map(str::to_owned);
                 let record = StepRecord {
                     status: StepStatus::Suspended,
-                    suspend_payload: payload,
+                    waits_inside,
+                    suspend_payload: match inner {
+                        Some(inner) => inner.suspend_payload,
+                        None => record.suspend_payload.clone(),
+                    },
                     suspended_at: Some(now),
                     answered: false,
                     ..record
@@ -378,17 +385,17 @@ impl Execution {
         flow
     }
 
-    /// Returns what the first suspended execution inside a node said.
-    fn inner_payload(&self, path: &str) -> Option<Value> {
+    /// Returns the first execution inside a node that waits for somebody itself.
+    fn first_waiting_inside(&self, path: &str) -> Option<StepRecord> {
         self.journal.read(|records| {
             records
                 .iter()
                 .filter(|(inner, record)| {
                     record.status == StepStatus::Suspended
-                        && inner.strip_prefix(path).is_some_and(|rest| rest.starts_with(['.', '[', '#']))
+                        && inner.strip_prefix(path).is_some_and(|rest| rest.starts_with(['.', '[']))
                 })
-                .min_by_key(|(_, record)| record.order)
-                .and_then(|(_, record)| record.suspend_payload.clone())
+                .min_by_key(|(inner, record)| (std::cmp::Reverse(inner.len()), record.order))
+                .map(|(_, record)| record.clone())
         })
     }
 }

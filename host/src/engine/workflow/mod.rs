@@ -46,7 +46,7 @@ use crate::{
     types::{
         graph::Graph,
         id::Millis,
-        run::{RunStatus, StepRecord},
+        run::{RunChunk, RunStatus, StepRecord},
         schema::Schema,
     },
 };
@@ -189,11 +189,12 @@ impl Workflows {
     }
 
     async fn row(&self, workflow_id: &str, run_id: &str) -> Result<RunRow, EngineError> {
-        let row = self.shared.runs.get(run_id).await?.filter(|row| row.workflow_id == workflow_id);
-        match row {
+        let entry = self.find(workflow_id);
+        let id = entry.as_ref().map_or(workflow_id, |entry| &*entry.id);
+        match self.shared.runs.get(run_id).await?.filter(|row| row.workflow_id == id) {
             Some(row) => Ok(row),
             // A run outlives its workflow, so that the workflow is missing is said only then.
-            None => self.find(workflow_id).and(Err(EngineError::UnknownWorkflowRun)),
+            None => entry.and(Err(EngineError::UnknownWorkflowRun)),
         }
     }
 
@@ -221,6 +222,19 @@ impl Workflows {
         }
         let chunks = self.shared.runs.chunks(run_id, from).await?;
         Ok(Subscription::of_stored(self.shared.runs.clone(), run_id.into(), chunks))
+    }
+
+    /// Returns the stream of a run that waits, as far as it went.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn observe_waiting(&self, row: &RunRow) -> Result<Subscription, EngineError> {
+        let mut chunks = self.shared.runs.chunks(&row.run_id, 0).await?;
+        // That it waits is no end.
+        while let Some(RunChunk::Finish { status: RunStatus::Suspended, .. }) = chunks.last() {
+            chunks.pop();
+        }
+        Ok(Subscription::of_stored(self.shared.runs.clone(), row.run_id.as_str().into(), chunks))
     }
 
     /// Ends a run: nothing more of it is begun, what runs may end.

@@ -53,8 +53,9 @@ impl Workflows {
     ///
     /// # Errors
     /// If there is no such workflow, or the store fails.
-    pub async fn create(&self, request: StartRequest) -> Result<String, EngineError> {
+    pub async fn create(&self, mut request: StartRequest) -> Result<String, EngineError> {
         let program = self.program(&request.workflow_id)?;
+        request.workflow_id = program.root.id.to_string();
         let run_id = request.run_id.unwrap_or_else(id::fresh);
         self.store_graphs(&program).await?;
         let input = RunInput::default();
@@ -88,9 +89,10 @@ impl Workflows {
     /// # Errors
     /// If what it is given does not fit, it may not be begun, too many wait already, or the
     /// store fails.
-    pub async fn start(&self, request: StartRequest) -> Result<RunHandle, EngineError> {
+    pub async fn start(&self, mut request: StartRequest) -> Result<RunHandle, EngineError> {
         self.check_start(&request)?;
         let program = self.program(&request.workflow_id)?;
+        request.workflow_id = program.root.id.to_string();
         let run_id = request.run_id.clone().unwrap_or_else(id::fresh);
         let before = match request.run_id {
             Some(_) => self.runs().get(&run_id).await?,

@@ -35,6 +35,27 @@ pub struct TravelRequest {
 }
 
 impl Workflows {
+    /// Lets a run that was left go on; `None` if it is over or waits for somebody.
+    ///
+    /// # Errors
+    /// If there is no such run, it is running, its workflow has changed, or the store fails.
+    pub async fn restart(&self, workflow_id: &str, run_id: &str) -> Result<Option<RunHandle>, EngineError> {
+        let row = self.row(workflow_id, run_id).await?;
+        let is_parked = row.outcome.parked.is_some();
+        if row.status.is_over() || (row.status == RunStatus::Suspended && !is_parked) {
+            return Ok(None);
+        }
+        if self.active().contains_key(run_id) || row.lease_until > Millis::now().0 {
+            return Err(EngineError::Conflict(format!("workflow run {run_id} is running")));
+        }
+        let program = self.program(workflow_id)?;
+        if *program.hash != *row.graph_hash {
+            return Err(resume::changed(&row));
+        }
+        let records = self.runs().records(run_id).await?;
+        self.take_up(row, program, records, HashMap::new(), &[]).await.map(Some)
+    }
+
     /// Runs a run again from a step on.
     ///
     /// # Errors

@@ -62,14 +62,12 @@ impl RunHandle {
     /// # Errors
     /// If the run is deleted meanwhile, the store fails, or the host stops.
     pub async fn end(mut self) -> Result<RunEnd, EngineError> {
-        let ended = self.ended.wait_for(|drive| matches!(drive, Drive::Ended(_))).await;
-        if let Ok(drive) = &ended
-            && let Drive::Ended(Some(end)) = &**drive
+        let ended = self.ended.wait_for(|drive| matches!(drive, Drive::Ended(_))).await.map(|drive| drive.clone());
+        if let Ok(Drive::Ended(Some(end))) = ended
             && end.status != RunStatus::Waiting
         {
-            return Ok(end.clone());
+            return Ok(end);
         }
-        drop(ended);
         let (workflow, run_id) = (self.execution.program.root.id.to_string(), self.execution.run_id.to_string());
         let (workflows, stop) = (self.workflows.clone(), self.execution.stop.clone());
         // What the drive held is not needed while somebody else goes on.

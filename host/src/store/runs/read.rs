@@ -117,6 +117,26 @@ impl Runs {
         Ok(records)
     }
 
+    /// Returns what the executions of several runs came to, by run and path.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn records_of(&self, runs: &[&str]) -> Result<HashMap<String, HashMap<String, StepRecord>>, StoreError> {
+        let mut found: HashMap<String, HashMap<String, StepRecord>> = HashMap::new();
+        for runs in runs.chunks(200) {
+            let places: Vec<String> = (1..=runs.len()).map(|place| format!("${place}")).collect();
+            let sql =
+                format!("SELECT run_id, path, record FROM workflow_steps WHERE run_id IN ({})", places.join(", "));
+            let query = runs.iter().fold(Statement::composed(sql), |query, run| query.bind(*run));
+            for row in self.database.rows(query).await? {
+                let record: &str = column(&row, "record")?;
+                let record = serde_json::from_str(record).map_err(|error| StoreError::unreadable("a step", error))?;
+                found.entry(column(&row, "run_id")?).or_default().insert(column(&row, "path")?, record);
+            }
+        }
+        Ok(found)
+    }
+
     /// Returns a run's chunks from the `from`-th on.
     ///
     /// # Errors
