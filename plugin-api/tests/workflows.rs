@@ -75,7 +75,7 @@ async fn third_time(ctx: &Ctx, num: Num) -> Result<Num> {
 
 #[step(untyped_output)]
 async fn who(ctx: &Ctx, _: Value) -> Result<Value> {
-    Ok(json!([ctx.workflow_id(), ctx.step_id()]))
+    Ok(json!([ctx.workflow_id(), ctx.step_id(), ctx.idempotency_key()]))
 }
 
 #[step]
@@ -168,7 +168,7 @@ fn opened(host: &TestHost) -> TestPlugin {
         .workflow(flaky_by_default)
         .workflow(inner)
         .workflow(everything)
-        .workflow(|| Workflow::new("who").then(who).then(who().id("who-else")))
+        .workflow(|| Workflow::new("who").then(who).then(who().id("who-else")).then(who().id("who-else")))
         .workflow(|| Workflow::new("writes").then(writes).then(writing_tool));
     host.open(plugin, &json!({})).unwrap()
 }
@@ -272,8 +272,8 @@ fn errors_say_whether_to_repeat() {
 fn code_knows_under_which_id_it_runs() {
     let plugin = opened(&TestHost::new());
     let results = plugin.workflow("who").run(&json!({})).unwrap().results;
-    assert_eq!(results["who"], json!(["who", "who"]));
-    assert_eq!(results["who-else"], json!(["who", "who-else"]));
+    assert_eq!(results["who"], json!(["who", "who", "test-run/who/1"]));
+    assert_eq!(results["who-else"], json!(["who", "who-else", "test-run/who-else/2"]));
 }
 
 #[test]
@@ -312,7 +312,7 @@ fn whole_run_walks_every_kind_of_node() {
     assert_eq!(results["big"], json!({ "value": 4 }));
     assert!(!results.contains_key("small"));
     assert_eq!((&results["up"], &results["further"]), (&json!({ "value": 8 }), &json!({ "value": 10 })));
-    assert_eq!(results["inner.me"], json!(["inner", "me"]));
+    assert_eq!(results["inner.me"], json!(["inner", "me", "test-run/inner.me/1"]));
     assert_eq!(results["inner"], json!({ "value": 7 }), "bailing ends the inner run only");
     assert!(!results.contains_key("inner.ask"));
     assert_eq!(results["each"].as_array().unwrap().len(), 7);

@@ -11,5 +11,6 @@ mod plugin_layout;
 mod plugin_load;
 mod plugin_sdk;
 mod plugin_swap;
+mod plugin_workflows;
 mod replay;
 mod toolchains;

@@ -6,7 +6,12 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{End, Outcome, TestCall, TestPlugin};
-use crate::{Error, Result, RetryHint, error::code, manifest::RetryPolicy, wire};
+use crate::{
+    Error, Result, RetryHint,
+    error::code,
+    manifest::{CallMeta, RetryPolicy},
+    wire,
+};
 
 /// The most rounds of a loop; a condition that never changes fails the test instead of hanging it.
 const MAX_ROUNDS: u32 = 10_000;
@@ -15,7 +20,8 @@ const MAX_ROUNDS: u32 = 10_000;
 ///
 /// Nodes of the plugin's own run their code; tools, agents and workflows of other plugins are those of the
 /// [`TestHost`](super::TestHost). What a host does at once happens one after another, and sleeps and waits
-/// between attempts are skipped.
+/// between attempts are skipped. Code sees the run id `test-run`, an idempotency key that stays the same over
+/// attempts and differs between the rounds of a loop, and the attempt's number.
 #[must_use = "the run is made by `run`"]
 pub struct TestRun<'a> {
     plugin: &'a TestPlugin,
@@ -72,6 +78,7 @@ impl<'a> TestRun<'a> {
                 resume_labels: Vec::new(),
             },
             path: String::new(),
+            rounds: HashMap::new(),
         };
         walk.outcome.end = match walk.workflow(&self.workflow, input)? {
             Flow::Value(value) => End::Value(value),
@@ -93,6 +100,14 @@ struct Walk<'a> {
     outcome: WorkflowOutcome,
     /// `outer.` within a nested workflow.
     path: String,
+    /// How often each node ran, attempts apart, by its path.
+    rounds: HashMap<String, u32>,
+}
+
+/// What stays the same over the attempts of a node.
+struct Round {
+    key: String,
+    attempt: u32,
 }
 
 impl Walk<'_> {
@@ -193,25 +208,28 @@ impl Walk<'_> {
             Value::Null => retries.clone(),
             own => wire::from_value(own.clone(), "retries")?,
         };
-        let mut attempt = 1;
+        let path = format!("{}{}", self.path, id_of(node));
+        let count = self.rounds.entry(path.clone()).or_default();
+        *count += 1;
+        let mut round = Round { key: format!("test-run/{path}/{count}"), attempt: 1 };
         loop {
-            match self.leaf(workflow, node, input, attempt) {
-                Err(error) if error.retry_hint() == RetryHint::Never || attempt > retries.attempts => {
+            match self.leaf(workflow, node, input, &round) {
+                Err(error) if error.retry_hint() == RetryHint::Never || round.attempt > retries.attempts => {
                     return Err(error);
                 }
-                Err(_) => attempt += 1,
+                Err(_) => round.attempt += 1,
                 flow => return flow,
             }
         }
     }
 
-    fn leaf(&mut self, workflow: &str, node: &Value, input: &Value, attempt: u32) -> Result<Flow> {
+    fn leaf(&mut self, workflow: &str, node: &Value, input: &Value, round: &Round) -> Result<Flow> {
         let text = |key: &str| node[key].as_str().unwrap_or_default();
         let (id, plugin) = (text("id"), self.plugin);
         match text("type") {
-            "step" | "map" => self.call(id, input, attempt, || plugin.workflow_node(workflow, id)),
+            "step" | "map" => self.call(id, input, round, || plugin.workflow_node(workflow, id)),
             "tool" if plugin.manifest.tools.iter().any(|tool| tool.id == text("tool")) => {
-                self.call(id, input, attempt, || plugin.tool(text("tool")))
+                self.call(id, input, round, || plugin.tool(text("tool")))
             }
             "tool" => plugin.host.ask("tool.call", &json!({ "id": text("tool"), "input": input })).map(Flow::Value),
             "agent" => {
@@ -237,10 +255,16 @@ impl Walk<'_> {
     }
 
     /// Calls code that may suspend, and resumes it while there are answers.
-    fn call<'c>(&mut self, id: &str, input: &Value, attempt: u32, begin: impl Fn() -> TestCall<'c>) -> Result<Flow> {
+    fn call<'c>(&mut self, id: &str, input: &Value, round: &Round, begin: impl Fn() -> TestCall<'c>) -> Result<Flow> {
         let mut call = begin();
         loop {
-            let Outcome { end, chunks, resume_labels } = call.attempt(attempt).run(input)?;
+            let meta = CallMeta {
+                run_id: Some("test-run".to_owned()),
+                idempotency_key: Some(round.key.clone()),
+                attempt: Some(round.attempt),
+                ..call.meta.clone()
+            };
+            let Outcome { end, chunks, resume_labels } = call.meta(meta).run(input)?;
             self.outcome.chunks.extend(chunks);
             let payload = match end {
                 End::Value(value) => return Ok(Flow::Value(value)),
