@@ -1,8 +1,8 @@
 //! What a plugin's code may fail with.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::abi::{AbiError, FLAG_RETRYABLE};
 
@@ -54,6 +54,10 @@ pub(crate) mod control {
     pub(crate) const SUSPENDED: u32 = u32::MAX;
     /// The call leaves the workflow; the detail is its result.
     pub(crate) const BAILED: u32 = u32::MAX - 1;
+    /// A guard stops the run; the detail says why.
+    pub(crate) const TRIPPED: u32 = u32::MAX - 2;
+    /// As [`SUSPENDED`]; the detail is `{"payload", "labels"}`.
+    pub(crate) const LABELLED: u32 = u32::MAX - 3;
 }
 
 /// A failed call: a code, a sentence for people, and whether trying again may help.
@@ -100,10 +104,89 @@ impl Error {
     }
 
     /// Adds a JSON document with more about the failure.
+    ///
+    /// What [`Error::permanent`] and [`Error::retry_after`] have noted there stays.
     #[must_use]
     pub fn detail(mut self, detail: Value) -> Self {
+        let hint = self.retry_hint();
         self.detail = detail;
+        hint.note(&mut self.detail);
         self
+    }
+
+    /// Says that trying again cannot help: a workflow does not repeat the step, whatever its `retries` say.
+    ///
+    /// Crosses as `"permanent": true` in the detail; a host that does not know the key repeats the step.
+    #[must_use]
+    pub fn permanent(mut self) -> Self {
+        self.retryable = false;
+        RetryHint::Never.note(&mut self.detail);
+        self
+    }
+
+    /// Says that the same call may succeed, but not before `wait` is over: a workflow that repeats the step
+    /// waits at least so long.
+    ///
+    /// Crosses as `"retryAfterMs"` in the detail; a host that does not know the key waits as the step's
+    /// `retries` say.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retryable = true;
+        RetryHint::After(wait).note(&mut self.detail);
+        self
+    }
+
+    /// Returns what the error says about repeating the call.
+    #[must_use]
+    pub fn retry_hint(&self) -> RetryHint {
+        RetryHint::of(&self.detail)
+    }
+}
+
+/// What an error says about repeating the call, for a host that repeats steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RetryHint {
+    /// Nothing: the step's `retries` decide.
+    #[default]
+    Policy,
+    /// The call is not repeated.
+    Never,
+    /// The call is repeated as the step's `retries` say, but not before this is over.
+    After(Duration),
+}
+
+impl RetryHint {
+    const PERMANENT: &str = "permanent";
+    const AFTER: &str = "retryAfterMs";
+
+    /// Reads the hint out of an error's detail.
+    #[must_use]
+    pub fn of(detail: &Value) -> Self {
+        if detail.get(Self::PERMANENT).and_then(Value::as_bool) == Some(true) {
+            return Self::Never;
+        }
+        match detail.get(Self::AFTER).and_then(Value::as_u64) {
+            Some(millis) => Self::After(Duration::from_millis(millis)),
+            None => Self::Policy,
+        }
+    }
+
+    /// Writes the hint into a detail, in place of an earlier one. A detail that is no object becomes the key `value` of one.
+    fn note(self, detail: &mut Value) {
+        let (key, value) = match self {
+            Self::Policy => return,
+            Self::Never => (Self::PERMANENT, Value::Bool(true)),
+            Self::After(wait) => (Self::AFTER, u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).into()),
+        };
+        let mut keys = match detail.take() {
+            Value::Null => Map::new(),
+            Value::Object(keys) => keys,
+            other => Map::from_iter([("value".to_owned(), other)]),
+        };
+        keys.remove(Self::PERMANENT);
+        keys.remove(Self::AFTER);
+        keys.insert(key.to_owned(), value);
+        *detail = Value::Object(keys);
     }
 }
 
@@ -149,5 +232,53 @@ impl From<AbiError> for Error {
             retryable: error.flags & FLAG_RETRYABLE != 0,
             detail: serde_json::from_slice(&error.detail_json).unwrap_or(Value::Null),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(error: Error, hint: RetryHint, detail: Value, is_retryable: bool) {
+        let crossed = Error::from(AbiError::from(error));
+        assert_eq!((crossed.retry_hint(), &crossed.detail, crossed.retryable), (hint, &detail, is_retryable));
+    }
+
+    #[test]
+    fn hints_cross_in_the_detail() {
+        let error = || Error::new("down");
+        let wait = Duration::from_millis(1500);
+        check(error(), RetryHint::Policy, Value::Null, false);
+        check(error().permanent(), RetryHint::Never, json!({ "permanent": true }), false);
+        check(error().retry_after(wait), RetryHint::After(wait), json!({ "retryAfterMs": 1500 }), true);
+    }
+
+    #[test]
+    fn hints_and_details_do_not_replace_each_other() {
+        let both = json!({ "field": "city", "permanent": true });
+        check(Error::new("no").detail(json!({ "field": "city" })).permanent(), RetryHint::Never, both.clone(), false);
+        check(Error::new("no").permanent().detail(json!({ "field": "city" })), RetryHint::Never, both, false);
+        check(
+            Error::new("no").detail(json!([1])).permanent(),
+            RetryHint::Never,
+            json!({ "value": [1], "permanent": true }),
+            false,
+        );
+        check(Error::new("no").detail(json!("x")), RetryHint::Policy, json!("x"), false);
+    }
+
+    #[test]
+    fn the_later_hint_wins() {
+        let wait = Duration::from_secs(1);
+        check(
+            Error::new("no").permanent().retry_after(wait),
+            RetryHint::After(wait),
+            json!({ "retryAfterMs": 1000 }),
+            true,
+        );
+        check(Error::new("no").retry_after(wait).permanent(), RetryHint::Never, json!({ "permanent": true }), false);
     }
 }

@@ -26,6 +26,13 @@
 //! Keys and values belong to the plugin by its name and outlive its generations. The
 //! `workflow` ops are answered only within the call of a workflow's node.
 //!
+//! # A workflow's node (`Workflow::call`)
+//!
+//! `node` is the id of a step, a condition, a mapping or a computed wait, the input the value
+//! that reaches it. [`crate::manifest::CallMeta`] says which run and attempt it is, and what a
+//! suspended node is resumed with. [`mod@crate::workflow`] lists the graph's keys, how a node
+//! may end (kinds of reply, keys of an error's detail) and what becomes of the chunks it sends.
+//!
 //! # An agent that runs itself (`Agent::run`)
 //!
 //! Input [`crate::AgentRun`], reply [`crate::AgentAnswer`]; what it streams are

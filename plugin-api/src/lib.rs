@@ -42,9 +42,10 @@ pub mod workflow;
 pub use agent::{Agent, AgentAnswer, AgentRun, Memory};
 pub use ctx::{
     AgentHandle, ChatCall, ChatStream, Completion, Ctx, Kv, Level, ModelHandle, RequestedCall, Span, ToolHandle,
+    TripwireOptions,
 };
 pub use embedder::Embedder;
-pub use error::{Error, Result};
+pub use error::{Error, Result, RetryHint};
 pub use hotbay_plugin_macros::{agent, embedder, model, plugin, step, tool, workflow};
 pub use mcp::McpServer;
 pub use model::{Answer, Model};
@@ -61,10 +62,10 @@ pub mod prelude {
 
     pub use crate::{
         Agent, AgentAnswer, AgentRun, Answer, Ctx, Embedder, Error, Level, McpServer, Memory, Model, Plugin, Result,
-        Step, Tool, Workflow,
+        Step, Tool, TripwireOptions, Workflow,
         chat::{ChatRequest, FinishReason, Message, Part, StreamPart, Usage},
         plugin,
-        workflow::{Branch, Parallel, Retry},
+        workflow::{Branch, Concurrency, Node, Parallel, Recover, Retry, Schedule},
     };
     pub use hotbay_plugin_macros::{agent, embedder, model, step, tool, workflow};
 }

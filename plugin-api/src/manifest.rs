@@ -178,6 +178,73 @@ pub struct WorkflowManifest {
     pub state_schema: Option<Value>,
     /// The graph, see [`mod@crate::workflow`].
     pub graph: Value,
+    /// How nodes that say nothing of their own are repeated, absent if they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<RetryPolicy>,
+    /// When the host starts it by itself, absent if it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleManifest>,
+    /// How many runs may go at once, absent if the host's settings say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<ConcurrencyLimits>,
+    /// It only runs as a node of other workflows: hosts neither list nor start it.
+    #[serde(skip_serializing_if = "is_false")]
+    pub internal: bool,
+}
+
+/// How often and how soon a failed node is repeated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RetryPolicy {
+    /// Further tries after the first.
+    pub attempts: u32,
+    /// The wait before the first of them, in milliseconds.
+    pub delay_ms: u64,
+    /// How many times as long each wait is as the one before.
+    pub factor: f64,
+    /// The longest wait, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_delay_ms: Option<u64>,
+    /// A random part of the wait is waited.
+    pub jitter: bool,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self { attempts: 0, delay_ms: 0, factor: 1.0, max_delay_ms: None, jitter: false }
+    }
+}
+
+/// When the host starts a workflow by itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ScheduleManifest {
+    /// Minute, hour, day of month, month, day of week, as cron writes them.
+    pub cron: String,
+    /// IANA name of the time zone the fields are meant in, UTC if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// The runs' input, `{}` if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<Value>,
+}
+
+/// How many runs of a workflow may go at once. Hints: the operator's settings win.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConcurrencyLimits {
+    /// Runs in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<u32>,
+    /// What divides runs into groups: `resourceId`, or a dotted path into the input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Runs in one group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_per_key: Option<u32>,
+    /// Runs that may wait for a place; more are refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<u32>,
 }
 
 /// A vector store.

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{
     Error, Result,
-    abi::{Reply, abi_stable::std_types::RVec},
+    abi::{Reply, abi_stable::std_types::RVec, reply_kind},
     error::control,
 };
 
@@ -29,19 +29,31 @@ pub(crate) fn from_value<T: DeserializeOwned>(value: Value, what: &str) -> Resul
 /// Turns what a tool or step returned into a reply, honouring suspension and bailing out.
 pub(crate) fn reply<T: Serialize>(result: Result<T>) -> Result<Reply> {
     match result {
-        Ok(value) => Ok(Reply { kind: 0, flags: 0, body: serde_json::to_vec(&value)?.into(), meta_json: RVec::new() }),
+        Ok(value) => Ok(Reply {
+            kind: reply_kind::VALUE,
+            flags: 0,
+            body: serde_json::to_vec(&value)?.into(),
+            meta_json: RVec::new(),
+        }),
         Err(error) => control_reply(error),
     }
 }
 
 /// Turns the errors that are none into replies.
 pub(crate) fn control_reply(error: Error) -> Result<Reply> {
-    let kind = match error.code {
-        control::SUSPENDED => 1,
-        control::BAILED => 2,
+    let (kind, labels) = match error.code {
+        control::SUSPENDED => (reply_kind::SUSPENDED, None),
+        control::LABELLED => (reply_kind::SUSPENDED, Some(error.detail["labels"].clone())),
+        control::BAILED => (reply_kind::BAILED, None),
+        control::TRIPPED => (reply_kind::TRIPWIRE, None),
         _ => return Err(error),
     };
-    Ok(Reply { kind, flags: 0, body: error.detail.to_string().into_bytes().into(), meta_json: RVec::new() })
+    let body = match labels {
+        None => error.detail.to_string(),
+        Some(_) => error.detail["payload"].to_string(),
+    };
+    let meta = labels.map(|labels| serde_json::json!({ "resumeLabels": labels }).to_string()).unwrap_or_default();
+    Ok(Reply { kind, flags: 0, body: body.into_bytes().into(), meta_json: meta.into_bytes().into() })
 }
 
 fn misfit(error: &serde_path_to_error::Error<serde_json::Error>, what: &str) -> Error {

@@ -12,6 +12,7 @@ mod plugin_layout;
 mod plugin_load;
 mod plugin_sdk;
 mod plugin_swap;
+mod plugin_workflows;
 mod replay;
 mod scaffold;
 mod toolchains;

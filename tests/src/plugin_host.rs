@@ -47,15 +47,27 @@ pub fn library(krate: &str) -> PathBuf {
 /// Returns the hostile plugin with its overrides replaced: another build, as far as a host can see.
 #[must_use]
 pub fn hostile(overrides: &Value) -> Vec<u8> {
-    const MARKER: &[u8] = b"HOTBAY-TEST-OVERRIDES:";
-    const LENGTH: usize = 512;
-    let mut bytes = fs::read(library("hotbay-test-hostile")).expect("the library is readable");
-    let text = overrides.to_string().into_bytes();
-    assert!(MARKER.len() + text.len() <= LENGTH, "the overrides do not fit");
-    let found = bytes.windows(MARKER.len() + 1).position(|window| window.starts_with(MARKER) && window.ends_with(b"{"));
-    let start = found.expect("the library contains the marker") + MARKER.len();
-    bytes[start..start + LENGTH - MARKER.len()].fill(b' ');
-    bytes[start..start + text.len()].copy_from_slice(&text);
+    let bytes = fs::read(library("hotbay-test-hostile")).expect("the library is readable");
+    rewritten(bytes, "HOTBAY-TEST-OVERRIDES:", "{", 512, &overrides.to_string())
+}
+
+/// Returns a build of the plugin with the durable workflows: `one` as compiled, any other name for other
+/// texts, `changed` for another graph of `durable-swap` as well.
+#[must_use]
+pub fn durable(build: &str) -> Vec<u8> {
+    let bytes = fs::read(library("hotbay-test-durable")).expect("the library is readable");
+    rewritten(bytes, "HOTBAY-TEST-BUILD:", "one", 48, build)
+}
+
+/// Replaces the text in a library between `marker` and the end of a field of `length` bytes that begins with
+/// the marker and, as compiled, goes on with `default`.
+fn rewritten(mut bytes: Vec<u8>, marker: &str, default: &str, length: usize, text: &str) -> Vec<u8> {
+    assert!(marker.len() + text.len() <= length, "the text does not fit");
+    let compiled = format!("{marker}{default}").into_bytes();
+    let found = bytes.windows(compiled.len()).position(|window| window == compiled);
+    let start = found.expect("the library contains the marker") + marker.len();
+    bytes[start..start + length - marker.len()].fill(b' ');
+    bytes[start..start + text.len()].copy_from_slice(text.as_bytes());
     bytes
 }
 

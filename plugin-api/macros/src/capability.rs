@@ -67,7 +67,8 @@ pub(crate) fn tool(tokens: TokenStream, item: TokenStream) -> Result<TokenStream
 }
 
 pub(crate) fn step(tokens: TokenStream, item: TokenStream) -> Result<TokenStream> {
-    let known = ["id", "description", "retries", "timeout", "suspend", "resume", "untyped_output"];
+    let known =
+        ["id", "description", "retries", "timeout", "on_recover", "suspend", "resume", "state", "untyped_output"];
     let mut options = Options::parse("step", &known, tokens)?;
     let function = Function::parse("step", item)?;
     let (name, vis, cfg) = (function.name(), &function.item.vis, function.conditions());
@@ -79,6 +80,17 @@ pub(crate) fn step(tokens: TokenStream, item: TokenStream) -> Result<TokenStream
         let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         quote!(.timeout(::core::time::Duration::from_millis(#millis)))
     });
+    let on_recover = match options.text("on_recover")?.as_deref() {
+        None => None,
+        Some("retry") => Some(quote!(.on_recover(::hotbay_plugin::workflow::Recover::Retry))),
+        Some("fail") => Some(quote!(.on_recover(::hotbay_plugin::workflow::Recover::Fail))),
+        Some("suspend") => Some(quote!(.on_recover(::hotbay_plugin::workflow::Recover::Suspend))),
+        Some(_) => {
+            let message = "`on_recover` is \"retry\", \"fail\" or \"suspend\"";
+            return Err(Error::new(function.name().span(), message));
+        }
+    };
+    let state = optional(options.ty("state")?, &|ty| quote!(::hotbay_plugin::schema::input::<#ty>()));
     let schemas = Schemas::of("step", &mut options, &function)?;
     let Schemas { input, suspend, resume, parse, .. } = &schemas;
     let output = schemas.step_output(&function)?;
@@ -97,6 +109,7 @@ pub(crate) fn step(tokens: TokenStream, item: TokenStream) -> Result<TokenStream
                     output: #output,
                     suspend: #suspend,
                     resume: #resume,
+                    state: #state,
                 },
                 |ctx: ::hotbay_plugin::Ctx, bytes| async move {
                     #parse
@@ -105,6 +118,7 @@ pub(crate) fn step(tokens: TokenStream, item: TokenStream) -> Result<TokenStream
             )
             #retries
             #timeout
+            #on_recover
         }
     })
 }
@@ -281,13 +295,6 @@ impl Schemas {
             let output = quote!(<#returned as ::hotbay_plugin::export::Returned>::Output);
             quote!(::hotbay_plugin::schema::typed_output::<#output>())
         };
-        let optional = |ty: Option<Type>, write: &dyn Fn(Type) -> TokenStream| match ty {
-            None => quote!(::core::option::Option::None),
-            Some(ty) => {
-                let schema = write(ty);
-                quote!(::core::option::Option::Some(#schema))
-            }
-        };
         let suspend = optional(options.ty("suspend")?, &|ty| quote!(::hotbay_plugin::schema::output::<#ty>()));
         let resume = optional(options.ty("resume")?, &|ty| quote!(::hotbay_plugin::schema::input::<#ty>()));
         Ok(Self { input, output, suspend, resume, parse })
@@ -298,6 +305,17 @@ impl Schemas {
         function.output("step")?;
         let output = &self.output;
         Ok(quote!(#output.unwrap_or_else(::hotbay_plugin::schema::anything)))
+    }
+}
+
+/// Writes what may be absent as an `Option`.
+fn optional(ty: Option<Type>, write: &dyn Fn(Type) -> TokenStream) -> TokenStream {
+    match ty {
+        None => quote!(::core::option::Option::None),
+        Some(ty) => {
+            let schema = write(ty);
+            quote!(::core::option::Option::Some(#schema))
+        }
     }
 }
 

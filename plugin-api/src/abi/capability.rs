@@ -26,17 +26,29 @@ pub struct CallCtx {
     pub meta_json: RVec<u8>,
 }
 
+/// The values of [`Reply::kind`]; an unknown one is treated as a value.
+pub mod reply_kind {
+    /// `body` is the value.
+    pub const VALUE: u32 = 0;
+    /// The call waits to be resumed; `body` is the suspend payload.
+    pub const SUSPENDED: u32 = 1;
+    /// The run ends here, well; `body` is its result.
+    pub const BAILED: u32 = 2;
+    /// The run was stopped by a guard; `body` is `{"reason", "retry"?, "metadata"?}`.
+    pub const TRIPWIRE: u32 = 3;
+}
+
 /// What a finished call gives back.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct Reply {
-    /// 0 the value, 1 suspended (`body` is the suspend payload), 2 bailed out (`body` is the run's result).
+    /// One of [`reply_kind`].
     pub kind: u32,
     /// Reserved, zero.
     pub flags: u32,
     /// A JSON document.
     pub body: RVec<u8>,
-    /// A JSON object about the answer (labels, usage), or empty.
+    /// A JSON object about the answer, or empty. Of a suspension: `{"resumeLabels": [label]}`.
     pub meta_json: RVec<u8>,
 }
 

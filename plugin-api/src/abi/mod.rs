@@ -35,7 +35,7 @@ pub use async_ffi;
 pub use capability::{
     Agent, Agent_TO, AgentBox, CallCtx, Embedder, Embedder_TO, EmbedderBox, Embeddings, Model, Model_TO, ModelBox,
     Reply, Service, Service_TO, ServiceBox, Tool, Tool_TO, ToolBox, VectorReply, VectorStore, VectorStore_TO,
-    VectorStoreBox, Workflow, Workflow_TO, WorkflowBox,
+    VectorStoreBox, Workflow, Workflow_TO, WorkflowBox, reply_kind,
 };
 pub use host::{ChunkSink, ChunkSink_TO, HostApi, HostApi_TO, HostArc, SinkArc, push, span_op};
 pub use root::{ABI_MAJOR, ABI_MINOR, Plugin, Plugin_TO, PluginBox, Root, RootRef};

@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 
 pub use chat::{ChatCall, ChatStream, Completion, ModelHandle, RequestedCall};
 pub use log::{Level, Span};
+pub use step::TripwireOptions;
 pub(crate) use stream::channel;
 
 pub use services::{AgentHandle, Kv, ToolHandle};
@@ -48,24 +49,36 @@ struct Call {
     // Parsed when first asked for: most calls never look.
     meta_json: RVec<u8>,
     meta: OnceLock<CallMeta>,
+    node: Option<NodeId>,
     is_cancelled: AtomicBool,
     cancelled: Notify,
+}
+
+/// Which node of which workflow runs.
+pub(crate) struct NodeId {
+    pub(crate) workflow: Arc<str>,
+    pub(crate) id: Box<str>,
 }
 
 impl Ctx {
     /// Returns the context of a call the host makes.
     pub(crate) fn of_call(plugin: Arc<Opened>, call: CallCtx) -> Self {
+        Self::of_node(plugin, call, None)
+    }
+
+    /// Returns the context of a call of a workflow's node.
+    pub(crate) fn of_node(plugin: Arc<Opened>, call: CallCtx, node: Option<NodeId>) -> Self {
         // A deadline beyond what the clock can count is none.
         let deadline = match call.deadline_ms {
             0 => None,
             millis => Instant::now().checked_add(Duration::from_millis(millis)),
         };
-        Self::assemble(plugin, call.call_id, deadline, call.sink.into_option(), call.meta_json)
+        Self::assemble(plugin, call.call_id, deadline, call.sink.into_option(), call.meta_json, node)
     }
 
     /// Returns the context of what happens outside a call: opening, shutting down.
     pub(crate) fn outside(plugin: Arc<Opened>) -> Self {
-        Self::assemble(plugin, 0, None, None, RVec::new())
+        Self::assemble(plugin, 0, None, None, RVec::new(), None)
     }
 
     fn assemble(
@@ -74,6 +87,7 @@ impl Ctx {
         deadline: Option<Instant>,
         sink: Option<SinkArc>,
         meta_json: RVec<u8>,
+        node: Option<NodeId>,
     ) -> Self {
         Self(Arc::new(Call {
             plugin,
@@ -82,6 +96,7 @@ impl Ctx {
             sink,
             meta_json,
             meta: OnceLock::new(),
+            node,
             is_cancelled: AtomicBool::new(false),
             cancelled: Notify::new(),
         }))
@@ -198,6 +213,10 @@ impl Ctx {
 
     pub(crate) fn host(&self) -> &HostArc {
         self.0.plugin.host()
+    }
+
+    pub(crate) fn node(&self) -> Option<&NodeId> {
+        self.0.node.as_ref()
     }
 
     pub(crate) fn call_id(&self) -> u64 {

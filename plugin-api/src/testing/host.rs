@@ -171,6 +171,28 @@ impl TestHost {
         HostApi_TO::from_ptr(RArc::new(self.clone()), TD_Opaque)
     }
 
+    /// Begins a run: its input, no results yet. A nested run has results of its own, so the outer ones are returned.
+    pub(super) fn begin_run(&self, input: Value) -> (Option<Value>, HashMap<String, Value>) {
+        let mut scripted = self.lock();
+        (scripted.workflow_input.replace(input), std::mem::take(&mut scripted.step_results))
+    }
+
+    /// Goes back to the run around a nested one.
+    pub(super) fn end_run(&self, (input, results): (Option<Value>, HashMap<String, Value>)) {
+        let mut scripted = self.lock();
+        scripted.workflow_input = input;
+        scripted.step_results = results;
+    }
+
+    pub(super) fn keep_result(&self, step: &str, result: &Value) {
+        self.lock().step_results.insert(step.to_owned(), result.clone());
+    }
+
+    /// Answers what a plugin or a node of a workflow asks for.
+    pub(super) fn ask(&self, op: &str, body: &Value) -> Result<Value> {
+        super::block_on(self.clone().answer(op.to_owned(), serde_json::to_vec(body)?, None))?
+    }
+
     fn lock(&self) -> MutexGuard<'_, Scripted> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -27,6 +27,7 @@
 
 mod host;
 mod store;
+mod workflow;
 
 use std::{future::Future, time::Duration};
 
@@ -35,6 +36,7 @@ use serde_json::{Value, json};
 
 pub use host::{LogRecord, SpanRecord, TestHost};
 pub use store::TestStore;
+pub use workflow::{TestRun, WorkflowOutcome};
 
 use crate::{
     Completion, Error, Plugin, Result, Tool,
@@ -42,6 +44,7 @@ use crate::{
         AbiResult, CallCtx, PluginBox, Reply, SinkArc,
         abi_stable::std_types::{ROption, RVec},
         async_ffi::FfiFuture,
+        reply_kind,
     },
     chat::ChatRequest,
     ctx,
@@ -68,7 +71,7 @@ impl TestHost {
         let manifest = crate::guard::catch(|| plugin.manifest())?;
         let config = serde_json::to_vec(config)?;
         let opened = crate::guard::catch(|| plugin.open_on(self.handle(), &config)).and_then(|opened| opened)?;
-        Ok(TestPlugin { manifest, plugin: opened })
+        Ok(TestPlugin { manifest, plugin: opened, host: self.clone() })
     }
 }
 
@@ -84,6 +87,7 @@ impl Plugin {
 pub struct TestPlugin {
     manifest: Manifest,
     plugin: PluginBox,
+    host: TestHost,
 }
 
 impl TestPlugin {
@@ -105,7 +109,12 @@ impl TestPlugin {
         TestCall::new(move |ctx, input| Ok(accept(agent)?.run(ctx, input)))
     }
 
-    /// Begins a call of the code of one node of a workflow.
+    /// Begins a run of a whole workflow.
+    pub fn workflow(&self, id: &str) -> TestRun<'_> {
+        TestRun::new(self, id)
+    }
+
+    /// Begins a call of the code of one node of a workflow: a step, a condition, a mapping, a computed wait.
     pub fn workflow_node(&self, workflow: &str, node: &str) -> TestCall<'_> {
         let (workflow, node) = (self.plugin.workflow(workflow.into()), node.to_owned());
         TestCall::new(move |ctx, input| Ok(accept(workflow)?.call(ctx, node.into(), input)))
@@ -190,6 +199,18 @@ impl<'a> TestCall<'a> {
         self
     }
 
+    /// Says what the call had suspended with.
+    pub fn suspend_payload(mut self, payload: Value) -> Self {
+        self.meta.suspend_payload = Some(payload);
+        self
+    }
+
+    /// Says which attempt it is; 1 if not set.
+    pub fn attempt(mut self, attempt: u32) -> Self {
+        self.meta.attempt = Some(attempt);
+        self
+    }
+
     /// Makes the call and waits for its end.
     ///
     /// # Errors
@@ -211,11 +232,12 @@ impl<'a> TestCall<'a> {
             }
             let body = wire::from_slice(&reply.body, "reply")?;
             let end = match reply.kind {
-                0 => End::Value(body),
-                1 => End::Suspended(body),
-                _ => End::Bailed(body),
+                reply_kind::SUSPENDED => End::Suspended(body),
+                reply_kind::BAILED => End::Bailed(body),
+                reply_kind::TRIPWIRE => End::Tripped(body),
+                _ => End::Value(body),
             };
-            Ok(Outcome { end, chunks: seen })
+            Ok(Outcome { end, chunks: seen, resume_labels: labels(&reply.meta_json)? })
         })?
     }
 }
@@ -234,6 +256,8 @@ pub struct Outcome {
     pub end: End,
     /// The chunks it sent, in order.
     pub chunks: Vec<Value>,
+    /// The labels it suspended under.
+    pub resume_labels: Vec<String>,
 }
 
 /// How a call ended.
@@ -245,18 +269,21 @@ pub enum End {
     Suspended(Value),
     /// Left the workflow, with this result.
     Bailed(Value),
+    /// Stopped the workflow: `{"reason", "retry"?, "metadata"?}`.
+    Tripped(Value),
 }
 
 impl Outcome {
     /// Returns the value of a call that has ended with one, typed.
     ///
     /// # Errors
-    /// If the call suspended or bailed out, or the value does not fit `T`.
+    /// If the call suspended, bailed out or hit a tripwire, or the value does not fit `T`.
     pub fn value<T: DeserializeOwned>(self) -> Result<T> {
         match self.end {
             End::Value(value) => wire::from_value(value, "value"),
             End::Suspended(payload) => Err(Error::new(format!("the call suspended with {payload}"))),
             End::Bailed(result) => Err(Error::new(format!("the call bailed out with {result}"))),
+            End::Tripped(reason) => Err(Error::new(format!("the call hit a tripwire: {reason}"))),
         }
     }
 }
@@ -273,6 +300,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 fn accept<T>(result: AbiResult<T>) -> Result<T> {
     result.into_result().map_err(Error::from)
+}
+
+fn labels(meta: &[u8]) -> Result<Vec<String>> {
+    #[derive(serde::Deserialize, Default)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Meta {
+        resume_labels: Vec<String>,
+    }
+    let meta: Meta = if meta.is_empty() { Meta::default() } else { wire::from_slice(meta, "reply meta")? };
+    Ok(meta.resume_labels)
 }
 
 fn call_ctx(meta: &CallMeta, sink: Option<SinkArc>) -> Result<CallCtx> {

@@ -14,6 +14,7 @@ use crate::{
         },
         async_ffi::{FfiFuture, FutureExt},
     },
+    ctx::NodeId,
     error::code,
     guard::{Guarded, catch},
     opened::Opened,
@@ -78,20 +79,21 @@ impl CodeTable {
     }
 
     pub(crate) fn instantiate(&self, workflow: &str, plugin: Arc<Opened>) -> WorkflowBox {
-        let adapter = Adapter { workflow: workflow.to_owned(), code: self.clone(), plugin };
+        let adapter = Adapter { workflow: workflow.into(), code: self.clone(), plugin };
         abi::Workflow_TO::from_value(adapter, TD_Opaque)
     }
 }
 
 struct Adapter {
-    workflow: String,
+    workflow: Arc<str>,
     code: CodeTable,
     plugin: Arc<Opened>,
 }
 
 impl abi::Workflow for Adapter {
     fn call(&self, ctx: CallCtx, node: RString, input: RVec<u8>) -> FfiFuture<AbiResult<Reply>> {
-        let ctx = Ctx::of_call(Arc::clone(&self.plugin), ctx);
+        let running = NodeId { workflow: Arc::clone(&self.workflow), id: node.as_str().into() };
+        let ctx = Ctx::of_node(Arc::clone(&self.plugin), ctx, Some(running));
         let found = self.code.0.get(node.as_str()).cloned();
         let call = ctx.clone();
         let missing = || format!("workflow `{}` has no code for node `{node}`", self.workflow);

@@ -5,7 +5,11 @@ use std::{future::Future, time::Duration};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
-use super::{Workflow, code::Code};
+use super::{
+    Workflow,
+    code::Code,
+    policy::{Recover, Retry, millis},
+};
 use crate::{Agent, Ctx, Result, Tool};
 
 /// A node of a graph, with the code behind it.
@@ -46,13 +50,19 @@ impl Node {
 
     /// Repeats the node when it fails.
     pub fn retries(mut self, retry: Retry) -> Self {
-        self.set("retries", retry.json());
+        self.set("retries", retry.to_json());
         self
     }
 
     /// Limits the duration of one attempt.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.set("timeoutMs", millis(timeout));
+        self
+    }
+
+    /// Says what becomes of the node if the host dies while it runs; [`Recover::Retry`] if not set.
+    pub fn on_recover(mut self, recover: Recover) -> Self {
+        self.set("onRecover", recover.name());
         self
     }
 
@@ -122,53 +132,6 @@ where
 {
     fn into_node(self) -> Node {
         self().into_node()
-    }
-}
-
-/// How often and how soon a failed node is repeated.
-#[derive(Debug, Clone)]
-#[must_use]
-pub struct Retry {
-    attempts: u32,
-    delay: Duration,
-    factor: f64,
-    max_delay: Option<Duration>,
-    has_jitter: bool,
-}
-
-impl Retry {
-    /// Repeats up to `attempts` times, at once.
-    pub fn times(attempts: u32) -> Self {
-        Self { attempts, delay: Duration::ZERO, factor: 1.0, max_delay: None, has_jitter: false }
-    }
-
-    /// Waits this long before the first repetition.
-    pub fn delay(self, delay: Duration) -> Self {
-        Self { delay, ..self }
-    }
-
-    /// Makes each wait so many times as long as the one before.
-    pub fn factor(self, factor: f64) -> Self {
-        Self { factor, ..self }
-    }
-
-    /// Never waits longer than this.
-    pub fn max_delay(self, max_delay: Duration) -> Self {
-        Self { max_delay: Some(max_delay), ..self }
-    }
-
-    /// Waits a random part of the time, so that many runs do not repeat at once.
-    pub fn jitter(self) -> Self {
-        Self { has_jitter: true, ..self }
-    }
-
-    fn json(&self) -> Value {
-        let mut json = json!({ "attempts": self.attempts, "delayMs": millis(self.delay), "factor": self.factor });
-        if let Some(max_delay) = self.max_delay {
-            json["maxDelayMs"] = millis(max_delay).into();
-        }
-        json["jitter"] = self.has_jitter.into();
-        json
     }
 }
 
@@ -379,8 +342,4 @@ where
     I: DeserializeOwned + Send + 'static,
 {
     Code::closure("condition input", move |_, input: I| std::future::ready(Ok(condition(input))))
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

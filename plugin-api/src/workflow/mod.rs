@@ -16,10 +16,10 @@
 //!
 //! | type | keys beside `type` and `id` | what the host does |
 //! |---|---|---|
-//! | `step` | `inputSchema` `outputSchema` [`description` `suspendSchema` `resumeSchema` `retries` `timeoutMs`] | calls the node's code |
-//! | `tool` | `tool` [`retries` `timeoutMs`] | calls the tool with this id |
-//! | `agent` | `agent` [`retries` `timeoutMs`] | asks the agent with this id; the input is `{"prompt"}`, the result `{"text"}` |
-//! | `workflow` | `workflow` [`retries` `timeoutMs`] | runs the workflow with this id |
+//! | `step` | `inputSchema` `outputSchema` [`description` `suspendSchema` `resumeSchema` `stateSchema`] | calls the node's code |
+//! | `tool` | `tool` | calls the tool with this id |
+//! | `agent` | `agent` | asks the agent with this id; the input is `{"prompt"}`, the result `{"text"}` |
+//! | `workflow` | `workflow` | runs the workflow with this id |
 //! | `parallel` | `nodes` | runs all at once; the result is an object by node id |
 //! | `branch` | `arms`: `[{"condition", "node"}]` | calls each condition's code and runs the nodes whose condition is `true` at once; the result is an object by node id |
 //! | `dountil` `dowhile` | `condition` `node` | runs the node, then calls the condition's code with its result, until or while it is `true` |
@@ -29,14 +29,52 @@
 //! | `sleepUntil` | `at` or `computed: true` | waits until an RFC 3339 time; if computed, the node's code gives it |
 //!
 //! `condition` is the id of a node that is only code: input the value tested, result a
-//! boolean. `retries` is `{"attempts", "delayMs", "factor", "maxDelayMs", "jitter"}`:
-//! `attempts` further tries, the first after `delayMs`, each later one after `factor`
-//! times the wait before, never more than `maxDelayMs`; with `jitter` a random part of it.
-//! Code gets the value itself as its input; what else it may see of the run (state,
-//! results of other steps) it asks for through [`crate::Ctx`].
+//! boolean. Code gets the value itself as its input; what else it may see of the run (state,
+//! results of other steps) it asks for through [`crate::Ctx`]. `agent`, `step`, `tool` and
+//! `workflow` nodes may also have these:
+//!
+//! | key | meaning |
+//! |---|---|
+//! | `retries` | `{"attempts", "delayMs", "factor", "maxDelayMs", "jitter"}`: `attempts` further tries, the first after `delayMs`, each later one after `factor` times the wait before, never more than `maxDelayMs`; with `jitter` a random part of it. Absent: the workflow's |
+//! | `timeoutMs` | the longest one attempt may take; it fails then |
+//! | `onRecover` | what becomes of the node if the host dies while it runs: `retry` (absent means that) runs it again with the same idempotency key and the next attempt number, `fail` fails it, `suspend` suspends the run there |
+//!
+//! # Beside the graph
+//!
+//! [`WorkflowManifest`] has keys that hold for all runs:
+//!
+//! | key | meaning |
+//! |---|---|
+//! | `retries` | as a node's, for nodes without |
+//! | `schedule` | `{"cron", "timezone", "input"}`: the host starts runs by itself; the zone is UTC and the input `{}` if absent |
+//! | `concurrency` | `{"max", "key", "maxPerKey", "queue"}`, each of which may be absent: runs at once, in all and among those with the same `key` (`resourceId` or a dotted path into the input); `queue` more may wait |
+//! | `internal` | the workflow is only a node of others, so hosts neither list nor start it |
+//!
+//! # How a node ends
+//!
+//! | the code | on the boundary | what the host does |
+//! |---|---|---|
+//! | returns a value | reply of kind 0 | stores it and goes on |
+//! | [`Ctx::suspend`](crate::Ctx::suspend) and its kin | kind 1, the payload; labels as `{"resumeLabels": [label]}` in the reply's meta | stores that the run waits, until somebody resumes it by step or label |
+//! | [`Ctx::bail`](crate::Ctx::bail) | kind 2, the run's result | ends the run well |
+//! | [`Ctx::tripwire`](crate::Ctx::tripwire) | kind 3, `{"reason", "retry"?, "metadata"?}` | ends the run with the status `tripwire`; not repeated |
+//! | returns an error, panics, takes too long | an error | repeats the node as `retries` say, else ends the run with the status `failed` |
+//! | [`Error::permanent`](crate::Error::permanent) | an error, `"permanent": true` in its detail | ends the run, never repeats |
+//! | [`Error::retry_after`](crate::Error::retry_after) | an error, `"retryAfterMs"` in its detail | as any error, but waits at least so long |
+//!
+//! # What a node streams
+//!
+//! Each [`Ctx::emit`](crate::Ctx::emit) in a step or in the tool of a tool node is one JSON
+//! chunk, which reaches whoever streams or observes the run. A chunk whose `type` begins with
+//! `data-` is sent on as it is, with the run's id added: `{"type": "data-progress", "data": {"value": 75}}`. Any other
+//! is wrapped in a `workflow-step-output` that names the step.
+//!
+//! Chunks are for those who watch: they are no part of the step's result, and a step that
+//! is repeated sends its chunks again.
 
 mod code;
 mod graph;
+mod policy;
 mod step;
 
 use std::sync::Arc;
@@ -44,7 +82,8 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde_json::{Value, json};
 
-pub use graph::{Branch, Node, NodeSource, Parallel, Retry};
+pub use graph::{Branch, Node, NodeSource, Parallel};
+pub use policy::{Concurrency, Recover, Retry, Schedule};
 pub use step::{Step, StepSchemas};
 
 use code::CodeTable;
@@ -107,6 +146,30 @@ impl Workflow {
     /// Sets the type of the run's state.
     pub fn state<T: JsonSchema>(mut self) -> Self {
         self.manifest.state_schema = Some(schema::input::<T>());
+        self
+    }
+
+    /// Repeats nodes that fail and say nothing of their own; a node's own `retries` win.
+    pub fn retries(mut self, retry: Retry) -> Self {
+        self.manifest.retries = Some(retry.into_policy());
+        self
+    }
+
+    /// Lets the host start the workflow by itself.
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.manifest.schedule = Some(schedule.into_manifest());
+        self
+    }
+
+    /// Limits how many runs go at once.
+    pub fn concurrency(mut self, concurrency: Concurrency) -> Self {
+        self.manifest.concurrency = Some(concurrency.into_limits());
+        self
+    }
+
+    /// Keeps it to other workflows, as their node: hosts neither list nor start it.
+    pub fn internal(mut self) -> Self {
+        self.manifest.internal = true;
         self
     }
 

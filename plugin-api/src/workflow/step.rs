@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::{
     code::Code,
-    graph::{Node, NodeSource, Retry},
+    graph::{Node, NodeSource},
+    policy::{Recover, Retry},
 };
 use crate::{
     Ctx, Result,
@@ -35,6 +36,8 @@ pub struct StepSchemas {
     pub suspend: Option<Value>,
     /// Of what it resumes with.
     pub resume: Option<Value>,
+    /// Of the part of the run's state it uses.
+    pub state: Option<Value>,
 }
 
 impl Step {
@@ -57,6 +60,9 @@ impl Step {
         if let Some(schema) = schemas.resume {
             node.set("resumeSchema", schema);
         }
+        if let Some(schema) = schemas.state {
+            node.set("stateSchema", schema);
+        }
         Self { node: node.with_code(Code::raw(Some(origin), code)) }
     }
 
@@ -73,6 +79,11 @@ impl Step {
     /// Limits the duration of one attempt.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { node: self.node.timeout(timeout) }
+    }
+
+    /// Says what becomes of the step if the host dies while it runs; [`Recover::Retry`] if not set.
+    pub fn on_recover(self, recover: Recover) -> Self {
+        Self { node: self.node.on_recover(recover) }
     }
 }
 

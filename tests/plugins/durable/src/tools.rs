@@ -1,0 +1,28 @@
+//! What nodes that are no steps use: a tool, an agent and the agent's model.
+
+use hotbay_plugin::prelude::*;
+
+use crate::{ledger::recorded, steps::Num};
+
+/// Adds ten
+#[tool(id = "durable-add-ten")]
+pub(crate) async fn add_ten(ctx: &Ctx, num: Num) -> Result<Num> {
+    recorded(ctx, "durable-add-ten", num.delay_ms, async { Ok(num.clone().with(num.value + 10)) }).await
+}
+
+/// Says what it is told
+#[agent]
+pub(crate) fn durable_agent() -> Agent {
+    Agent::new("durable-agent").name("Durable Agent").instructions("Say what you are told.").model("durable/echo")
+}
+
+/// Says the last message again.
+#[model(id = "durable/echo")]
+pub(crate) async fn echo(ctx: &Ctx, request: ChatRequest, answer: &mut Answer) -> Result<()> {
+    let text = request.messages.last().map(Message::text).unwrap_or_default();
+    recorded(ctx, "durable/echo", None, async {
+        answer.text(text).await?;
+        answer.finish(FinishReason::Stop, Usage::default()).await
+    })
+    .await
+}
