@@ -24,6 +24,11 @@ async fn tools_answer_as_recorded() {
 }
 
 #[tokio::test]
+async fn workflows_answer_as_recorded() {
+    replay("workflows").await;
+}
+
+#[tokio::test]
 async fn system_routes_answer_as_recorded() {
     replay("system").await;
 }

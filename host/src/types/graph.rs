@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, fmt::Write, sync::Arc, time::Duration};
 
-use hotbay_plugin::manifest::WorkflowManifest;
+use hotbay_plugin::manifest::{RetryPolicy, WorkflowManifest};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -132,8 +132,7 @@ pub enum Callee {
 }
 
 /// How often and how soon a failed call is repeated.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Retry {
     /// Further tries.
     pub attempts: u32,
@@ -150,6 +149,13 @@ pub struct Retry {
 impl Default for Retry {
     fn default() -> Self {
         Self { attempts: 0, delay_ms: 0, factor: 1.0, max_delay_ms: None, jitter: false }
+    }
+}
+
+impl From<&RetryPolicy> for Retry {
+    fn from(policy: &RetryPolicy) -> Self {
+        let RetryPolicy { attempts, delay_ms, factor, max_delay_ms, jitter } = *policy;
+        Self { attempts, delay_ms, factor, max_delay_ms, jitter }
     }
 }
 
@@ -202,7 +208,7 @@ impl Graph {
             nodes,
             input: schema(&manifest.input_schema, "input")?,
             state: schema(manifest.state_schema.as_ref().unwrap_or(&Value::Null), "state")?,
-            retries: manifest.graph.get("retries").map(retry).transpose()?,
+            retries: manifest.retries.as_ref().map(Retry::from),
             hash: blake3::hash(structure.as_bytes()).to_hex().to_string(),
         })
     }
@@ -387,7 +393,8 @@ fn task(node: &Value, callee: Callee) -> Result<Task, String> {
 }
 
 fn retry(value: &Value) -> Result<Retry, String> {
-    serde_json::from_value(value.clone()).map_err(|error| format!("`retries` cannot be read: {error}"))
+    let policy: Result<RetryPolicy, _> = serde_json::from_value(value.clone());
+    policy.map(|policy| Retry::from(&policy)).map_err(|error| format!("`retries` cannot be read: {error}"))
 }
 
 fn text(node: &Value, key: &str) -> Result<Arc<str>, String> {

@@ -103,10 +103,6 @@ impl Execution {
             }
             Flow::Paused => RunStatus::Paused,
             Flow::Canceled => RunStatus::Canceled,
-            Flow::Parked(reason) => {
-                outcome.parked = Some(reason);
-                RunStatus::Suspended
-            }
             Flow::Interrupted(reason) => {
                 tracing::info!(run.id = &*self.run_id, reason, "a run is left for whoever goes on with it");
                 self.journal.commit(Standing { release: true, ..Standing::default() }).await?;

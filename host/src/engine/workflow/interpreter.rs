@@ -45,8 +45,6 @@ pub(super) enum Flow {
     Paused,
     /// Somebody ended the run.
     Canceled,
-    /// It cannot go on now, though it is not suspended itself.
-    Parked(String),
     /// The host stops, or the plugin is gone: somebody goes on from here.
     Interrupted(String),
     /// This host no longer drives the run.
@@ -63,7 +61,6 @@ impl Flow {
             Self::Tripped(_) => 6,
             Self::Canceled => 5,
             Self::Bailed(_) => 4,
-            Self::Parked(_) => 3,
             Self::Suspended => 2,
             Self::Waiting(_) => 1,
             Self::Paused | Self::Done(_) => 0,

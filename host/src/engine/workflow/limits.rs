@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use hotbay_plugin::manifest::ConcurrencyLimits;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -31,6 +32,18 @@ pub struct ConcurrencySettings {
     pub max_per_key: Option<usize>,
     /// How many may wait for their turn; one more is turned away.
     pub queue: Option<usize>,
+}
+
+impl From<&ConcurrencyLimits> for ConcurrencySettings {
+    fn from(limits: &ConcurrencyLimits) -> Self {
+        let count = |limit: Option<u32>| limit.map(|limit| limit as usize);
+        Self {
+            max: count(limits.max),
+            key: limits.key.clone(),
+            max_per_key: count(limits.max_per_key),
+            queue: count(limits.queue),
+        }
+    }
 }
 
 /// Turns of all workflows.
@@ -71,8 +84,7 @@ impl Limits {
     /// # Errors
     /// [`EngineError::Overloaded`] if too many wait already.
     pub(super) fn admit(&self, entry: &WorkflowEntry, request: &StartRequest) -> Result<Admission, EngineError> {
-        let declared: Option<ConcurrencySettings> =
-            entry.manifest.graph.get("concurrency").and_then(|settings| serde_json::from_value(settings.clone()).ok());
+        let declared = entry.manifest.concurrency.as_ref().map(ConcurrencySettings::from);
         let id = &*entry.id;
         let settings = self.settings.get(id).cloned().or(declared).or_else(|| self.settings.get(OTHERS).cloned());
         let Some(settings) = settings else { return Ok(Admission::granted()) };

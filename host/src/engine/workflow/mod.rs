@@ -100,7 +100,6 @@ struct Shared {
 /// A run this host drives.
 struct Active {
     execution: Arc<Execution>,
-    ended: watch::Receiver<Drive>,
 }
 
 /// How a drive stands.
@@ -325,8 +324,8 @@ impl Workflows {
         }
         let is_queued = run.is_queued;
         let (told, ended) = watch::channel(Drive::Going);
-        let handle = RunHandle::new(self, &execution, ended.clone(), &feed, run.chunks);
-        let active = Active { execution: Arc::clone(&execution), ended };
+        let handle = RunHandle::new(self, &execution, ended, &feed, run.chunks);
+        let active = Active { execution: Arc::clone(&execution) };
         self.active().insert(Arc::clone(&run_id), active);
         let workflows = self.clone();
         self.shared.tasks.spawn("workflow-run", move |_| async move {
@@ -379,7 +378,9 @@ struct Claimed {
 }
 
 fn find(snapshot: &Snapshot, id: &str) -> Result<Arc<WorkflowEntry>, EngineError> {
-    snapshot.workflows.get(id).or_else(|| snapshot.workflow_of_key(id)).cloned().ok_or(EngineError::UnknownWorkflow)
+    let found = snapshot.workflows.get(id).or_else(|| snapshot.workflow_of_key(id));
+    // Some are only there to be run inside others.
+    found.filter(|entry| !entry.manifest.internal).cloned().ok_or(EngineError::UnknownWorkflow)
 }
 
 /// Checks a document; the sentence lists what does not fit.

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use hotbay_plugin::{error::code, manifest::CallMeta};
+use hotbay_plugin::{
+    error::{RetryHint, code},
+    manifest::CallMeta,
+};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
@@ -186,7 +189,7 @@ impl Execution {
         retries: Retry,
         asked: Option<Duration>,
     ) -> Option<Flow> {
-        let wait = asked.unwrap_or_else(|| retries.wait(record.attempt));
+        let wait = retries.wait(record.attempt).max(asked.unwrap_or_default());
         record.attempt += 1;
         let at = Millis::now().0.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
         let waiting = StepRecord { status: StepStatus::Waiting, wake_at: Some(at), ..record.clone() };
@@ -422,11 +425,12 @@ fn failure(error: &CallError) -> Attempt {
     let mut told = RunError::new(error.to_string());
     if let CallError::Failed { code: failed_with, message, detail, .. } = error {
         told.message.clone_from(message);
-        is_final = detail["permanent"] == true || *failed_with == code::UNSUPPORTED;
-        wait = detail["retryAfterMs"].as_u64().map(Duration::from_millis);
-        if !detail.is_null() {
-            told.details = detail.clone();
+        match RetryHint::of(detail) {
+            RetryHint::Never => is_final = true,
+            RetryHint::After(least) => wait = Some(least),
+            _ => is_final = *failed_with == code::UNSUPPORTED,
         }
+        told.details = detail.clone();
     }
     Attempt::Failed { error: told, is_final, wait }
 }

@@ -46,8 +46,8 @@ pub(super) async fn list(State(app): State<AppState>, Query(query): Query<ListQu
 /// Returns the names clients know workflows by, and the workflows' ids.
 fn keys(app: &App) -> Vec<(String, String)> {
     let snapshot = app.engine.snapshot();
-    let mut keys: Vec<(String, String)> =
-        snapshot.workflows.iter().map(|entry| (entry.id.to_string(), entry.id.to_string())).collect();
+    let shown = snapshot.workflows.iter().filter(|entry| !entry.manifest.internal);
+    let mut keys: Vec<(String, String)> = shown.map(|entry| (entry.id.to_string(), entry.id.to_string())).collect();
     for offered in snapshot.mcp_servers.iter().flat_map(|server| &server.manifest.workflows) {
         if !keys.iter().any(|(key, _)| *key == offered.key) {
             keys.push((offered.key.clone(), offered.id.clone()));

@@ -49,7 +49,6 @@ pub(in crate::http) struct CreateRequest {
     /// Whom it is for.
     pub(super) resource_id: Option<String>,
     /// No scorers run; there are none.
-    #[expect(dead_code, reason = "taken as documented; there are no scorers")]
     pub(super) disable_scorers: Option<bool>,
 }
 
@@ -66,7 +65,6 @@ pub(in crate::http) struct StartRequest {
     /// Passed to its steps.
     pub(super) request_context: Map<String, Value>,
     /// Accepted; a run names its own spans.
-    #[expect(dead_code, reason = "taken as documented")]
     pub(super) tracing_options: Map<String, Value>,
     /// Stops it after each step.
     pub(super) per_step: Option<bool>,
@@ -134,7 +132,6 @@ pub(in crate::http) struct TravelRequest {
 #[serde(rename_all = "camelCase", default)]
 pub(in crate::http) struct RestartRequest {
     /// Passed to its steps; a run goes on with what it was started with.
-    #[expect(dead_code, reason = "a run goes on with what it was started with")]
     pub(super) request_context: Map<String, Value>,
 }
 
