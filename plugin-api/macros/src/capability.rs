@@ -329,3 +329,21 @@ fn parse_input(function: &Function, what: &str) -> TokenStream {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn step_names_what_it_may_do_after_a_crash() {
+        let item = quote!(
+            async fn f() -> Result<u8> {
+                Ok(1)
+            }
+        );
+        let error = step(quote!(on_recover = "later"), item.clone()).err().unwrap();
+        assert_eq!(error.to_string(), "`on_recover` is \"retry\", \"fail\" or \"suspend\"");
+        let written = step(quote!(on_recover = "suspend", state = Count), item).unwrap().to_string();
+        assert!(written.contains("Recover :: Suspend") && written.contains("< Count >"), "{written}");
+    }
+}

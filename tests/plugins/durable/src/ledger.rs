@@ -32,7 +32,8 @@ impl Ledger {
     }
 }
 
-/// Runs a body between its two lines. `name` is for code that stands in no graph, `delay` is waited first.
+/// Runs a body between its two lines. `name` is for code that stands in no graph, `delay_ms` is
+/// waited first.
 pub(crate) async fn recorded<T>(
     ctx: &Ctx,
     name: &str,

@@ -1,11 +1,11 @@
 //! Workflows of every kind whose code keeps a ledger of what ran, for tests that kill hosts.
 //!
 //! Each body of a step, tool or model writes a line when it begins and one when it ends, see
-//! [`ledger`]. A killed host cannot take a line back, so the file tells what really ran, however
+//! `ledger`. A killed host cannot take a line back, so the file tells what really ran, however
 //! often, under which idempotency key and attempt number; a test holds it against what the host
-//! says. Every body takes as long as `delayMs` in its input asks.
+//! says. Steps and tools that take a number take as long as `delayMs` beside it asks.
 //!
-//! [`build`] lets one library pass for several builds of the plugin.
+//! `build` lets one library pass for several builds of the plugin.
 
 mod build;
 mod ledger;
