@@ -53,8 +53,8 @@ struct State {
     begun: u64,
     /// Paths whose records are not stored as they are.
     dirty: Vec<String>,
-    /// Chunks to be told with the next commit, by the order of the executions they tell of.
-    news: Vec<(u64, RunChunk)>,
+    /// Chunks to be told with the next commit.
+    news: Vec<RunChunk>,
     run_state: Option<Value>,
     state_changed: bool,
 }
@@ -129,8 +129,7 @@ impl Journal {
     /// Puts a record in; it is stored with the next commit, and `chunk` is told after it.
     pub(super) fn put(&self, path: &str, record: StepRecord, chunk: Option<RunChunk>) {
         let mut state = self.state();
-        let order = record.order;
-        state.news.extend(chunk.map(|chunk| (order, chunk)));
+        state.news.extend(chunk);
         state.records.insert(path.to_owned(), record);
         if !state.dirty.iter().any(|dirty| dirty == path) {
             state.dirty.push(path.to_owned());
@@ -154,10 +153,7 @@ impl Journal {
         let _writing = self.writing.lock().await;
         let (records, run_state) = {
             let mut state = self.state();
-            // In the order in which the executions began, whichever ended first.
-            let mut news = std::mem::take(&mut state.news);
-            news.sort_by_key(|(order, _)| *order);
-            news.into_iter().for_each(|(_, chunk)| self.feed.push(chunk));
+            std::mem::take(&mut state.news).into_iter().for_each(|chunk| self.feed.push(chunk));
             let paths = std::mem::take(&mut state.dirty);
             let records: Vec<(String, StepRecord)> = paths
                 .into_iter()

@@ -92,7 +92,13 @@ impl Execution {
                 {
                     return flow;
                 }
-                StepRecord { status: StepStatus::Running, wake_at: None, call_id: crate::types::id::fresh(), ..former }
+                StepRecord {
+                    status: StepStatus::Running,
+                    wake_at: None,
+                    call_id: crate::types::id::fresh(),
+                    payload: Some(input.clone()),
+                    ..former
+                }
             }
             None => self.journal.begin(&path, &step, &input),
         };

@@ -141,6 +141,7 @@ fn given(former: Option<&StepRecord>, step: &str, output: Value, now: i64) -> St
         status: StepStatus::Success,
         order: former.map_or(0, |former| former.order),
         again: former.map_or(0, |former| former.again),
+        payload: former.and_then(|former| former.payload.clone()),
         output: Some(output),
         started_at: now,
         ended_at: Some(now),

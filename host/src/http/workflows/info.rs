@@ -75,8 +75,10 @@ fn collect(snapshot: &Snapshot, graph: &Graph, state: Option<&Value>, prefix: &s
     for node in named(graph) {
         let path = format!("{prefix}{}", node.name);
         let Kind::Task(task) = &node.kind else {
-            // What a map or a wait passes on may be anything.
-            let step = json!({"id": node.name, "inputSchema": wrapped(None), "outputSchema": wrapped(None), "isWorkflow": false});
+            // What a map takes may be anything; of a wait clients are told nothing.
+            let nothing = json!({"type": "object", "properties": {}, "additionalProperties": false});
+            let schema = wrapped(matches!(node.kind, Kind::Sleep(_)).then_some(&nothing));
+            let step = json!({"id": node.name, "inputSchema": schema, "outputSchema": schema, "isWorkflow": false});
             steps.insert(path, step);
             continue;
         };
