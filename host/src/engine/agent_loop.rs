@@ -19,15 +19,15 @@ use super::{
     error::EngineError,
     event::{Observer, RunEvent, Unobserved},
     options::{Mismatch, RunOptions, RunRequest, Structured},
-    plugin_model::PluginModel,
     prompt, structured,
     tool_call::{self, Outcome},
     toolbox::{Kind, Toolbox},
     turn::{Step, Suspension, ToolCall, Turn, Waiting},
 };
 use crate::{
-    model::Model,
+    model::{Model, PluginModel},
     plugin::{generation::GenerationPin, registry::AgentEntry, registry::Snapshot},
+    services::Origin,
     types::{
         id::{self, Millis},
         message::{Message, Part, Role, ToolState},
@@ -119,6 +119,15 @@ impl Run {
         }
     }
 
+    /// Returns what plugins are called for in this run.
+    fn origin(&self) -> Origin {
+        Origin { snapshot: Arc::clone(&self.snapshot), depth: self.plan.depth }
+    }
+
+    fn model(&self, name: &str) -> Result<Arc<dyn Model>, EngineError> {
+        Ok(self.engine.shared.models.find(&self.snapshot, name, Some(Arc::new(self.origin())))?)
+    }
+
     pub(super) fn max_steps(&self) -> usize {
         self.plan.options.max_steps.unwrap_or(DEFAULT_MAX_STEPS).max(1) as usize
     }
@@ -140,9 +149,10 @@ impl Run {
         let form = self.plan.options.structured.clone();
         let request = self.request(form.as_deref());
         let model: Arc<dyn Model> = if self.agent.manifest.custom_run {
-            Arc::new(PluginModel::of_agent(&self.agent.manifest.id, self.agent.generation.clone()))
+            let pin = self.agent.generation.clone();
+            Arc::new(PluginModel::of_agent(&self.agent.manifest.id, pin, Some(Arc::new(self.origin()))))
         } else {
-            self.engine.model(&self.snapshot, &self.turn.model)?
+            self.model(&self.turn.model)?
         };
         let parts = model.chat(request).await?;
         // A form another model is to give the answer is not looked for in this one's.
@@ -224,7 +234,7 @@ impl Run {
                     request_context: options.request_context.clone(),
                     ..CallMeta::default()
                 };
-                Ran::Outcome(tool_call::for_model(entry, &call.args, meta).await)
+                Ran::Outcome(tool_call::for_model(entry, &call.args, meta, self.origin()).await)
             }
             Kind::Agent(agent) => {
                 if options.require_approval && resume.is_none() {
@@ -245,7 +255,7 @@ impl Run {
             options: RunOptions { request_context: self.plan.options.request_context.clone(), ..RunOptions::default() },
             ..RunRequest::default()
         };
-        let run = match self.engine.prepare_at(request, self.plan.depth + 1) {
+        let run = match self.engine.prepare_for(request, &self.origin().deeper()) {
             Ok(run) => run,
             Err(error) => return Outcome::Failed(error.to_string()),
         };
@@ -326,7 +336,7 @@ impl Run {
             response_format: Some(ResponseFormat::Json { schema: Some(form.schema.source.clone()) }),
             ..ChatRequest::default()
         };
-        let parts = self.engine.model(&self.snapshot, model)?.chat(request).await?;
+        let parts = self.model(model)?.chat(request).await?;
         let mut aside = Turn::new(self.turn.agent_id.clone(), model.to_owned(), None);
         let mut step = Step::default();
         answer::read(&mut aside, &mut step, parts, &Toolbox::default(), None, &mut Unobserved).await?;

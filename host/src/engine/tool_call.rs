@@ -1,5 +1,7 @@
 //! One tool call: the input checked, the plugin called, the answer checked.
 
+use std::sync::Arc;
+
 use hotbay_plugin::manifest::CallMeta;
 use serde_json::{Map, Value, json};
 
@@ -9,6 +11,7 @@ use crate::{
         call::{Call, Reply, ReplyKind, Target},
         registry::ToolEntry,
     },
+    services::Origin,
     types::schema::{Issue, Schema},
 };
 
@@ -37,6 +40,7 @@ pub(super) async fn execute(
     data: &Value,
     request_context: Map<String, Value>,
     run_id: Option<String>,
+    origin: Origin,
 ) -> Result<ToolAnswer, EngineError> {
     if let Some(schema) = &entry.input {
         let issues = schema.issues(data);
@@ -45,7 +49,7 @@ pub(super) async fn execute(
         }
     }
     let meta = CallMeta { run_id, request_context, ..CallMeta::default() };
-    let reply = call(entry, data.to_string().into_bytes(), &meta).await?;
+    let reply = call(entry, data.to_string().into_bytes(), &meta, origin).await?;
     if reply.kind == ReplyKind::Suspended {
         // Outside a run nothing can be resumed: the tool has simply given no result.
         let nothing = Issue { path: Vec::new(), message: "Invalid input: expected object, received undefined".into() };
@@ -60,14 +64,14 @@ pub(super) async fn execute(
 }
 
 /// Runs a tool for a model.
-pub(super) async fn for_model(entry: &ToolEntry, args: &Value, meta: CallMeta) -> Outcome {
+pub(super) async fn for_model(entry: &ToolEntry, args: &Value, meta: CallMeta, origin: Origin) -> Outcome {
     if let Some(schema) = &entry.input {
         let issues = schema.issues(args);
         if !issues.is_empty() {
             return Outcome::Answered(input_misfit(&entry.manifest.id, &issues, args));
         }
     }
-    let reply = match call(entry, args.to_string().into_bytes(), &meta).await {
+    let reply = match call(entry, args.to_string().into_bytes(), &meta, origin).await {
         Ok(reply) => reply,
         Err(error) => return Outcome::Failed(error.to_string()),
     };
@@ -81,9 +85,9 @@ pub(super) async fn for_model(entry: &ToolEntry, args: &Value, meta: CallMeta) -
     }
 }
 
-async fn call(entry: &ToolEntry, body: Vec<u8>, meta: &CallMeta) -> Result<Reply, EngineError> {
+async fn call(entry: &ToolEntry, body: Vec<u8>, meta: &CallMeta, origin: Origin) -> Result<Reply, EngineError> {
     let meta = if *meta == CallMeta::default() { Vec::new() } else { serde_json::to_vec(meta).unwrap_or_default() };
-    let call = Call { body, meta, ..Call::default() };
+    let call = Call { body, meta, context: Some(Arc::new(origin)), ..Call::default() };
     Ok(entry.generation.call(Target::Tool(entry.id.clone()), call).await?)
 }
 

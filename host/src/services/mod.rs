@@ -1,8 +1,8 @@
 //! What plugins may ask of the host, by op.
 //!
 //! Owns the list of ops and who answers them; each answer is a document the SDK's `Ctx`
-//! reads. Who may ask at all, and that a retired generation may not, is
-//! [`crate::plugin::services`]'s.
+//! reads. What a plugin asks for during a run is looked up where the run looks, see [`Origin`].
+//! Who may ask at all, and that a retired generation may not, is [`crate::plugin::services`]'s.
 
 mod chat;
 mod http;
@@ -34,8 +34,34 @@ use crate::{
 use http::HttpClient;
 use kv::KeyValues;
 
-/// Runs an agent for a plugin: the agent's id and the whole request, `{id, messages, options?}`.
-pub type AskAgent = Arc<dyn Fn(String, Value) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync>;
+/// Runs an agent for a plugin: the agent's id, the whole request, `{id, messages, options?}`, and
+/// what the plugin was called for.
+pub type AskAgent =
+    Arc<dyn Fn(String, Value, Option<Origin>) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync>;
+
+/// What a plugin is called for: the context of calls the engine makes.
+///
+/// A swap between a call and what the plugin asks for during it does not show: both are answered
+/// from the same snapshot.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// What the run sees of all plugins.
+    pub snapshot: Arc<Snapshot>,
+    /// How many agents have asked agents to get there.
+    pub depth: u32,
+}
+
+impl Origin {
+    /// Returns what an agent is called for that this one asks.
+    #[must_use]
+    pub fn deeper(&self) -> Self {
+        Self { snapshot: Arc::clone(&self.snapshot), depth: self.depth + 1 }
+    }
+
+    fn of(caller: &Caller) -> Option<&Self> {
+        caller.context.as_ref()?.downcast_ref()
+    }
+}
 
 /// Answers plugins' requests.
 pub struct Services {
@@ -83,17 +109,20 @@ impl Services {
         })
     }
 
-    fn snapshot(&self) -> Result<Arc<Snapshot>, Error> {
-        Ok(self.connected()?.registry.snapshot())
+    fn snapshot(&self, caller: &Caller) -> Result<Arc<Snapshot>, Error> {
+        match Origin::of(caller) {
+            Some(origin) => Ok(Arc::clone(&origin.snapshot)),
+            None => Ok(self.connected()?.registry.snapshot()),
+        }
     }
 
-    async fn generate(&self, body: &[u8]) -> Result<Vec<u8>, Error> {
+    async fn generate(&self, caller: &Caller, body: &[u8]) -> Result<Vec<u8>, Error> {
         let request: Value = parse(body)?;
         let Some(id) = request.get("id").and_then(Value::as_str) else {
             return Err(Error::input("`id` must be the id of an agent"));
         };
         let ask = Arc::clone(&self.connected()?.ask_agent);
-        answer(&ask(id.to_owned(), request).await?)
+        answer(&ask(id.to_owned(), request, Origin::of(caller).cloned()).await?)
     }
 }
 
@@ -108,8 +137,8 @@ impl HostServices for Services {
     ) -> Result<Vec<u8>, Error> {
         match op {
             "tool.call" => self.call_tool(&caller, &body).await,
-            "model.chat" => self.chat(&caller, body, sink).await,
-            "agent.generate" => self.generate(&body).await,
+            "model.chat" => self.chat(&caller, &body, sink).await,
+            "agent.generate" => self.generate(&caller, &body).await,
             "http.request" => answer(&self.http.send(parse(&body)?).await?),
             "secret.get" => self.secret(&body),
             "kv.get" | "kv.set" | "kv.delete" | "kv.list" => self.key_values.request(&caller.plugin, op, &body).await,
@@ -132,18 +161,17 @@ fn answer(value: &impl Serialize) -> Result<Vec<u8>, Error> {
 }
 
 /// Turns a failed call of a plugin into what another plugin is told.
-fn call_failed(error: CallError) -> Error {
-    let is_retryable = error.is_retryable();
+fn call_failed(error: &CallError) -> Error {
     let message = error.to_string();
     let mut told = match error {
-        CallError::Failed { code, message, detail, .. } => Error::with_code(code, message).detail(detail),
+        CallError::Failed { code, detail, .. } => Error::with_code(*code, message).detail(detail.clone()),
         CallError::Panicked { .. } => Error::with_code(code::PANIC, message),
         CallError::TimedOut { .. } => Error::with_code(code::DEADLINE, message),
         CallError::Cancelled { .. } => Error::with_code(code::CANCELLED, message),
         CallError::Unavailable { .. } => Error::with_code(code::UNAVAILABLE, message),
         CallError::Unsupported { .. } => Error::with_code(code::NOT_FOUND, message),
     };
-    told.retryable = is_retryable;
+    told.retryable = error.is_retryable();
     told
 }
 

@@ -1,5 +1,7 @@
 //! Models and self-running agents of plugins, as the [`Model`] everything else is.
 
+use std::{any::Any, sync::Arc};
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, future::BoxFuture, stream};
@@ -7,22 +9,21 @@ use hotbay_plugin::chat::{ChatRequest, FinishReason, StreamPart, Usage};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use crate::{
-    model::{Model, ModelError, PartStream},
-    plugin::{
-        call::{Call, CallError, Reply, Target},
-        generation::GenerationPin,
-        registry::ModelEntry,
-    },
+use super::{Model, ModelError, PartStream};
+use crate::plugin::{
+    call::{Call, CallError, Reply, Target},
+    generation::GenerationPin,
+    registry::ModelEntry,
 };
 
 /// Parts on their way from a plugin. Small: a slow reader is to slow the plugin down.
 const PARTS: usize = 64;
 
 /// A model whose code is in a plugin.
-pub(super) struct PluginModel {
+pub(crate) struct PluginModel {
     target: Target,
     generation: GenerationPin,
+    context: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// What a self-running agent answers when it is done.
@@ -35,12 +36,15 @@ struct Answer {
 }
 
 impl PluginModel {
-    pub(super) fn of_model(entry: &ModelEntry) -> Self {
-        Self { target: Target::Model(entry.manifest.id.as_str().into()), generation: entry.generation.clone() }
+    /// Returns a plugin's model; `context` goes with its requests to the host.
+    pub(super) fn of_model(entry: &ModelEntry, context: Option<Arc<dyn Any + Send + Sync>>) -> Self {
+        let target = Target::Model(entry.manifest.id.as_str().into());
+        Self { target, generation: entry.generation.clone(), context }
     }
 
-    pub(super) fn of_agent(id: &str, generation: GenerationPin) -> Self {
-        Self { target: Target::Agent(id.into()), generation }
+    /// Returns an agent that runs itself; `context` goes with its requests to the host.
+    pub(crate) fn of_agent(id: &str, generation: GenerationPin, context: Option<Arc<dyn Any + Send + Sync>>) -> Self {
+        Self { target: Target::Agent(id.into()), generation, context }
     }
 }
 
@@ -49,7 +53,8 @@ impl Model for PluginModel {
     async fn chat(&self, request: ChatRequest) -> Result<PartStream, ModelError> {
         let body = serde_json::to_vec(&request).map_err(|error| ModelError::Garbled(error.to_string()))?;
         let (sink, chunks) = mpsc::channel(PARTS);
-        let call = self.generation.call(self.target.clone(), Call { body, sink: Some(sink), ..Call::default() });
+        let call = Call { body, sink: Some(sink), context: self.context.clone(), ..Call::default() };
+        let call = self.generation.call(self.target.clone(), call);
         let state = Reading {
             chunks,
             call: Some(Box::pin(call)),
@@ -116,7 +121,7 @@ impl Reading {
             Ok(reply) => reply,
             Err(error) => {
                 self.is_over = true;
-                return Some(Err(refused(error)));
+                return Some(Err(error.into()));
             }
         };
         let answer: Answer = serde_json::from_slice::<Option<Answer>>(&reply.body).ok().flatten().unwrap_or_default();
@@ -127,12 +132,5 @@ impl Reading {
         }
         self.is_over = true;
         Some(Ok(StreamPart::Finish { finish_reason: answer.finish_reason, usage: answer.usage }))
-    }
-}
-
-fn refused(error: CallError) -> ModelError {
-    match error {
-        CallError::Failed { message, retryable: false, .. } => ModelError::Refused { status: None, message },
-        other => ModelError::Unavailable { status: None, message: other.to_string() },
     }
 }
