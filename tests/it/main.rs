@@ -5,6 +5,7 @@
 
 mod cli;
 mod models;
+mod plugin_abort;
 mod plugin_calls;
 mod plugin_hostile;
 mod plugin_layout;
