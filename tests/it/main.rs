@@ -6,6 +6,7 @@
 mod cli;
 mod models;
 mod plugin_abort;
+mod plugin_admin;
 mod plugin_calls;
 mod plugin_hostile;
 mod plugin_layout;
