@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "the whole crate is tests, what they share included")]
 
+mod agent_runs;
 mod cli;
 mod documented;
 mod models;

@@ -9,7 +9,8 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::{BoxFuture, join_all};
 use hotbay_plugin::{
-    chat::{ChatRequest, FinishReason, ResponseFormat, ToolChoice},
+    AgentRun,
+    chat::{ChatRequest, FinishReason, ResponseFormat, Settings, ToolChoice},
     manifest::CallMeta,
 };
 use serde_json::{Value, json};
@@ -25,7 +26,7 @@ use super::{
     turn::{Step, Suspension, ToolCall, Turn, Waiting},
 };
 use crate::{
-    model::{Model, PluginModel},
+    model::{self, Model},
     plugin::{generation::GenerationPin, registry::AgentEntry, registry::Snapshot},
     services::Origin,
     types::{
@@ -147,14 +148,11 @@ impl Run {
 
     async fn ask<O: Observer>(&mut self, step: &mut Step, observer: &mut O) -> Result<(), EngineError> {
         let form = self.plan.options.structured.clone();
-        let request = self.request(form.as_deref());
-        let model: Arc<dyn Model> = if self.agent.manifest.custom_run {
-            let pin = self.agent.generation.clone();
-            Arc::new(PluginModel::of_agent(&self.agent.manifest.id, pin, Some(Arc::new(self.origin()))))
+        let parts = if self.agent.manifest.custom_run {
+            model::run_agent(&self.agent, &self.agent_run(), &self.meta(), Some(Arc::new(self.origin())))?
         } else {
-            self.model(&self.turn.model)?
+            self.model(&self.turn.model)?.chat(self.request(form.as_deref())).await?
         };
-        let parts = model.chat(request).await?;
         // A form another model is to give the answer is not looked for in this one's.
         let form = form.as_deref().filter(|form| form.model.is_none());
         answer::read(&mut self.turn, step, parts, &self.toolbox, form, observer).await
@@ -162,7 +160,7 @@ impl Run {
 
     fn request(&self, form: Option<&Structured>) -> ChatRequest {
         let options = &self.plan.options;
-        let mut messages = prompt::messages(&self.turn, &self.plan, &self.agent.manifest.instructions);
+        let mut messages = prompt::messages(&self.turn, &self.plan, self.instructions());
         let mut response_format = None;
         if let Some(form) = form.filter(|form| form.model.is_none()) {
             if form.in_prompt {
@@ -179,6 +177,45 @@ impl Run {
             settings: options.settings.clone(),
             response_format,
             provider_options: options.provider_options.clone(),
+        }
+    }
+
+    fn instructions(&self) -> &str {
+        self.plan.instructions.as_deref().unwrap_or(&self.agent.manifest.instructions)
+    }
+
+    /// Returns what an agent that runs itself is asked.
+    fn agent_run(&self) -> AgentRun {
+        let options = &self.plan.options;
+        let mut run = AgentRun::default();
+        run.messages = prompt::messages(&self.turn, &self.plan, "");
+        run.instructions = Some(self.instructions().to_owned()).filter(|text| !text.is_empty());
+        run.model = Some(self.turn.model.clone());
+        run.tools = self.toolbox.specs();
+        let mut put = |key: &str, value: Value| run.options.insert(key.to_owned(), value);
+        put("maxSteps", self.max_steps().into());
+        put("toolChoice", json!(options.tool_choice.clone().unwrap_or(ToolChoice::Auto)));
+        if options.settings != Settings::default() {
+            put("modelSettings", json!(options.settings));
+        }
+        if !options.provider_options.is_empty() {
+            put("providerOptions", options.provider_options.clone().into());
+        }
+        if let Some(form) = &options.structured {
+            put("structuredOutput", json!({"schema": form.schema.source}));
+        }
+        run
+    }
+
+    /// Returns what plugins are told about the run they are called in.
+    fn meta(&self) -> CallMeta {
+        CallMeta {
+            run_id: Some(self.turn.run_id.clone()),
+            agent_id: Some(self.turn.agent_id.clone()),
+            thread_id: self.turn.thread_id.clone(),
+            resource_id: self.turn.resource_id.clone(),
+            request_context: self.plan.options.request_context.clone(),
+            ..CallMeta::default()
         }
     }
 
@@ -225,14 +262,9 @@ impl Run {
                     return Ran::NeedsApproval;
                 }
                 let meta = CallMeta {
-                    run_id: Some(self.turn.run_id.clone()),
-                    agent_id: Some(self.turn.agent_id.clone()),
-                    thread_id: self.turn.thread_id.clone(),
-                    resource_id: self.turn.resource_id.clone(),
                     tool_call_id: Some(call.id.clone()),
                     resume_data: resume.filter(|data| !data.is_null()),
-                    request_context: options.request_context.clone(),
-                    ..CallMeta::default()
+                    ..self.meta()
                 };
                 Ran::Outcome(tool_call::for_model(entry, &call.args, meta, self.origin()).await)
             }
@@ -351,7 +383,7 @@ impl Run {
             step.response.timestamp = Millis::now();
             self.turn.steps.push(step);
         }
-        self.fail(EngineError::TimedOut(deadline.as_secs()), observer)
+        self.fail(EngineError::TimedOut(deadline), observer)
     }
 
     /// Ends the run with an error.

@@ -1,6 +1,6 @@
 //! How starting or driving a run fails.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{model::ModelError, plugin::call::CallError, types::schema::Issue};
 
@@ -45,8 +45,8 @@ pub enum EngineError {
     #[error("{0}")]
     Call(#[from] Arc<CallError>),
     /// The run took longer than it may.
-    #[error("the run did not finish within {0} s")]
-    TimedOut(u64),
+    #[error("the run did not finish within {} s", .0.as_secs_f32())]
+    TimedOut(Duration),
     /// Agents ask agents without end.
     #[error("agents ask each other more than {0} levels deep")]
     TooDeep(u32),

@@ -15,7 +15,7 @@ mod scripted;
 mod settings;
 mod transport;
 
-pub(crate) use of_plugin::PluginModel;
+pub(crate) use of_plugin::{PluginModel, run_agent};
 pub(crate) use transport::client as http_client;
 
 use std::sync::Arc;

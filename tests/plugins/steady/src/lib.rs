@@ -106,10 +106,20 @@ async fn own(ctx: &Ctx, run: AgentRun) -> Result<AgentAnswer> {
     Ok(AgentAnswer::text(text))
 }
 
+/// Says what it was asked, and in which run.
+#[agent(id = "mirror", model = "steady/words", instructions = "Show.")]
+async fn mirror(ctx: &Ctx, run: AgentRun) -> Result<AgentAnswer> {
+    let tier: Option<u64> = ctx.request_value("tier")?;
+    let mut answer = AgentAnswer::text("");
+    answer.object = Some(json!({"run": run, "runId": ctx.run_id(), "tier": tier}));
+    answer.usage = Usage { input_tokens: Some(3), output_tokens: Some(4), ..Usage::default() };
+    Ok(answer)
+}
+
 plugin!(
     description: "Signs everything it says",
     tools: [sign, countersign],
     models: [words],
-    agents: [hosted, own],
+    agents: [hosted, own, mirror],
     open: open,
 );
