@@ -1,8 +1,16 @@
 //! Runs that are not straight: tools of the caller beside the host's, several approvals, answers
 //! that do not fit, a deadline, an agent that runs itself.
 
-use hotbay_tests::{TestHost, host::Builder};
+use std::sync::Arc;
+
+use hotbay_tests::{
+    TestHost, eventually,
+    host::Builder,
+    openai_fake::{self, OpenAiFake, Reply, delta},
+    plugin_host::{SOON, build_of, put},
+};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 fn reference() -> Builder {
     TestHost::builder().plugin("hotbay-test-reference")
@@ -171,7 +179,7 @@ async fn a_run_that_takes_too_long_is_ended_and_says_so() {
         let shown = host.get_json("/api/plugins/hotbay-test-reference").await.unwrap().1;
         (shown["generations"][0]["inFlight"] == 0).then_some(())
     };
-    hotbay_tests::eventually(hotbay_tests::plugin_host::SOON, idle).await;
+    eventually(SOON, idle).await;
     assert_eq!(post(&host, "echo-agent", "generate", &json!({"messages": "hi"})).await["text"], "Echo: hi");
 }
 
@@ -227,4 +235,54 @@ async fn an_agent_that_runs_itself_is_told_all_of_its_run_and_may_answer_an_obje
     let answer =
         post(&host, "mirror", "generate", &json!({"messages": "hi", "instructions": "Hide.", "output": schema})).await;
     assert_eq!(answer["object"]["run"]["instructions"], "Hide.");
+}
+
+#[tokio::test]
+async fn a_run_keeps_the_tools_it_began_with_also_beyond_the_drain_of_calls() {
+    let gate = Arc::new(Notify::new());
+    let function = json!({"name": "sign", "arguments": "{}"});
+    let call = json!({"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": function}]});
+    let slow = Reply::stream().chunk(delta(json!({"content": "wait"}))).gate(&gate).chunk(delta(call));
+    let slow = slow.chunk(openai_fake::finish("tool_calls")).text("data: [DONE]\n\n");
+    let fake = OpenAiFake::start([slow, Reply::says("done")]).await;
+    let config =
+        format!("drain_deadline = \"50ms\"\n[providers.fake]\napi = \"openai\"\nbase_url = \"{}\"\n", fake.base_url());
+    let host = TestHost::builder().plugin("hotbay-test-steady").config_text(config).start().await.unwrap();
+    let swap = async |build: &str| {
+        put(&host.plugin_dir(), "p.so", &build_of("p", build));
+        let serves = || async {
+            let (_, plugin) = host.get_json("/api/plugins/p").await.unwrap();
+            (plugin["version"] == build && plugin["state"] == "serving").then_some(())
+        };
+        eventually(SOON, serves).await;
+    };
+    swap("A").await;
+    let body = json!({"messages": "go", "model": "fake/model"});
+    let mut stream = host.sse("/api/agents/borrower/stream", &body).await.unwrap();
+    while stream.next().await.unwrap().expect("the run has begun").json().unwrap()["type"] != "text-delta" {}
+    swap("B").await;
+    // A call of B that drains for too long: when it is cut off, the same time is over for A.
+    let pending = json!({"data": {"x": 1}});
+    let (cut_off, ()) = tokio::join!(host.post_json("/api/tools/p:pending/execute", &pending), async {
+        let under_way = || async {
+            let (_, plugin) = host.get_json("/api/plugins/p").await.unwrap();
+            (plugin["generations"][0]["inFlight"] == 1).then_some(())
+        };
+        eventually(SOON, under_way).await;
+        swap("C").await;
+    });
+    assert_eq!(cut_off.unwrap().0, 503);
+    let (_, plugin) = host.get_json("/api/plugins/p").await.unwrap();
+    assert_eq!(plugin["generations"][2]["state"], "draining");
+
+    gate.notify_one();
+    let chunks: Vec<Value> = stream.rest().await.unwrap().iter().filter_map(|it| it.json().ok()).collect();
+    let result = chunks.iter().find(|it| it["type"] == "tool-result").unwrap_or_else(|| panic!("{chunks:?}"));
+    assert_eq!(result["payload"]["result"]["build"], "A");
+    assert_eq!(chunks.last().unwrap()["payload"]["stepResult"]["reason"], "stop");
+    let retired = || async {
+        let (_, plugin) = host.get_json("/api/plugins/p").await.unwrap();
+        (plugin["generations"][2]["state"] == "retired").then_some(())
+    };
+    eventually(SOON, retired).await;
 }

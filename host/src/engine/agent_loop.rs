@@ -46,7 +46,8 @@ pub struct Run {
     // Pins what the run needs, so a swap cannot change it halfway.
     snapshot: Arc<Snapshot>,
     agent: Arc<AgentEntry>,
-    _pin: Option<GenerationPin>,
+    // Beside the snapshot, which pins for the drain's deadline only: a run may take longer.
+    _pins: Vec<GenerationPin>,
     pub(super) plan: Plan,
     pub(super) toolbox: Toolbox,
     decision: Option<(Suspension, Decision)>,
@@ -62,8 +63,10 @@ impl Run {
         decision: Option<(Suspension, Decision)>,
     ) -> Self {
         let toolbox = Toolbox::new(&snapshot, &agent, &plan.options);
-        let pin = agent.generation.pin_stream();
-        Self { turn, engine, snapshot, agent, _pin: pin, plan, toolbox, decision }
+        let model = snapshot.models.get(turn.model.as_str()).map(|entry| &entry.generation);
+        let used = toolbox.generations().chain(model).chain([&agent.generation]);
+        let pins = used.filter_map(|generation| generation.pin_stream()).collect();
+        Self { turn, engine, snapshot, agent, _pins: pins, plan, toolbox, decision }
     }
 
     /// Drives the run to its end, or until it waits: then `turn.suspension` says for what.

@@ -86,6 +86,12 @@ fn hosted() -> Agent {
     Agent::new("hosted").instructions("Sign.").model("steady/words").tool(sign)
 }
 
+/// Has the tool of another plugin under the name of its own.
+#[agent]
+fn borrower() -> Agent {
+    Agent::new("borrower").model("steady/words").tool_id_as("sign", "p:echo")
+}
+
 /// Runs itself, and asks the host for everything it needs.
 #[agent(id = "own", model = "steady/words")]
 async fn own(ctx: &Ctx, run: AgentRun) -> Result<AgentAnswer> {
@@ -120,6 +126,6 @@ plugin!(
     description: "Signs everything it says",
     tools: [sign, countersign],
     models: [words],
-    agents: [hosted, own, mirror],
+    agents: [hosted, borrower, own, mirror],
     open: open,
 );
