@@ -177,11 +177,11 @@ struct AgentRequest {
 /// Lets plugins ask agents.
 fn ask_agent(engine: &Engine) -> AskAgent {
     let engine = engine.clone();
-    Arc::new(move |id, request| {
+    Arc::new(move |id, request, origin| {
         let engine = engine.clone();
         Box::pin(async move {
             let request: AgentRequest = serde_json::from_value(request)?;
-            let answer = engine.ask(id, request.messages, request.options).await;
+            let answer = engine.ask(id, request.messages, request.options, origin.as_ref()).await;
             let answer = answer.map_err(|error| match error {
                 EngineError::UnknownAgent(_) => Error::with_code(code::NOT_FOUND, error.to_string()),
                 error => Error::new(error.to_string()),

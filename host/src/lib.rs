@@ -26,7 +26,8 @@
 //! generations the run needs, so a swap during the run does not change it. It asks a
 //! [`model`], calls tools through [`plugin::call`], which is bytes in, bytes out, and
 //! publishes what happens; the handler returns the result or streams it. A plugin that
-//! needs something itself, another tool or a model, asks [`services`].
+//! needs something itself, another tool or a model, asks [`services`], which looks it up in
+//! the same snapshot.
 //!
 //! # Who may use whom
 //!

@@ -193,7 +193,7 @@ impl Memory {
 pub struct AgentRun {
     /// The conversation, remembered messages first.
     pub messages: Vec<Message>,
-    /// The system prompt of this run.
+    /// The agent's own system prompt, or what the request puts in its place. Not among the messages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
     /// `provider/model` of this run.
@@ -202,7 +202,8 @@ pub struct AgentRun {
     /// The tools it may use; call them by [`Ctx::tool`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<ToolSpec>,
-    /// The other options of the run.
+    /// The other options of the run: `maxSteps`, `toolChoice` and, if the request has them,
+    /// `modelSettings`, `providerOptions` and `structuredOutput.schema`.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub options: Map<String, Value>,
 }

@@ -3,9 +3,13 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "the whole crate is tests, what they share included")]
 
+mod agent_runs;
 mod cli;
 mod dev;
+mod documented;
 mod models;
+mod plugin_abort;
+mod plugin_admin;
 mod plugin_calls;
 mod plugin_hostile;
 mod plugin_layout;
@@ -15,4 +19,5 @@ mod plugin_swap;
 mod plugin_workflows;
 mod replay;
 mod scaffold;
+mod swap_load;
 mod toolchains;

@@ -1,4 +1,4 @@
-//! One HTTP/1.1 request on a connection of its own, and nothing in between.
+//! One HTTP/1.1 request on a connection of its own, or on one that is kept, and nothing in between.
 //!
 //! No pool, no redirects, no decoding, no retry: a test sees the server's bytes.
 //! Deadlines are the caller's; see [`crate::replay::client`] and [`crate::sse`].
@@ -133,6 +133,46 @@ impl Incomplete {
     }
 }
 
+/// A connection that takes one request after the other.
+#[derive(Debug)]
+pub struct Connection {
+    address: Address,
+    sender: http1::SendRequest<Full<Bytes>>,
+    /// Drives the connection; the set aborts the task when it is dropped.
+    driver: JoinSet<()>,
+}
+
+impl Connection {
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// When nobody listens.
+    pub async fn open(address: &Address) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(&address.authority).await.context("no answer")?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.context("no answer")?;
+        let mut driver = JoinSet::new();
+        driver.spawn(async move {
+            // What goes wrong here is reported to whoever reads the answer.
+            connection.await.ok();
+        });
+        Ok(Self { address: address.clone(), sender, driver })
+    }
+
+    /// Sends a request and gives the status and the whole body of the answer.
+    ///
+    /// # Errors
+    ///
+    /// When the server has closed the connection, or does so inside the answer.
+    pub async fn send(&mut self, request: Outgoing) -> anyhow::Result<(u16, Bytes)> {
+        self.sender.ready().await.context("the connection was closed")?;
+        let response = self.sender.send_request(request.into_request(&self.address)?).await.context("no answer")?;
+        let status = response.status().as_u16();
+        Ok((status, response.into_body().collect().await?.to_bytes()))
+    }
+}
+
 /// Connects, sends, and waits for the head of the answer.
 ///
 /// # Errors
@@ -140,16 +180,9 @@ impl Incomplete {
 /// When nobody listens, the request cannot be written, or the connection ends inside the head.
 pub async fn send(address: &Address, request: Outgoing) -> anyhow::Result<Incomplete> {
     let request = request.into_request(address)?;
-    let stream = TcpStream::connect(&address.authority).await.context("no answer")?;
-    stream.set_nodelay(true)?;
-    let (mut sender, driver) = http1::handshake(TokioIo::new(stream)).await.context("no answer")?;
-    let mut connection = JoinSet::new();
-    connection.spawn(async move {
-        // What goes wrong here is reported to whoever reads the answer.
-        driver.await.ok();
-    });
+    let Connection { mut sender, driver, .. } = Connection::open(address).await?;
     let response = sender.send_request(request).await.context("no answer")?;
-    Ok(Incomplete { response, connection })
+    Ok(Incomplete { response, connection: driver })
 }
 
 /// Percent-encodes what may not stand in a request line and leaves the rest as it is.

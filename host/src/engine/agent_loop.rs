@@ -9,7 +9,8 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::{BoxFuture, join_all};
 use hotbay_plugin::{
-    chat::{ChatRequest, FinishReason, ResponseFormat, ToolChoice},
+    AgentRun,
+    chat::{ChatRequest, FinishReason, ResponseFormat, Settings, ToolChoice},
     manifest::CallMeta,
 };
 use serde_json::{Value, json};
@@ -19,15 +20,15 @@ use super::{
     error::EngineError,
     event::{Observer, RunEvent, Unobserved},
     options::{Mismatch, RunOptions, RunRequest, Structured},
-    plugin_model::PluginModel,
     prompt, structured,
     tool_call::{self, Outcome},
     toolbox::{Kind, Toolbox},
     turn::{Step, Suspension, ToolCall, Turn, Waiting},
 };
 use crate::{
-    model::Model,
+    model::{self, Model},
     plugin::{generation::GenerationPin, registry::AgentEntry, registry::Snapshot},
+    services::Origin,
     types::{
         id::{self, Millis},
         message::{Message, Part, Role, ToolState},
@@ -45,7 +46,8 @@ pub struct Run {
     // Pins what the run needs, so a swap cannot change it halfway.
     snapshot: Arc<Snapshot>,
     agent: Arc<AgentEntry>,
-    _pin: Option<GenerationPin>,
+    // Beside the snapshot, which pins for the drain's deadline only: a run may take longer.
+    _pins: Vec<GenerationPin>,
     pub(super) plan: Plan,
     pub(super) toolbox: Toolbox,
     decision: Option<(Suspension, Decision)>,
@@ -61,8 +63,10 @@ impl Run {
         decision: Option<(Suspension, Decision)>,
     ) -> Self {
         let toolbox = Toolbox::new(&snapshot, &agent, &plan.options);
-        let pin = agent.generation.pin_stream();
-        Self { turn, engine, snapshot, agent, _pin: pin, plan, toolbox, decision }
+        let model = snapshot.models.get(turn.model.as_str()).map(|entry| &entry.generation);
+        let used = toolbox.generations().chain(model).chain([&agent.generation]);
+        let pins = used.filter_map(|generation| generation.pin_stream()).collect();
+        Self { turn, engine, snapshot, agent, _pins: pins, plan, toolbox, decision }
     }
 
     /// Drives the run to its end, or until it waits: then `turn.suspension` says for what.
@@ -119,6 +123,15 @@ impl Run {
         }
     }
 
+    /// Returns what plugins are called for in this run.
+    fn origin(&self) -> Origin {
+        Origin { snapshot: Arc::clone(&self.snapshot), depth: self.plan.depth, step: None }
+    }
+
+    fn model(&self, name: &str) -> Result<Arc<dyn Model>, EngineError> {
+        Ok(self.engine.shared.models.find(&self.snapshot, name, Some(Arc::new(self.origin())))?)
+    }
+
     pub(super) fn max_steps(&self) -> usize {
         self.plan.options.max_steps.unwrap_or(DEFAULT_MAX_STEPS).max(1) as usize
     }
@@ -138,13 +151,11 @@ impl Run {
 
     async fn ask<O: Observer>(&mut self, step: &mut Step, observer: &mut O) -> Result<(), EngineError> {
         let form = self.plan.options.structured.clone();
-        let request = self.request(form.as_deref());
-        let model: Arc<dyn Model> = if self.agent.manifest.custom_run {
-            Arc::new(PluginModel::of_agent(&self.agent.manifest.id, self.agent.generation.clone()))
+        let parts = if self.agent.manifest.custom_run {
+            model::run_agent(&self.agent, &self.agent_run(), &self.meta(), Some(Arc::new(self.origin())))?
         } else {
-            self.engine.model(&self.snapshot, &self.turn.model)?
+            self.model(&self.turn.model)?.chat(self.request(form.as_deref())).await?
         };
-        let parts = model.chat(request).await?;
         // A form another model is to give the answer is not looked for in this one's.
         let form = form.as_deref().filter(|form| form.model.is_none());
         answer::read(&mut self.turn, step, parts, &self.toolbox, form, observer).await
@@ -152,7 +163,7 @@ impl Run {
 
     fn request(&self, form: Option<&Structured>) -> ChatRequest {
         let options = &self.plan.options;
-        let mut messages = prompt::messages(&self.turn, &self.plan, &self.agent.manifest.instructions);
+        let mut messages = prompt::messages(&self.turn, &self.plan, self.instructions());
         let mut response_format = None;
         if let Some(form) = form.filter(|form| form.model.is_none()) {
             if form.in_prompt {
@@ -169,6 +180,45 @@ impl Run {
             settings: options.settings.clone(),
             response_format,
             provider_options: options.provider_options.clone(),
+        }
+    }
+
+    fn instructions(&self) -> &str {
+        self.plan.instructions.as_deref().unwrap_or(&self.agent.manifest.instructions)
+    }
+
+    /// Returns what an agent that runs itself is asked.
+    fn agent_run(&self) -> AgentRun {
+        let options = &self.plan.options;
+        let mut run = AgentRun::default();
+        run.messages = prompt::messages(&self.turn, &self.plan, "");
+        run.instructions = Some(self.instructions().to_owned()).filter(|text| !text.is_empty());
+        run.model = Some(self.turn.model.clone());
+        run.tools = self.toolbox.specs();
+        let mut put = |key: &str, value: Value| run.options.insert(key.to_owned(), value);
+        put("maxSteps", self.max_steps().into());
+        put("toolChoice", json!(options.tool_choice.clone().unwrap_or(ToolChoice::Auto)));
+        if options.settings != Settings::default() {
+            put("modelSettings", json!(options.settings));
+        }
+        if !options.provider_options.is_empty() {
+            put("providerOptions", options.provider_options.clone().into());
+        }
+        if let Some(form) = &options.structured {
+            put("structuredOutput", json!({"schema": form.schema.source}));
+        }
+        run
+    }
+
+    /// Returns what plugins are told about the run they are called in.
+    fn meta(&self) -> CallMeta {
+        CallMeta {
+            run_id: Some(self.turn.run_id.clone()),
+            agent_id: Some(self.turn.agent_id.clone()),
+            thread_id: self.turn.thread_id.clone(),
+            resource_id: self.turn.resource_id.clone(),
+            request_context: self.plan.options.request_context.clone(),
+            ..CallMeta::default()
         }
     }
 
@@ -215,16 +265,11 @@ impl Run {
                     return Ran::NeedsApproval;
                 }
                 let meta = CallMeta {
-                    run_id: Some(self.turn.run_id.clone()),
-                    agent_id: Some(self.turn.agent_id.clone()),
-                    thread_id: self.turn.thread_id.clone(),
-                    resource_id: self.turn.resource_id.clone(),
                     tool_call_id: Some(call.id.clone()),
                     resume_data: resume.filter(|data| !data.is_null()),
-                    request_context: options.request_context.clone(),
-                    ..CallMeta::default()
+                    ..self.meta()
                 };
-                Ran::Outcome(tool_call::for_model(entry, &call.args, meta).await)
+                Ran::Outcome(tool_call::for_model(entry, &call.args, meta, self.origin()).await)
             }
             Kind::Agent(agent) => {
                 if options.require_approval && resume.is_none() {
@@ -245,7 +290,7 @@ impl Run {
             options: RunOptions { request_context: self.plan.options.request_context.clone(), ..RunOptions::default() },
             ..RunRequest::default()
         };
-        let run = match self.engine.prepare_at(request, self.plan.depth + 1) {
+        let run = match self.engine.prepare_for(request, &self.origin().deeper()) {
             Ok(run) => run,
             Err(error) => return Outcome::Failed(error.to_string()),
         };
@@ -326,7 +371,7 @@ impl Run {
             response_format: Some(ResponseFormat::Json { schema: Some(form.schema.source.clone()) }),
             ..ChatRequest::default()
         };
-        let parts = self.engine.model(&self.snapshot, model)?.chat(request).await?;
+        let parts = self.model(model)?.chat(request).await?;
         let mut aside = Turn::new(self.turn.agent_id.clone(), model.to_owned(), None);
         let mut step = Step::default();
         answer::read(&mut aside, &mut step, parts, &Toolbox::default(), None, &mut Unobserved).await?;
@@ -341,7 +386,7 @@ impl Run {
             step.response.timestamp = Millis::now();
             self.turn.steps.push(step);
         }
-        self.fail(EngineError::TimedOut(deadline.as_secs()), observer)
+        self.fail(EngineError::TimedOut(deadline), observer)
     }
 
     /// Ends the run with an error.

@@ -45,8 +45,8 @@ pub enum EngineError {
     #[error("{0}")]
     Call(#[from] Arc<CallError>),
     /// The run took longer than it may.
-    #[error("the run did not finish within {0} s")]
-    TimedOut(u64),
+    #[error("the run did not finish within {} s", .0.as_secs_f32())]
+    TimedOut(Duration),
     /// No plugin offers such a workflow.
     #[error("Workflow not found")]
     UnknownWorkflow,

@@ -12,7 +12,6 @@ mod answer;
 pub mod error;
 pub mod event;
 pub mod options;
-mod plugin_model;
 mod prompt;
 mod structured;
 mod suspended;
@@ -28,13 +27,13 @@ use hotbay_plugin::{AgentAnswer, chat};
 use serde_json::{Map, Value};
 
 use crate::{
-    model::{Model, catalog::Models},
+    model::catalog::Models,
     plugin::registry::{AgentEntry, Registry, Snapshot},
+    services::Origin,
 };
 pub use agent_loop::Run;
 use error::EngineError;
 use options::{RunOptions, RunRequest};
-use plugin_model::PluginModel;
 pub use suspended::Decision;
 use suspended::{Suspended, SuspendedRuns};
 pub use tool_call::ToolAnswer;
@@ -88,14 +87,14 @@ impl Engine {
     /// # Errors
     /// If there is no such agent.
     pub fn prepare(&self, request: RunRequest) -> Result<Run, EngineError> {
-        self.prepare_at(request, 0)
+        self.prepare_for(request, &Origin { snapshot: self.snapshot(), depth: 0, step: None })
     }
 
-    fn prepare_at(&self, request: RunRequest, depth: u32) -> Result<Run, EngineError> {
+    fn prepare_for(&self, request: RunRequest, origin: &Origin) -> Result<Run, EngineError> {
+        let Origin { snapshot, depth, .. } = origin.clone();
         if depth > MAX_DEPTH {
             return Err(EngineError::TooDeep(MAX_DEPTH));
         }
-        let snapshot = self.snapshot();
         let agent = find_agent(&snapshot, &request.agent_id)?;
         let RunRequest { agent_id, input, context, system, instructions, mut options } = request;
         options.apply_defaults(&agent.manifest.default_options);
@@ -146,10 +145,12 @@ impl Engine {
     ) -> Result<ToolAnswer, EngineError> {
         let snapshot = self.snapshot();
         let entry = snapshot.tools.get(tool).ok_or_else(|| EngineError::UnknownTool(tool.to_owned()))?;
-        tool_call::execute(entry, data, request_context, run_id).await
+        let origin = Origin { snapshot: Arc::clone(&snapshot), depth: 0, step: None };
+        tool_call::execute(entry, data, request_context, run_id, origin).await
     }
 
-    /// Runs an agent for a plugin and returns what it answered.
+    /// Runs an agent for a plugin and returns what it answered. `origin` is what the plugin was
+    /// called for, absent if it asks of its own accord.
     ///
     /// # Errors
     /// If there is no such agent, or the run fails or waits for somebody.
@@ -158,11 +159,15 @@ impl Engine {
         agent_id: String,
         messages: Vec<chat::Message>,
         options: Map<String, Value>,
+        origin: Option<&Origin>,
     ) -> Result<AgentAnswer, EngineError> {
         let input = messages.into_iter().map(prompt::entry).collect();
         let mut request = RunRequest { agent_id, input, ..RunRequest::default() };
         request.options.apply_defaults(&options);
-        let mut run = self.prepare(request)?;
+        let mut run = match origin {
+            Some(origin) => self.prepare_for(request, &origin.deeper())?,
+            None => self.prepare(request)?,
+        };
         run.drive(&mut event::Unobserved).await?;
         if let Some(suspension) = &run.turn.suspension {
             return Err(EngineError::NotSuspended(format!(
@@ -175,14 +180,6 @@ impl Engine {
         answer.finish_reason = run.turn.steps.last().map(|step| step.finish).unwrap_or_default();
         answer.usage = run.turn.usage;
         Ok(answer)
-    }
-
-    /// Returns the model of this name, a plugin's or one the host knows.
-    fn model(&self, snapshot: &Snapshot, name: &str) -> Result<Arc<dyn Model>, EngineError> {
-        match snapshot.models.get(name) {
-            Some(entry) => Ok(Arc::new(PluginModel::of_model(entry))),
-            None => Ok(self.shared.models.resolve(name)?),
-        }
     }
 }
 

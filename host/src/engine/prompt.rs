@@ -9,10 +9,9 @@ use crate::types::{
     message::{Message, Part, Role, ToolPart, ToolState},
 };
 
-/// Returns the conversation of a run, instructions first.
+/// Returns the conversation of a run, instructions first if there are any.
 pub(super) fn messages(turn: &Turn, plan: &Plan, instructions: &str) -> Vec<chat::Message> {
     let mut prompt = Vec::new();
-    let instructions = plan.instructions.as_deref().unwrap_or(instructions);
     if !instructions.is_empty() {
         prompt.push(chat::Message::System(instructions.to_owned()));
     }

@@ -11,7 +11,7 @@ use crate::{
         call::{Call, Reply, ReplyKind, Target},
         registry::ToolEntry,
     },
-    services::StepHandle,
+    services::Origin,
     types::schema::{Issue, Schema},
 };
 
@@ -40,6 +40,7 @@ pub(super) async fn execute(
     data: &Value,
     request_context: Map<String, Value>,
     run_id: Option<String>,
+    origin: Origin,
 ) -> Result<ToolAnswer, EngineError> {
     if let Some(schema) = &entry.input {
         let issues = schema.issues(data);
@@ -48,7 +49,7 @@ pub(super) async fn execute(
         }
     }
     let meta = CallMeta { run_id, request_context, ..CallMeta::default() };
-    let reply = call(entry, data.to_string().into_bytes(), &meta).await?;
+    let reply = call(entry, data.to_string().into_bytes(), &meta, origin).await?;
     if reply.kind == ReplyKind::Suspended {
         // Outside a run nothing can be resumed: the tool has simply given no result.
         let nothing = Issue { path: Vec::new(), message: "Invalid input: expected object, received undefined".into() };
@@ -63,14 +64,14 @@ pub(super) async fn execute(
 }
 
 /// Runs a tool for a model.
-pub(super) async fn for_model(entry: &ToolEntry, args: &Value, meta: CallMeta) -> Outcome {
+pub(super) async fn for_model(entry: &ToolEntry, args: &Value, meta: CallMeta, origin: Origin) -> Outcome {
     if let Some(schema) = &entry.input {
         let issues = schema.issues(args);
         if !issues.is_empty() {
             return Outcome::Answered(input_misfit(&entry.manifest.id, &issues, args));
         }
     }
-    let reply = match call(entry, args.to_string().into_bytes(), &meta).await {
+    let reply = match call(entry, args.to_string().into_bytes(), &meta, origin).await {
         Ok(reply) => reply,
         Err(error) => return Outcome::Failed(error.to_string()),
     };
@@ -92,7 +93,7 @@ pub(super) async fn in_workflow(
     entry: &ToolEntry,
     input: &Value,
     meta: &CallMeta,
-    context: Arc<StepHandle>,
+    origin: Origin,
     timeout: Option<Duration>,
 ) -> Result<Reply, EngineError> {
     if let Some(schema) = &entry.input {
@@ -106,15 +107,15 @@ pub(super) async fn in_workflow(
         body: input.to_string().into_bytes(),
         meta: serde_json::to_vec(meta).unwrap_or_default(),
         deadline: timeout,
-        context: Some(context),
+        context: Some(Arc::new(origin)),
         ..Call::default()
     };
     Ok(entry.generation.call(Target::Tool(entry.id.clone()), call).await?)
 }
 
-async fn call(entry: &ToolEntry, body: Vec<u8>, meta: &CallMeta) -> Result<Reply, EngineError> {
+async fn call(entry: &ToolEntry, body: Vec<u8>, meta: &CallMeta, origin: Origin) -> Result<Reply, EngineError> {
     let meta = if *meta == CallMeta::default() { Vec::new() } else { serde_json::to_vec(meta).unwrap_or_default() };
-    let call = Call { body, meta, ..Call::default() };
+    let call = Call { body, meta, context: Some(Arc::new(origin)), ..Call::default() };
     Ok(entry.generation.call(Target::Tool(entry.id.clone()), call).await?)
 }
 

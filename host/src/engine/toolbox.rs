@@ -6,7 +6,10 @@ use hotbay_plugin::chat::ToolSpec;
 use serde_json::{Value, json};
 
 use super::options::RunOptions;
-use crate::plugin::registry::{AgentEntry, Snapshot, ToolEntry};
+use crate::plugin::{
+    generation::GenerationPin,
+    registry::{AgentEntry, Snapshot, ToolEntry},
+};
 
 /// The tools of a run, in the order models see them.
 #[derive(Default)]
@@ -73,6 +76,15 @@ impl Toolbox {
     /// Whether the host itself has a tool of this name, active or not.
     pub(super) fn is_known(&self, key: &str) -> bool {
         self.tools.iter().any(|tool| tool.key == key && !matches!(tool.kind, Kind::Client(_)))
+    }
+
+    /// Returns the generations of plugins whose tools and agents it has.
+    pub(super) fn generations(&self) -> impl Iterator<Item = &GenerationPin> {
+        self.tools.iter().filter_map(|tool| match &tool.kind {
+            Kind::Plugin(entry) => Some(&entry.generation),
+            Kind::Agent(entry) => Some(&entry.generation),
+            Kind::Client(_) => None,
+        })
     }
 
     /// Returns what the model is told.

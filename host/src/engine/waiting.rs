@@ -84,6 +84,7 @@ impl Run {
         }
         // Other calls of the same step may be waiting, too.
         let pending = self.turn.steps.last().map(|step| step.calls.clone()).unwrap_or_default();
+        let mut is_complete = true;
         for call in pending {
             let waits = self.turn.tool_part(&call.id).is_some_and(|part| part.state == ToolState::Called);
             if !waits {
@@ -101,11 +102,12 @@ impl Run {
                     return false;
                 }
                 Ran::Outcome(outcome) => self.note(&call, outcome, observer),
-                Ran::ByClient => {}
+                Ran::ByClient => is_complete = false,
             }
         }
         self.end_step();
-        let continued = self.turn.steps.len() < self.max_steps();
+        // A model is not asked again while the caller owes it a tool's answer.
+        let continued = is_complete && self.turn.steps.len() < self.max_steps();
         observer.on(&self.turn, RunEvent::StepFinish { continued, resumed: true });
         if !continued {
             observer.on(&self.turn, RunEvent::Finish);

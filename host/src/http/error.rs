@@ -309,6 +309,11 @@ impl From<CallError> for ApiError {
 
 impl From<ModelError> for ApiError {
     fn from(error: ModelError) -> Self {
+        if let ModelError::Plugin(error) = &error
+            && !matches!(**error, CallError::Failed { .. })
+        {
+            return Self::from(&**error);
+        }
         // Clients of the reference server know a failed model as a 500 with its sentence.
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).because(error)
     }

@@ -1,12 +1,13 @@
 //! Chat models: one trait, whoever answers behind it.
 //!
-//! Owns the trait [`Model`] and the providers built into the host; models offered by
-//! plugins are adapted to the same trait. Knows nothing of agents, runs or our own HTTP API.
+//! Owns the trait [`Model`], the providers built into the host and the adapter of models that
+//! plugins offer. Knows nothing of agents, runs or our own HTTP API.
 //! Start reading at [`catalog`], which turns `provider/model` into a [`Model`].
 
 pub mod catalog;
 mod gateway;
 mod hosted;
+mod of_plugin;
 mod openai;
 mod parts;
 mod retry;
@@ -14,11 +15,16 @@ mod scripted;
 mod settings;
 mod transport;
 
+pub(crate) use of_plugin::{PluginModel, run_agent};
 pub(crate) use transport::client as http_client;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use hotbay_plugin::chat::{ChatRequest, StreamPart, ToolOutput};
+
+use crate::plugin::call::CallError;
 
 /// The parts of one answer, in order; ends after `Finish` or `Error`, or with an `Err`.
 ///
@@ -73,6 +79,15 @@ pub enum ModelError {
         /// What it had.
         seconds: u64,
     },
+    /// The plugin whose model it is failed.
+    #[error("{0}")]
+    Plugin(Arc<CallError>),
+}
+
+impl From<CallError> for ModelError {
+    fn from(error: CallError) -> Self {
+        Self::Plugin(Arc::new(error))
+    }
 }
 
 /// Returns what a tool answered as the text a model reads.

@@ -1,8 +1,8 @@
 //! What plugins may ask of the host, by op.
 //!
 //! Owns the list of ops and who answers them; each answer is a document the SDK's `Ctx`
-//! reads. Who may ask at all, and that a retired generation may not, is
-//! [`crate::plugin::services`]'s.
+//! reads. What a plugin asks for during a run is looked up where the run looks, see [`Origin`].
+//! Who may ask at all, and that a retired generation may not, is [`crate::plugin::services`]'s.
 
 mod chat;
 mod http;
@@ -34,8 +34,36 @@ use crate::{
 use http::HttpClient;
 use kv::KeyValues;
 
-/// Runs an agent for a plugin: the agent's id and the whole request, `{id, messages, options?}`.
-pub type AskAgent = Arc<dyn Fn(String, Value) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync>;
+/// Runs an agent for a plugin: the agent's id, the whole request, `{id, messages, options?}`, and
+/// what the plugin was called for.
+pub type AskAgent =
+    Arc<dyn Fn(String, Value, Option<Origin>) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync>;
+
+/// What a plugin is called for: the context of calls the engine makes.
+///
+/// A swap between a call and what the plugin asks for during it does not show: both are answered
+/// from the same snapshot.
+#[derive(Clone)]
+pub struct Origin {
+    /// What the run sees of all plugins.
+    pub snapshot: Arc<Snapshot>,
+    /// How many agents have asked agents to get there.
+    pub depth: u32,
+    /// The step of a workflow that is called.
+    pub step: Option<Arc<dyn StepServices>>,
+}
+
+impl Origin {
+    /// Returns what an agent is called for that this one asks.
+    #[must_use]
+    pub fn deeper(&self) -> Self {
+        Self { depth: self.depth + 1, ..self.clone() }
+    }
+
+    fn of(caller: &Caller) -> Option<&Self> {
+        caller.context.as_ref()?.downcast_ref()
+    }
+}
 
 /// The run a step of a workflow belongs to, as far as its requests are concerned.
 #[async_trait]
@@ -47,9 +75,6 @@ pub trait StepServices: Send + Sync {
     /// Answers what is asked about the run itself: the ops `workflow.*`.
     async fn ask_run(&self, op: &str, body: &Value) -> Result<Value, Error>;
 }
-
-/// What a step's call has as its [`crate::plugin::call::Call::context`].
-pub struct StepHandle(pub Arc<dyn StepServices>);
 
 /// Requests whose answer a repeated step gets again.
 const REMEMBERED: [&str; 3] = ["tool.call", "agent.generate", "http.request"];
@@ -100,17 +125,20 @@ impl Services {
         })
     }
 
-    fn snapshot(&self) -> Result<Arc<Snapshot>, Error> {
-        Ok(self.connected()?.registry.snapshot())
+    fn snapshot(&self, caller: &Caller) -> Result<Arc<Snapshot>, Error> {
+        match Origin::of(caller) {
+            Some(origin) => Ok(Arc::clone(&origin.snapshot)),
+            None => Ok(self.connected()?.registry.snapshot()),
+        }
     }
 
-    async fn generate(&self, body: &[u8]) -> Result<Vec<u8>, Error> {
+    async fn generate(&self, caller: &Caller, body: &[u8]) -> Result<Vec<u8>, Error> {
         let request: Value = parse(body)?;
         let Some(id) = request.get("id").and_then(Value::as_str) else {
             return Err(Error::input("`id` must be the id of an agent"));
         };
         let ask = Arc::clone(&self.connected()?.ask_agent);
-        answer(&ask(id.to_owned(), request).await?)
+        answer(&ask(id.to_owned(), request, Origin::of(caller).cloned()).await?)
     }
 }
 
@@ -123,24 +151,23 @@ impl HostServices for Services {
         body: Vec<u8>,
         sink: Option<ChunkSender>,
     ) -> Result<Vec<u8>, Error> {
-        let context = caller.context.clone();
-        let step = context.as_ref().and_then(|context| context.downcast_ref::<StepHandle>());
+        let step = Origin::of(&caller).and_then(|origin| origin.step.clone());
         if op.starts_with("workflow.") {
             let Some(step) = step else {
                 let message = format!("`{op}` is answered only within a step of a workflow");
                 return Err(Error::with_code(code::UNSUPPORTED, message));
             };
-            return answer(&step.0.ask_run(op, &parse(&body)?).await?);
+            return answer(&step.ask_run(op, &parse(&body)?).await?);
         }
         let Some(step) = step.filter(|_| REMEMBERED.contains(&op)) else {
             return self.perform(&caller, op, body, sink).await;
         };
-        let (key, known) = step.0.recall(op, &body).await;
+        let (key, known) = step.recall(op, &body).await;
         if let Some(known) = known {
             return Ok(known);
         }
         let answer = self.perform(&caller, op, body, sink).await?;
-        step.0.remember(&key, &answer).await?;
+        step.remember(&key, &answer).await?;
         Ok(answer)
     }
 }
@@ -155,8 +182,8 @@ impl Services {
     ) -> Result<Vec<u8>, Error> {
         match op {
             "tool.call" => self.call_tool(caller, &body).await,
-            "model.chat" => self.chat(caller, body, sink).await,
-            "agent.generate" => self.generate(&body).await,
+            "model.chat" => self.chat(caller, &body, sink).await,
+            "agent.generate" => self.generate(caller, &body).await,
             "http.request" => answer(&self.http.send(parse(&body)?).await?),
             "secret.get" => self.secret(&body),
             "kv.get" | "kv.set" | "kv.delete" | "kv.list" => self.key_values.request(&caller.plugin, op, &body).await,
@@ -179,18 +206,17 @@ fn answer(value: &impl Serialize) -> Result<Vec<u8>, Error> {
 }
 
 /// Turns a failed call of a plugin into what another plugin is told.
-fn call_failed(error: CallError) -> Error {
-    let is_retryable = error.is_retryable();
+fn call_failed(error: &CallError) -> Error {
     let message = error.to_string();
     let mut told = match error {
-        CallError::Failed { code, message, detail, .. } => Error::with_code(code, message).detail(detail),
+        CallError::Failed { code, detail, .. } => Error::with_code(*code, message).detail(detail.clone()),
         CallError::Panicked { .. } => Error::with_code(code::PANIC, message),
         CallError::TimedOut { .. } => Error::with_code(code::DEADLINE, message),
         CallError::Cancelled { .. } => Error::with_code(code::CANCELLED, message),
         CallError::Unavailable { .. } => Error::with_code(code::UNAVAILABLE, message),
         CallError::Unsupported { .. } => Error::with_code(code::NOT_FOUND, message),
     };
-    told.retryable = is_retryable;
+    told.retryable = error.is_retryable();
     told
 }
 

@@ -15,7 +15,7 @@ fn services(home: &Path) -> Services {
 
 fn connected(home: &Path) -> Services {
     let services = services(home);
-    let ask: AskAgent = Arc::new(|id, request| {
+    let ask: AskAgent = Arc::new(|id, request, _| {
         Box::pin(async move { Ok(json!({ "text": format!("{id}: {}", request["messages"]) })) })
     });
     services.connect(Arc::default(), ask);

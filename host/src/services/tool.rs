@@ -22,7 +22,7 @@ impl Services {
     pub(super) async fn call_tool(&self, caller: &Caller, body: &[u8]) -> Result<Vec<u8>, Error> {
         let ToolCall { id, input } =
             serde_json::from_slice(body).map_err(|error| Error::input(format!("the request does not fit: {error}")))?;
-        let snapshot = self.snapshot()?;
+        let snapshot = self.snapshot(caller)?;
         let Some(tool) = snapshot.tools.get(id.as_str()) else {
             return Err(Error::with_code(code::NOT_FOUND, format!("there is no tool `{id}`")));
         };
@@ -36,7 +36,8 @@ impl Services {
             }
         }
         let call = Call { body: input.into(), context: caller.context.clone(), ..Call::default() };
-        let reply = tool.generation.call(Target::Tool(tool.id.clone()), call).await.map_err(call_failed)?;
+        let reply =
+            tool.generation.call(Target::Tool(tool.id.clone()), call).await.map_err(|error| call_failed(&error))?;
         match reply.kind {
             ReplyKind::Value => Ok(reply.body),
             ReplyKind::Suspended | ReplyKind::Bailed | ReplyKind::Tripped => Err(Error::with_code(

@@ -6,6 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -111,14 +112,17 @@ impl ChatCall<'_> {
 }
 
 /// A model's whole answer.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Completion {
     /// Its text.
     pub text: String,
     /// Its reasoning.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub reasoning: String,
     /// The tools it wants called.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<RequestedCall>,
     /// Why it stopped.
     pub finish_reason: FinishReason,
@@ -127,7 +131,8 @@ pub struct Completion {
 }
 
 /// A tool call a model asked for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct RequestedCall {
     /// The model's id for the call.
@@ -148,6 +153,7 @@ impl Completion {
             StreamPart::TextDelta { delta, .. } => self.text.push_str(&delta),
             StreamPart::ReasoningDelta { delta, .. } => self.reasoning.push_str(&delta),
             StreamPart::ToolCall { tool_call_id, tool_name, input } => {
+                // A model's arguments may be no JSON; who asked decides what that means.
                 let input = serde_json::from_str(&input).unwrap_or(Value::String(input));
                 self.tool_calls.push(RequestedCall { id: tool_call_id, name: tool_name, input });
             }

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     engine::{error::EngineError, tool_call},
     plugin::call::{Call, CallError, Reply, ReplyKind, Target},
-    services::StepHandle,
+    services::{Origin, StepServices},
     types::{
         graph::{Callee, Node, OnRecover, Retry, Task},
         id::Millis,
@@ -293,6 +293,11 @@ impl Execution {
         ))
     }
 
+    /// Returns what a call is made for: the step, and all plugins as they are at this moment.
+    fn origin(&self, step: Arc<dyn StepServices>) -> Origin {
+        Origin { snapshot: self.workflows.engine().snapshot(), depth: 0, step: Some(step) }
+    }
+
     /// Calls a node's code and puts what it writes into the stream.
     #[expect(clippy::too_many_arguments, reason = "what one call is made of")]
     pub(super) async fn call_node(
@@ -311,7 +316,7 @@ impl Execution {
             meta: serde_json::to_vec(meta).unwrap_or_default(),
             deadline: timeout,
             sink: Some(sink),
-            context: Some(Arc::new(StepHandle(Arc::<StepContext>::clone(&context)))),
+            context: Some(Arc::new(self.origin(Arc::<StepContext>::clone(&context)))),
             ..Call::default()
         };
         let mut reply = std::pin::pin!(scope.entry.generation.call(target, call));
@@ -367,8 +372,8 @@ impl Execution {
             String::new(),
             self.input.input.clone().unwrap_or(Value::Null),
         );
-        let handle = Arc::new(StepHandle(Arc::new(context)));
-        match tool_call::in_workflow(tool, input, &meta, handle, timeout).await {
+        let origin = self.origin(Arc::new(context));
+        match tool_call::in_workflow(tool, input, &meta, origin, timeout).await {
             Ok(reply) => attempt_of(Ok(reply)),
             Err(EngineError::Call(error)) => attempt_of(Err((*error).clone())),
             // What does not fit now will not fit later.
@@ -385,7 +390,7 @@ impl Execution {
             };
         };
         let messages = vec![hotbay_plugin::chat::Message::user(prompt)];
-        match self.workflows.engine().ask(id.to_owned(), messages, Map::new()).await {
+        match self.workflows.engine().ask(id.to_owned(), messages, Map::new(), None).await {
             Ok(answer) => Attempt::Done(match answer.object {
                 Some(object) => json!({"text": answer.text, "object": object}),
                 None => json!({"text": answer.text}),

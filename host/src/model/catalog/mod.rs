@@ -1,10 +1,11 @@
 //! From `provider/model` to a model.
 //!
 //! Owns the order in which a provider's name is looked up and where its key comes from:
-//! what `hotbay.toml` configures, then the scripted model, then the providers known by
-//! name. Models of plugins are looked up by the caller before.
+//! what plugins offer, what `hotbay.toml` configures, then the scripted model, then the
+//! providers known by name.
 
 use std::{
+    any::Any,
     collections::BTreeMap,
     fmt,
     sync::{Arc, OnceLock},
@@ -17,13 +18,14 @@ use serde::Serialize;
 
 pub use super::settings::{Api, ProviderSettings, Secret};
 use super::{
-    Model, ModelError,
+    Model, ModelError, PluginModel,
     gateway::Gateway,
     hosted::{self, HOSTED, Hosted},
     openai::OpenAi,
     scripted::{self, Scripted},
     transport::{self, Destination, Timeouts},
 };
+use crate::plugin::registry::Snapshot;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -85,7 +87,21 @@ impl Models {
         Self { configured, environment: Box::new(environment), client: OnceLock::new() }
     }
 
-    /// Returns the model of this name, `provider/model`. Asks nobody over the network.
+    /// Returns the model of this name, a plugin's or one the host knows. `context` goes with what a
+    /// plugin's model asks the host for.
+    pub fn find(
+        &self,
+        plugins: &Snapshot,
+        name: &str,
+        context: Option<Arc<dyn Any + Send + Sync>>,
+    ) -> Result<Arc<dyn Model>, ModelError> {
+        match plugins.models.get(name) {
+            Some(entry) => Ok(Arc::new(PluginModel::of_model(entry, context))),
+            None => self.resolve(name),
+        }
+    }
+
+    /// Returns the model of this name that the host knows. Asks nobody over the network.
     pub fn resolve(&self, name: &str) -> Result<Arc<dyn Model>, ModelError> {
         let Some((provider, model)) = name.split_once('/').filter(|(_, model)| !model.is_empty()) else {
             return Err(ModelError::Unknown(format!(

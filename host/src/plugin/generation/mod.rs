@@ -25,7 +25,7 @@ pub use statistics::{Latency, Statistics};
 
 use super::{
     call::{Call, CallError, Instance, Reply, Target},
-    in_flight::{InFlight, InFlightGuard},
+    in_flight::{InFlight, InFlightGuard, close_when_idle},
     services::HostHandle,
 };
 use crate::types::plugin::GenerationState;
@@ -303,16 +303,9 @@ impl Generation {
 
     /// Resolves once it is closed with nobody inside.
     async fn unused(&self) {
-        loop {
-            self.pins.idle().await;
-            self.calls.idle().await;
-            // Closed one after the other; a call can only slip in between through a bare handle, and
-            // then its own count keeps the second from closing.
-            if self.pins.close_if_idle() && self.calls.close_if_idle() {
-                self.streams.close();
-                return;
-            }
-        }
+        // Whoever holds a pin can call; a call may go on when its pin is gone.
+        close_when_idle(&self.pins, &self.calls).await;
+        self.streams.close();
     }
 }
 

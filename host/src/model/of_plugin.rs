@@ -1,65 +1,79 @@
 //! Models and self-running agents of plugins, as the [`Model`] everything else is.
 
+use std::{any::Any, sync::Arc};
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, future::BoxFuture, stream};
-use hotbay_plugin::chat::{ChatRequest, FinishReason, StreamPart, Usage};
-use serde::Deserialize;
+use hotbay_plugin::{
+    AgentAnswer, AgentRun,
+    chat::{ChatRequest, StreamPart},
+    manifest::CallMeta,
+};
+use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::{
-    model::{Model, ModelError, PartStream},
-    plugin::{
-        call::{Call, CallError, Reply, Target},
-        generation::GenerationPin,
-        registry::ModelEntry,
-    },
+use super::{Model, ModelError, PartStream};
+use crate::plugin::{
+    call::{Call, CallError, Reply, Target},
+    generation::GenerationPin,
+    registry::{AgentEntry, ModelEntry},
 };
 
 /// Parts on their way from a plugin. Small: a slow reader is to slow the plugin down.
 const PARTS: usize = 64;
 
 /// A model whose code is in a plugin.
-pub(super) struct PluginModel {
+pub(crate) struct PluginModel {
     target: Target,
     generation: GenerationPin,
-}
-
-/// What a self-running agent answers when it is done.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Answer {
-    text: String,
-    finish_reason: FinishReason,
-    usage: Usage,
+    context: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl PluginModel {
-    pub(super) fn of_model(entry: &ModelEntry) -> Self {
-        Self { target: Target::Model(entry.manifest.id.as_str().into()), generation: entry.generation.clone() }
-    }
-
-    pub(super) fn of_agent(id: &str, generation: GenerationPin) -> Self {
-        Self { target: Target::Agent(id.into()), generation }
+    /// Returns a plugin's model; `context` goes with its requests to the host.
+    pub(super) fn of_model(entry: &ModelEntry, context: Option<Arc<dyn Any + Send + Sync>>) -> Self {
+        let target = Target::Model(entry.manifest.id.as_str().into());
+        Self { target, generation: entry.generation.clone(), context }
     }
 }
 
 #[async_trait]
 impl Model for PluginModel {
     async fn chat(&self, request: ChatRequest) -> Result<PartStream, ModelError> {
-        let body = serde_json::to_vec(&request).map_err(|error| ModelError::Garbled(error.to_string()))?;
-        let (sink, chunks) = mpsc::channel(PARTS);
-        let call = self.generation.call(self.target.clone(), Call { body, sink: Some(sink), ..Call::default() });
-        let state = Reading {
-            chunks,
-            call: Some(Box::pin(call)),
-            reply: None,
-            has_text: false,
-            is_over: false,
-            _pin: self.generation.pin_stream(),
-        };
-        Ok(stream::unfold(state, |mut state| async move { Some((state.next().await?, state)) }).boxed())
+        let call = Call { body: written(&request)?, context: self.context.clone(), ..Call::default() };
+        Ok(parts(&self.generation, self.target.clone(), call))
     }
+}
+
+/// Has an agent that runs itself take a turn. Its answer reads like a model's; `context` goes with
+/// its requests to the host.
+pub(crate) fn run_agent(
+    agent: &AgentEntry,
+    run: &AgentRun,
+    meta: &CallMeta,
+    context: Option<Arc<dyn Any + Send + Sync>>,
+) -> Result<PartStream, ModelError> {
+    let call = Call { body: written(run)?, meta: written(meta)?, context, ..Call::default() };
+    Ok(parts(&agent.generation, Target::Agent(agent.manifest.id.as_str().into()), call))
+}
+
+fn written(value: &impl Serialize) -> Result<Vec<u8>, ModelError> {
+    serde_json::to_vec(value).map_err(|error| ModelError::Garbled(error.to_string()))
+}
+
+fn parts(generation: &GenerationPin, target: Target, call: Call) -> PartStream {
+    let (sink, chunks) = mpsc::channel(PARTS);
+    let call = generation.call(target, Call { sink: Some(sink), ..call });
+    let state = Reading {
+        chunks,
+        call: Some(Box::pin(call)),
+        reply: None,
+        has_text: false,
+        is_over: false,
+        _pin: generation.pin_stream(),
+    };
+    stream::unfold(state, |mut state| async move { Some((state.next().await?, state)) }).boxed()
 }
 
 struct Reading {
@@ -116,23 +130,21 @@ impl Reading {
             Ok(reply) => reply,
             Err(error) => {
                 self.is_over = true;
-                return Some(Err(refused(error)));
+                return Some(Err(error.into()));
             }
         };
-        let answer: Answer = serde_json::from_slice::<Option<Answer>>(&reply.body).ok().flatten().unwrap_or_default();
-        if !self.has_text && !answer.text.is_empty() {
+        let answer = serde_json::from_slice::<Option<AgentAnswer>>(&reply.body).ok().flatten().unwrap_or_default();
+        // An agent need not stream; one that was asked for an object may have nothing to say but that.
+        let text = match (&answer.object, answer.text.as_str()) {
+            (Some(object), "") => object.to_string(),
+            (_, text) => text.to_owned(),
+        };
+        if !self.has_text && !text.is_empty() {
             self.has_text = true;
             self.reply = Some(Ok(reply));
-            return Some(Ok(StreamPart::TextDelta { id: "text-1".to_owned(), delta: answer.text }));
+            return Some(Ok(StreamPart::TextDelta { id: "text-1".to_owned(), delta: text }));
         }
         self.is_over = true;
         Some(Ok(StreamPart::Finish { finish_reason: answer.finish_reason, usage: answer.usage }))
-    }
-}
-
-fn refused(error: CallError) -> ModelError {
-    match error {
-        CallError::Failed { message, retryable: false, .. } => ModelError::Refused { status: None, message },
-        other => ModelError::Unavailable { status: None, message: other.to_string() },
     }
 }
