@@ -45,3 +45,12 @@
 //! | `delete` | `{index, ids or filter}` | | how many | |
 //!
 //! `metric` is `cosine`, `euclidean` or `dotproduct`.
+//!
+//! # Memory processors (a service of kind `memory-processor`)
+//!
+//! | op | body | answer |
+//! |---|---|---|
+//! | `process` | [`crate::processor::Remembered`] | [`crate::processor::Processed`] |
+//!
+//! A message that comes back under an id it was sent with is that message, in the content it
+//! has then; one under another id, or none, was never said and is shown to the model alone.

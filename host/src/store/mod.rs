@@ -12,19 +12,28 @@
 //!
 //! Read next: `writer`, how many writes become one commit.
 
+mod counts;
 mod database;
 mod error;
 mod fault;
+mod filter;
 mod health;
+mod messages;
 mod migrations;
 mod statement;
+mod suspended;
+mod threads;
 mod writer;
+
+#[cfg(test)]
+mod contract;
 
 use std::{path::Path, sync::Arc};
 
 pub use database::StoreSettings;
 use database::{Database, DirectoryLock};
 pub use error::StoreError;
+pub(crate) use suspended::SuspendedRow;
 pub use writer::WriterTask;
 
 /// Everything that is stored. Cheap to clone.

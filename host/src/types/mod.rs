@@ -4,4 +4,5 @@ pub mod id;
 pub mod message;
 pub mod plugin;
 pub mod schema;
+pub mod thread;
 pub mod usage;
