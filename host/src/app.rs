@@ -88,7 +88,7 @@ impl App {
         let plugins =
             Plugins::start(config.plugin_settings(executable), Arc::<Services>::clone(&services), spawner(&background))
                 .await?;
-        let engine = Engine::new(Arc::clone(plugins.registry()), Arc::clone(&models));
+        let engine = Engine::new(Arc::clone(plugins.registry()), Arc::clone(&models), store.clone(), tasks.clone());
         services.connect(Arc::clone(plugins.registry()), ask_agent(&engine));
         Ok(Arc::new(Self { config, engine, plugins, models, store, services, tasks, background }))
     }

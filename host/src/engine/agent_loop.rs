@@ -2,8 +2,8 @@
 //! it stops, has taken all its steps, fails, or waits for somebody.
 //!
 //! Everything is written into the [`Turn`]; the observer is told as it happens. A step's
-//! tools run side by side and answer in the order they were called. Memory comes in
-//! where a run is prepared (`Turn::remembered`) and where it ends.
+//! tools run side by side and answer in the order they were called. What is remembered is
+//! read where a run is prepared, and written in `keep`, before anybody is told of its end.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,6 +26,7 @@ use super::{
     turn::{Step, Suspension, ToolCall, Turn, Waiting},
 };
 use crate::{
+    memory::Conversation,
     model::Model,
     plugin::{generation::GenerationPin, registry::AgentEntry, registry::Snapshot},
     types::{
@@ -41,13 +42,15 @@ const DEFAULT_MAX_STEPS: u32 = 5;
 pub struct Run {
     /// What it has seen and done.
     pub turn: Turn,
-    engine: Engine,
+    pub(super) engine: Engine,
     // Pins what the run needs, so a swap cannot change it halfway.
-    snapshot: Arc<Snapshot>,
+    pub(super) snapshot: Arc<Snapshot>,
     agent: Arc<AgentEntry>,
     _pin: Option<GenerationPin>,
     pub(super) plan: Plan,
     pub(super) toolbox: Toolbox,
+    /// What the run has of a conversation, if its agent remembers it.
+    pub(super) conversation: Option<Conversation>,
     decision: Option<(Suspension, Decision)>,
 }
 
@@ -58,29 +61,44 @@ impl Run {
         agent: Arc<AgentEntry>,
         plan: Plan,
         turn: Turn,
+        conversation: Option<Conversation>,
         decision: Option<(Suspension, Decision)>,
     ) -> Self {
-        let toolbox = Toolbox::new(&snapshot, &agent, &plan.options);
+        let notes = conversation.as_ref().and_then(|conversation| conversation.working.as_ref()?.tool());
+        let toolbox = Toolbox::new(&snapshot, &agent, &plan.options, notes);
         let pin = agent.generation.pin_stream();
-        Self { turn, engine, snapshot, agent, _pin: pin, plan, toolbox, decision }
+        Self { turn, engine, snapshot, agent, _pin: pin, plan, toolbox, conversation, decision }
     }
 
-    /// Drives the run to its end, or until it waits: then `turn.suspension` says for what.
+    /// Drives the run to its end, or until it waits: then `turn.suspension` says for what. Whoever
+    /// reads the end of its events reads what is stored.
     ///
     /// Dropping the future ends the run and whatever it has started.
     ///
     /// # Errors
     /// If the run fails; the observer has been told by then.
     pub async fn drive<O: Observer>(&mut self, observer: &mut O) -> Result<(), EngineError> {
-        let result = match self.plan.options.deadline {
+        let mut result = match self.plan.options.deadline {
             None => self.steps(observer).await,
             Some(deadline) => match tokio::time::timeout(deadline, self.steps(observer)).await {
                 Ok(result) => result,
                 Err(_) => Err(self.time_out(deadline, observer)),
             },
         };
-        if self.turn.suspension.is_some() {
-            self.engine.shared.suspended.put(self.turn.clone(), self.plan.clone());
+        if let Err(error) = self.keep().await {
+            self.turn.suspension = None;
+            tracing::warn!(run.id = self.turn.run_id, %error, "what a run came to was not stored");
+            if result.is_ok() {
+                observer.on(&self.turn, RunEvent::Error(&error));
+                result = Err(error);
+            }
+        }
+        match &self.turn.suspension {
+            Some(suspension) => observer.on(&self.turn, RunEvent::Suspended(suspension)),
+            None => {
+                observer.on(&self.turn, RunEvent::Finish);
+                self.entitle(result.is_ok());
+            }
         }
         result
     }
@@ -113,7 +131,6 @@ impl Run {
             observer.on(&self.turn, RunEvent::StepFinish { continued, resumed: false });
             observer.ready().await;
             if !continued {
-                observer.on(&self.turn, RunEvent::Finish);
                 return Ok(());
             }
         }
@@ -152,7 +169,8 @@ impl Run {
 
     fn request(&self, form: Option<&Structured>) -> ChatRequest {
         let options = &self.plan.options;
-        let mut messages = prompt::messages(&self.turn, &self.plan, &self.agent.manifest.instructions);
+        let noted = self.conversation.as_ref().and_then(|it| Some(it.working.as_ref()?.instructions()));
+        let mut messages = prompt::messages(&self.turn, &self.plan, &self.agent.manifest.instructions, noted);
         let mut response_format = None;
         if let Some(form) = form.filter(|form| form.model.is_none()) {
             if form.in_prompt {
@@ -196,7 +214,7 @@ impl Run {
         }
         self.end_step();
         if let Some(suspension) = waiting {
-            self.suspend(suspension, observer);
+            self.suspend(suspension);
             return Tools::Waiting;
         }
         if is_complete { Tools::Answered } else { Tools::None }
@@ -226,6 +244,7 @@ impl Run {
                 };
                 Ran::Outcome(tool_call::for_model(entry, &call.args, meta).await)
             }
+            Kind::Notes(_) => Ran::Outcome(self.note_down(&call.args).await),
             Kind::Agent(agent) => {
                 if options.require_approval && resume.is_none() {
                     return Ran::NeedsApproval;
@@ -245,7 +264,7 @@ impl Run {
             options: RunOptions { request_context: self.plan.options.request_context.clone(), ..RunOptions::default() },
             ..RunRequest::default()
         };
-        let run = match self.engine.prepare_at(request, self.plan.depth + 1) {
+        let run = match Box::pin(self.engine.prepare_at(request, self.plan.depth + 1)).await {
             Ok(run) => run,
             Err(error) => return Outcome::Failed(error.to_string()),
         };
@@ -326,11 +345,7 @@ impl Run {
             response_format: Some(ResponseFormat::Json { schema: Some(form.schema.source.clone()) }),
             ..ChatRequest::default()
         };
-        let parts = self.engine.model(&self.snapshot, model)?.chat(request).await?;
-        let mut aside = Turn::new(self.turn.agent_id.clone(), model.to_owned(), None);
-        let mut step = Step::default();
-        answer::read(&mut aside, &mut step, parts, &Toolbox::default(), None, &mut Unobserved).await?;
-        Ok(step.text)
+        self.engine.text(&self.snapshot, request).await
     }
 
     fn time_out<O: Observer>(&mut self, deadline: Duration, observer: &mut O) -> EngineError {
@@ -344,7 +359,7 @@ impl Run {
         self.fail(EngineError::TimedOut(deadline.as_secs()), observer)
     }
 
-    /// Ends the run with an error.
+    /// Breaks the run off with an error.
     fn fail<O: Observer>(&mut self, error: EngineError, observer: &mut O) -> EngineError {
         if let Some(step) = self.turn.steps.last_mut() {
             step.finish = FinishReason::Error;
@@ -355,7 +370,6 @@ impl Run {
             self.turn.current().parts.push(part);
         }
         observer.on(&self.turn, RunEvent::StepFinish { continued: false, resumed: false });
-        observer.on(&self.turn, RunEvent::Finish);
         error
     }
 }

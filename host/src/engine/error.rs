@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{model::ModelError, plugin::call::CallError, types::schema::Issue};
+use crate::{memory::MemoryError, model::ModelError, plugin::call::CallError, store::StoreError, types::schema::Issue};
 
 /// A run that could not start, go on or finish.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -47,6 +47,12 @@ pub enum EngineError {
     /// The run took longer than it may.
     #[error("the run did not finish within {0} s")]
     TimedOut(u64),
+    /// What the agent remembers cannot be had, or kept.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Agents ask agents without end.
     #[error("agents ask each other more than {0} levels deep")]
     TooDeep(u32),

@@ -33,6 +33,14 @@ pub struct RunOptions {
     pub thread_id: Option<String>,
     /// Whom the conversation belongs to.
     pub resource_id: Option<String>,
+    /// What the conversation is called, if it is new.
+    pub thread_title: Option<String>,
+    /// What is noted on the conversation.
+    pub thread_metadata: Option<Map<String, Value>>,
+    /// How it is remembered, over the agent's own options.
+    pub memory: Map<String, Value>,
+    /// The run leaves no trace in it.
+    pub read_only: bool,
     /// Most model steps.
     pub max_steps: Option<u32>,
     /// The tools that may be used, by key; all if absent.

@@ -27,6 +27,8 @@ pub(super) enum Kind {
     Plugin(Arc<ToolEntry>),
     /// Another agent.
     Agent(Arc<AgentEntry>),
+    /// The host: it changes working memory.
+    Notes(ToolSpec),
     /// The caller.
     Client(ToolSpec),
 }
@@ -34,7 +36,13 @@ pub(super) enum Kind {
 impl Toolbox {
     /// Collects the tools an agent has in this run. A tool of the caller takes the place of one
     /// of the agent's with the same name; what no plugin offers now is left out.
-    pub(super) fn new(snapshot: &Snapshot, agent: &AgentEntry, options: &RunOptions) -> Self {
+    /// `notes` changes working memory.
+    pub(super) fn new(
+        snapshot: &Snapshot,
+        agent: &AgentEntry,
+        options: &RunOptions,
+        notes: Option<ToolSpec>,
+    ) -> Self {
         let is_active =
             |key: &str| options.active_tools.as_ref().is_none_or(|active| active.iter().any(|name| name == key));
         let is_clients = |key: &str| options.client_tools.iter().any(|tool| tool.name == key);
@@ -58,6 +66,9 @@ impl Toolbox {
             if let Some(entry) = snapshot.agents.get(id.as_str()) {
                 add(format!("agent-{id}"), Kind::Agent(Arc::clone(entry)));
             }
+        }
+        if let Some(tool) = notes.filter(|tool| !is_clients(&tool.name)) {
+            add(tool.name.clone(), Kind::Notes(tool));
         }
         for tool in &options.client_tools {
             add(tool.name.clone(), Kind::Client(tool.clone()));
@@ -104,7 +115,7 @@ impl Offered {
                 description: format!("Asks the agent {}. {}", entry.manifest.name, entry.manifest.description),
                 input_schema: prompt_schema(),
             },
-            Kind::Client(spec) => spec.clone(),
+            Kind::Notes(spec) | Kind::Client(spec) => spec.clone(),
         }
     }
 }

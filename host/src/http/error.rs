@@ -19,11 +19,13 @@ use serde_json::{Value, json};
 
 use crate::{
     engine::error::EngineError,
+    memory::MemoryError,
     model::ModelError,
     plugin::{
         call::CallError,
         error::{LoadCode, LoadError},
     },
+    store::StoreError,
     types::schema::Issue,
 };
 
@@ -294,11 +296,39 @@ impl From<ModelError> for ApiError {
     }
 }
 
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::NotFound(message) => Self::not_found(message),
+            StoreError::Conflict(message) => Self::conflict(message),
+            // Its sentence names the host's files.
+            StoreError::Unavailable(_) => {
+                Self::unavailable("the store is not available; try again", RETRY_AFTER).because(error)
+            }
+            StoreError::Corrupt(_) | StoreError::Schema(_) | StoreError::Refused(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<MemoryError> for ApiError {
+    fn from(error: MemoryError) -> Self {
+        match error {
+            MemoryError::Denied => Self::forbidden(error.to_string()),
+            MemoryError::Store(error) => Self::from(error),
+            MemoryError::Processor(error) => Self::from(&*error),
+            MemoryError::Invalid(message) => Self::bad_request(message),
+            MemoryError::UnknownProcessor(_) | MemoryError::Garbled { .. } => Self::unprocessable(error.to_string()),
+        }
+    }
+}
+
 impl From<EngineError> for ApiError {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Call(error) => Self::from(&*error),
             EngineError::Model(error) => Self::from(error),
+            EngineError::Memory(error) => Self::from(error),
+            EngineError::Store(error) => Self::from(error),
             EngineError::InvalidInput { message, issues } => Self::bad_request(message).with_issues(issues),
             EngineError::UnknownAgent(_) | EngineError::UnknownTool(_) | EngineError::UnknownRun(_) => {
                 Self::not_found(error.to_string())

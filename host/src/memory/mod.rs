@@ -235,7 +235,7 @@ impl Conversation {
             last = entry.created_at;
         }
         let settled = std::mem::take(&mut self.settled);
-        let changed: Vec<_> = changed.into_iter().chain(&settled).map(stored).collect();
+        let changed: Vec<_> = changed.into_iter().map(stored).chain(settled.iter().map(stored)).collect();
         Some(TurnEntries { thread_id: self.thread_id.clone(), appended, changed })
     }
 

@@ -2,8 +2,11 @@
 
 use hotbay_plugin::chat::{self, ChatRequest};
 
-use super::options::TitleOptions;
-use crate::types::message::{Message, Part, Role};
+use super::{Memory, options::TitleOptions};
+use crate::{
+    store::StoreError,
+    types::message::{Message, Part, Role},
+};
 
 /// What the model is told if the agent's author does not say.
 const INSTRUCTIONS: &str = "Give the conversation that begins with the user's message a title. The title sums up what \
@@ -34,10 +37,24 @@ pub fn asked(options: &TitleOptions, agent_model: &str, said: &[Message]) -> Opt
     })
 }
 
+impl Memory {
+    /// Gives a thread the title a model answered, unless somebody gave it one meanwhile.
+    ///
+    /// # Errors
+    /// If the store cannot be used.
+    pub async fn entitle(&self, thread_id: &str, answer: &str) -> Result<(), StoreError> {
+        match tidy(answer) {
+            Some(title) => self.store.threads().set_first_title(thread_id, &title).await,
+            None => Ok(()),
+        }
+    }
+}
+
 /// Returns a model's answer as a title: one line, without the quotes models like.
-pub(super) fn tidy(answer: &str) -> Option<String> {
+fn tidy(answer: &str) -> Option<String> {
     let line = answer.lines().map(str::trim).find(|line| !line.is_empty())?;
-    let line = line.trim_matches(|character| matches!(character, '"' | '\'' | '*' | '#' | '`')).trim();
+    let is_around = |character: char| character.is_whitespace() || matches!(character, '"' | '\'' | '*' | '#' | '`');
+    let line = line.trim_matches(is_around);
     let title: String = line.chars().take(LONGEST).collect();
     (!title.is_empty()).then_some(title)
 }
@@ -49,7 +66,7 @@ mod tests {
     #[test]
     fn a_title_is_one_plain_line() {
         assert_eq!(tidy("\n \"Weather in Paris\"\nmore").as_deref(), Some("Weather in Paris"));
-        assert_eq!(tidy("# **Plans**").as_deref(), Some("**Plans".trim_matches('*')));
+        assert_eq!(tidy("# **Plans**").as_deref(), Some("Plans"));
         assert_eq!(tidy(" \n "), None);
         assert_eq!(tidy(&"x".repeat(500)).map(|title| title.len()), Some(LONGEST));
     }

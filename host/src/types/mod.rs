@@ -4,5 +4,6 @@ pub mod id;
 pub mod message;
 pub mod plugin;
 pub mod schema;
+pub mod spoken;
 pub mod thread;
 pub mod usage;
