@@ -393,7 +393,8 @@ mod tests {
         };
         turn.current().parts.push(Part::Tool(part));
         turn.sign();
-        let step = Step { calls: vec![call.clone()], end: turn.mark(), usage: Some(Usage::default()), ..Step::default() };
+        let step =
+            Step { calls: vec![call.clone()], end: turn.mark(), usage: Some(Usage::default()), ..Step::default() };
         turn.steps.push(step);
         turn.suspension = Some(Suspension { call, reason, resume_schema: json!({"type": "object"}) });
         let options = RunOptions {

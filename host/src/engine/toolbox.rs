@@ -37,12 +37,7 @@ impl Toolbox {
     /// Collects the tools an agent has in this run. A tool of the caller takes the place of one
     /// of the agent's with the same name; what no plugin offers now is left out.
     /// `notes` changes working memory.
-    pub(super) fn new(
-        snapshot: &Snapshot,
-        agent: &AgentEntry,
-        options: &RunOptions,
-        notes: Option<ToolSpec>,
-    ) -> Self {
+    pub(super) fn new(snapshot: &Snapshot, agent: &AgentEntry, options: &RunOptions, notes: Option<ToolSpec>) -> Self {
         let is_active =
             |key: &str| options.active_tools.as_ref().is_none_or(|active| active.iter().any(|name| name == key));
         let is_clients = |key: &str| options.client_tools.iter().any(|tool| tool.name == key);

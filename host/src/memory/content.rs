@@ -157,9 +157,7 @@ pub fn part(source: &Value, at: Millis) -> Option<Part> {
                 created_at,
             }
         }
-        "error" => {
-            Part::Error { message: source.get("error")?.get("message")?.as_str()?.to_owned(), created_at }
-        }
+        "error" => Part::Error { message: source.get("error")?.get("message")?.as_str()?.to_owned(), created_at },
         _ => return None,
     })
 }

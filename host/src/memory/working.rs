@@ -41,7 +41,9 @@ impl Working {
         }
         let update = match self.form {
             WorkingForm::Template(_) => "Send the whole text each time, with everything that is still true.",
-            WorkingForm::Schema(_) => "Send only the fields that change; null removes one, a list replaces the old one.",
+            WorkingForm::Schema(_) => {
+                "Send only the fields that change; null removes one, a list replaces the old one."
+            }
         };
         format!(
             "You have a working memory: what was noted about the user and this conversation before. Call the tool \

@@ -236,9 +236,7 @@ impl Threads<'_> {
     /// If it cannot be read.
     pub(crate) async fn working_memory(&self, scope: &WorkingScope) -> Result<Option<String>, StoreError> {
         let query = match scope {
-            WorkingScope::Thread(id) => {
-                Statement::new("SELECT working_memory FROM threads WHERE id = $1").bind(id)
-            }
+            WorkingScope::Thread(id) => Statement::new("SELECT working_memory FROM threads WHERE id = $1").bind(id),
             WorkingScope::Owner(id) => Statement::new("SELECT working_memory FROM owners WHERE id = $1").bind(id),
         };
         self.database.row(query).await?.map_or(Ok(None), |row| column(&row, "working_memory"))

@@ -193,12 +193,7 @@ async fn prepare(app: &AppState, id: String, request: GenerateRequest) -> Result
     Ok(app.engine.prepare(run).await?)
 }
 
-async fn decide(
-    app: &AppState,
-    id: &str,
-    request: &ApprovalRequest,
-    decision: Decision,
-) -> Result<Run, ApiError> {
+async fn decide(app: &AppState, id: &str, request: &ApprovalRequest, decision: Decision) -> Result<Run, ApiError> {
     Ok(app.engine.resume(id, &request.run_id, Some(&request.tool_call_id), decision).await?)
 }
 
