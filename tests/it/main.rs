@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "the whole crate is tests, what they share included")]
 
 mod cli;
+mod memory;
 mod models;
 mod plugin_calls;
 mod plugin_hostile;
