@@ -12,6 +12,7 @@
 //! | `tool.call` | `{id, input}` | the tool's result; a tool that suspends there fails |
 //! | `model.chat` | [`crate::chat::ChatRequest`] | `null`; each [`crate::chat::StreamPart`] goes to the sink as one chunk |
 //! | `agent.generate` | `{id, messages: [Message], options?: {}}` | [`crate::AgentAnswer`] |
+//! | `memory.recall` | `{threadId, last?}` | `[`[`crate::MemoryMessage`]`]`, the last ones, oldest first |
 //! | `kv.get` | `{key}` | the value, or `null` |
 //! | `kv.set` | `{key, value}` | `null` |
 //! | `kv.delete` | `{key}` | `null` |

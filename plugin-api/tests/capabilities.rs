@@ -9,6 +9,7 @@ use hotbay_plugin::{
     error::code,
     http::HttpResponse,
     prelude::*,
+    processor::Speaker,
     testing::{End, TestHost, TestPlugin, call_tool},
     vector_store::{CreateIndex, Delete, Entry, Hit, IndexStats, Metric, Query, Selection, Update, Upsert},
 };
@@ -169,6 +170,16 @@ async fn lengths(texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
     Ok(texts.iter().map(|text| vec![text.len() as f32, 1.0]).collect())
 }
 
+/// Keeps the last messages.
+#[memory_processor(name = "last-only")]
+async fn last_only(ctx: &Ctx, remembered: Remembered) -> Result<Vec<MemoryMessage>> {
+    let keep = remembered.options["keep"].as_u64().unwrap_or(1);
+    let mut messages = remembered.messages;
+    messages.drain(..messages.len() - usize::try_from(keep)?);
+    messages.extend(ctx.recall("t-1", 1).await?);
+    Ok(messages)
+}
+
 fn offers() -> McpServer {
     McpServer::new("ref-mcp").name("Ref MCP").tool(weather).agent("weatherAgent", weather_agent)
 }
@@ -181,6 +192,7 @@ plugin! {
     embedders: [lengths],
     workflows: [numbers],
     vector_stores: [Memories],
+    memory_processors: [last_only],
     mcp_servers: [offers],
     config: Settings,
     open: open,
@@ -232,6 +244,10 @@ fn manifest_describes_everything() {
     );
     assert!(!agent.custom_run && manifest.agents[1].custom_run);
     assert_eq!(manifest.embedders[0].dimension, 2);
+    assert_eq!(
+        (manifest.services[0].kind.as_str(), manifest.services[0].name.as_str()),
+        ("memory-processor", "last-only")
+    );
     assert_eq!(manifest.mcp_servers[0].agents[0].key, "weatherAgent");
     assert!(manifest.config_schema.unwrap()["properties"]["base_url"].is_object());
 }
@@ -346,6 +362,36 @@ fn long_answer_of_a_model_outlasts_the_buffer() {
 #[test]
 fn embedder_gives_a_row_for_each_text() {
     assert_eq!(opened().embed("mock-provider/lengths", &["a", "abc"]).unwrap(), [[1.0, 1.0], [3.0, 1.0]]);
+}
+
+#[test]
+fn memory_processor_gives_back_what_the_model_is_to_see() {
+    let message = |text: &str| MemoryMessage::new(Speaker::User, text);
+    let host = host().thread("t-1", vec![message("older"), message("remembered")]);
+    let plugin = host.open(plugin(), &json!({ "base_url": "http://localhost/" })).unwrap();
+    let mut remembered = Remembered::new(vec![message("one"), message("two"), message("three")]);
+    remembered.options.insert("keep".into(), json!(2));
+    let kept = plugin.memory_processor("last-only", &remembered).unwrap();
+    let texts: Vec<_> = kept.iter().map(MemoryMessage::text).collect();
+    assert_eq!(texts, ["two", "three", "remembered"]);
+    let error = plugin.memory_processor("nowhere", &remembered).unwrap_err();
+    assert_eq!(error.code, code::UNSUPPORTED);
+}
+
+#[test]
+fn an_agents_memory_names_its_options() {
+    let memory =
+        Memory::last(3).working_memory("# T").generate_title().processor("a").processor_with("b", json!({ "n": 1 }));
+    let manifest = serde_json::to_value(Agent::new("x").memory(memory).manifest()).unwrap();
+    assert_eq!(
+        manifest["memory"],
+        json!({
+            "lastMessages": 3,
+            "workingMemory": { "enabled": true, "template": "# T" },
+            "generateTitle": true,
+            "processors": [{ "name": "a", "options": {} }, { "name": "b", "options": { "n": 1 } }],
+        })
+    );
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]

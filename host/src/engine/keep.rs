@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{agent_loop::Run, error::EngineError, suspended, tool_call::Outcome};
-use crate::memory;
+use crate::memory::{self, MemoryError};
 
 impl Run {
     /// Stores what the run came to, in one step: its entries of the conversation, and the run
@@ -35,6 +35,10 @@ impl Run {
         };
         match self.engine.memory().note(working, args).await {
             Ok(()) => Outcome::Answered(json!({"success": true})),
+            Err(MemoryError::Store(error)) => {
+                tracing::warn!(run.id = self.turn.run_id, %error, "working memory was not written");
+                Outcome::Failed("the working memory cannot be written at the moment".to_owned())
+            }
             Err(error) => Outcome::Failed(error.to_string()),
         }
     }

@@ -213,6 +213,13 @@ impl Engine {
         let input = messages.into_iter().map(prompt::entry).collect();
         let mut request = RunRequest { agent_id, input, ..RunRequest::default() };
         request.options.apply_defaults(&options);
+        if let Some(Value::Object(memory)) = options.get("memory") {
+            request.options.converse(memory);
+            if request.options.thread_id.is_some() && request.options.resource_id.is_none() {
+                let message = "memory names a thread, so it needs a resource: whom the thread belongs to".to_owned();
+                return Err(EngineError::InvalidInput { message, issues: Vec::new() });
+            }
+        }
         let mut run = self.prepare(request).await?;
         run.drive(&mut event::Unobserved).await?;
         if let Some(suspension) = &run.turn.suspension {

@@ -81,5 +81,7 @@ pub(super) fn entry(message: chat::Message) -> Message {
     };
     let mut entry = Message::new(role);
     entry.parts = spoken::entry_parts(parts, entry.created_at);
+    let texts: Vec<&str> = entry.parts.iter().filter_map(text_of).collect();
+    entry.text = (!texts.is_empty()).then(|| texts.join("\n"));
     entry
 }

@@ -16,7 +16,7 @@ pub mod working;
 
 use std::sync::Arc;
 
-use hotbay_plugin::manifest::MemoryOptions;
+use hotbay_plugin::{MemoryMessage, manifest::MemoryOptions};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -190,6 +190,15 @@ impl Memory {
             working,
             settled: Vec::new(),
         })
+    }
+
+    /// Returns the last entries of a thread as plugins see them, oldest first.
+    ///
+    /// # Errors
+    /// If the store cannot be used.
+    pub async fn last(&self, thread_id: &str, entries: u64) -> Result<Vec<MemoryMessage>, MemoryError> {
+        let entries = recall::last(&self.store, thread_id, entries).await?;
+        Ok(entries.iter().map(processors::show).collect())
     }
 
     /// Returns what the model sees of what was said before, oldest first. Entries of `input` that

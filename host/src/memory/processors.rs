@@ -55,7 +55,8 @@ pub(super) async fn apply(
     Ok(taken.collect())
 }
 
-fn show(entry: &Message) -> MemoryMessage {
+/// Returns an entry as plugins see it.
+pub(super) fn show(entry: &Message) -> MemoryMessage {
     let mut shown = MemoryMessage::default();
     shown.id.clone_from(&entry.id);
     shown.role = match entry.role {

@@ -5,10 +5,7 @@ use std::collections::HashSet;
 use super::content;
 use crate::{
     store::{Store, StoreError},
-    types::{
-        message::{Message, Part, Role, ToolState},
-        thread::MessageQuery,
-    },
+    types::message::{Message, Part, Role, ToolState},
 };
 
 /// Returns a thread's last entries, oldest first.
@@ -16,8 +13,7 @@ pub(super) async fn last(store: &Store, thread_id: &str, entries: u64) -> Result
     if entries == 0 {
         return Ok(Vec::new());
     }
-    let listed = store.messages().list(&MessageQuery::last(thread_id, entries)).await?;
-    Ok(listed.entries.iter().rev().map(content::message).collect())
+    Ok(store.messages().last(thread_id, entries).await?.iter().rev().map(content::message).collect())
 }
 
 /// Gives remembered calls the answers the caller brings along, and returns the entries that

@@ -117,6 +117,17 @@ impl Messages<'_> {
         Ok(Listed { entries: self.read(filter.query(SELECT, &tail)).await?, total })
     }
 
+    /// Returns a thread's last messages, newest first.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub(crate) async fn last(&self, thread: &str, n: u64) -> Result<Vec<StoredMessage>, StoreError> {
+        let mut filter = Filter::default();
+        filter.and("thread_id = ?", [thread.into()]);
+        let tail = format!("ORDER BY created_at DESC, id DESC LIMIT {}", number(n));
+        self.read(filter.query(SELECT, &tail)).await
+    }
+
     async fn list_matching(&self, query: &MessageQuery) -> Result<Listed<StoredMessage>, StoreError> {
         let (slice, mut entries, mut total) = (query.slice, Vec::new(), 0);
         let mut after = None;

@@ -203,6 +203,18 @@ async fn processors_trim_and_mask_what_the_model_sees_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn plugins_read_conversations_and_take_part_in_them() {
+    let host = host().await;
+    say(&host, "echo-agent", "t", "one").await;
+    say(&host, "echo-agent", "t", "two").await;
+    let call =
+        async |tool: &str| post(&host, &format!("/api/tools/{tool}/execute"), &json!({"data": {"thread": "t"}})).await;
+    assert_eq!(call("recall").await, json!(["Echo: one", "two", "Echo: two"]));
+    call("relay").await;
+    assert_eq!(said(&host, "t").await[4], pair("user", "from a tool"));
+}
+
+#[tokio::test]
 async fn a_thread_gets_a_title_after_its_first_exchange() {
     let host = host().await;
     say(&host, "titled", "t", "a trip to Rome").await;

@@ -94,17 +94,6 @@ pub(in crate::http) struct GenerateRequest {
     model: Option<String>,
 }
 
-/// The conversation a caller names.
-#[derive(Default)]
-struct Conversation {
-    thread_id: Option<String>,
-    resource_id: Option<String>,
-    title: Option<String>,
-    metadata: Option<Map<String, Value>>,
-    options: Map<String, Value>,
-    read_only: bool,
-}
-
 /// The form of an answer.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -165,12 +154,6 @@ impl GenerateRequest {
         let structured = form_of(self.structured_output, self.output)?;
         let options = RunOptions {
             run_id: self.run_id,
-            thread_id: conversation.thread_id,
-            resource_id: conversation.resource_id,
-            thread_title: conversation.title,
-            thread_metadata: conversation.metadata,
-            memory: conversation.options,
-            read_only: conversation.read_only,
             max_steps: self.max_steps.map(steps),
             active_tools: self.active_tools,
             tool_choice: self.tool_choice.as_ref().and_then(tool_choice),
@@ -181,7 +164,7 @@ impl GenerateRequest {
             provider_options: self.provider_options,
             request_context: self.request_context,
             model: self.model,
-            deadline: None,
+            ..conversation
         };
         Ok(RunRequest {
             agent_id,
@@ -194,10 +177,10 @@ impl GenerateRequest {
     }
 
     /// Returns the conversation, in whichever way the caller names it.
-    fn conversation(&self) -> Result<Conversation, ApiError> {
+    fn conversation(&self) -> Result<RunOptions, ApiError> {
         let invalid = |field: &str, message: String| Err(ApiError::invalid_field(Invalid::Body, field, message));
         let thread = match &self.memory {
-            Value::Bool(false) => return Ok(Conversation::default()),
+            Value::Bool(false) => return Ok(RunOptions::default()),
             Value::Null | Value::Bool(true) => self.thread_id.clone(),
             Value::Object(memory) => match (memory.get("thread"), memory.get("key")) {
                 (Some(Value::String(id)), _) => Some(id.clone()),
@@ -218,17 +201,13 @@ impl GenerateRequest {
         if thread.is_some() && resource.is_none() {
             return Err(ApiError::bad_request(NO_RESOURCE));
         }
-        let own = self.memory.get("thread").and_then(Value::as_object);
-        let options = self.memory.get("options").and_then(Value::as_object).cloned().unwrap_or_default();
-        let says_read_only = |options: &Map<String, Value>| options.get("readOnly") == Some(&Value::Bool(true));
-        Ok(Conversation {
-            thread_id: thread,
-            resource_id: resource,
-            title: own.and_then(|thread| thread.get("title")?.as_str()).map(str::to_owned),
-            metadata: own.and_then(|thread| thread.get("metadata")?.as_object()).cloned(),
-            read_only: says_read_only(&options) || self.memory.as_object().is_some_and(says_read_only),
-            options,
-        })
+        let mut conversation = RunOptions::default();
+        if let Value::Object(memory) = &self.memory {
+            conversation.converse(memory);
+        }
+        conversation.thread_id = thread;
+        conversation.resource_id = resource;
+        Ok(conversation)
     }
 }
 

@@ -169,6 +169,8 @@ pub(super) async fn messages_are_listed_both_ways(store: &Store) {
     assert_eq!(ids_of(store, &MessageQuery::last("t", 2)).await, ["m4", "m3"]);
     let next = MessageQuery { slice: Slice { offset: 2, limit: 2 }, ..MessageQuery::last("t", 2) };
     assert_eq!(ids_of(store, &next).await, ["m2", "m1"]);
+    let last = store.messages().last("t", 3).await.unwrap();
+    assert_eq!(last.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>(), ["m4", "m3", "m2"]);
     let oldest = MessageQuery { slice: Slice { offset: 0, limit: 1 }, ..MessageQuery::all("t", Direction::Ascending) };
     assert_eq!(ids_of(store, &oldest).await, ["m0"]);
     assert!(ids_of(store, &MessageQuery::last("nowhere", 5)).await.is_empty());

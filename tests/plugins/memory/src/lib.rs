@@ -10,6 +10,7 @@ use processors::{mask, token_limit};
 plugin!(
     description: "Agents that remember",
     agents: [witness, trimmed, broken, notes, profile, titled],
+    tools: [recall, relay],
     models: [witness_model, namer],
     memory_processors: [token_limit, mask],
 );
@@ -55,6 +56,25 @@ fn profile() -> Agent {
 fn titled() -> Agent {
     let title = json!({ "model": "test-memory/namer", "instructions": "Name it." });
     Agent::new("titled").model("mock/echo").memory(Memory::last(10).option("generateTitle", title))
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Place {
+    thread: String,
+}
+
+/// Returns the last three messages of a conversation.
+#[tool(untyped_output)]
+async fn recall(ctx: &Ctx, place: Place) -> Result<Vec<String>> {
+    let messages = ctx.recall(&place.thread, 3).await?;
+    Ok(messages.iter().map(MemoryMessage::text).collect())
+}
+
+/// Says something to the witness in a conversation.
+#[tool(untyped_output)]
+async fn relay(ctx: &Ctx, place: Place) -> Result<String> {
+    let options = json!({ "memory": { "thread": place.thread, "resource": "u" } });
+    Ok(ctx.agent("witness").generate_with(vec![Message::user("from a tool")], &options).await?.text)
 }
 
 /// Says what it was told, as JSON: the messages and the names of the tools.
