@@ -21,7 +21,7 @@ use crate::{
     },
     model::catalog::Models,
     plugin::{Plugins, Spawner, error::LoadError},
-    services::{AskAgent, Services},
+    services::{AskAgent, Recall, Services},
     store::{Store, StoreError, StoreSettings},
     tasks::Tasks,
     types::id,
@@ -100,8 +100,8 @@ impl App {
         let plugins =
             Plugins::start(config.plugin_settings(executable), Arc::<Services>::clone(&services), spawner(&background))
                 .await?;
-        let engine = Engine::new(Arc::clone(plugins.registry()), Arc::clone(&models));
-        services.connect(Arc::clone(plugins.registry()), ask_agent(&engine));
+        let engine = Engine::new(Arc::clone(plugins.registry()), Arc::clone(&models), store.clone(), tasks.clone());
+        services.connect(Arc::clone(plugins.registry()), ask_agent(&engine), recall(&engine));
         let settings = WorkflowSettings {
             owner: host_id(&config.data)?,
             lease: config.deadlines.lease,
@@ -163,6 +163,21 @@ fn spawner(tasks: &Tasks) -> Spawner {
         tasks.spawn(name, |cancel| async move {
             cancel.run_until_cancelled(task).await;
         });
+    })
+}
+
+/// Lets plugins read conversations.
+fn recall(engine: &Engine) -> Recall {
+    let memory = engine.memory().clone();
+    Arc::new(move |thread, last| {
+        let memory = memory.clone();
+        Box::pin(async move {
+            let messages = memory.last(&thread, last).await.map_err(|error| {
+                tracing::warn!(%error, "a plugin cannot read a conversation");
+                Error::with_code(code::UNAVAILABLE, "the host's store cannot be read").retryable()
+            })?;
+            Ok(serde_json::to_value(messages)?)
+        })
     })
 }
 

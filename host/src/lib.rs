@@ -14,6 +14,7 @@
 //! | [`tasks`] | the only spawner: names and ends background work |
 //! | [`http`] | routes, request and response types; the only part that knows HTTP of our own |
 //! | [`engine`] | runs of agents: model, tool calls, model, until they stop |
+//! | [`memory`] | what agents remember: history, working memory, titles |
 //! | [`services`] | what plugins may ask of the host |
 //! | [`model`] | chat models: those of providers, and the trait all share |
 //! | [`plugin`] | files to capabilities: checked, probed, mapped, swapped, retired |
@@ -50,6 +51,7 @@ pub mod tasks;
 pub mod http;
 
 pub mod engine;
+pub mod memory;
 pub mod services;
 
 pub mod model;

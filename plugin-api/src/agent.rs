@@ -179,6 +179,33 @@ impl Memory {
         Self(MemoryOptions { last_messages: messages, more: Map::new() })
     }
 
+    /// Sends what is remembered through a memory processor of any plugin, after those named before.
+    pub fn processor(self, name: impl Into<String>) -> Self {
+        self.processor_with(name, Value::Object(Map::new()))
+    }
+
+    /// Sends what is remembered through a memory processor, which is told `options`, a JSON object.
+    pub fn processor_with(mut self, name: impl Into<String>, options: Value) -> Self {
+        let processor = serde_json::json!({ "name": name.into(), "options": options });
+        match self.0.more.get_mut("processors") {
+            Some(Value::Array(processors)) => processors.push(processor),
+            _ => {
+                self.0.more.insert("processors".to_owned(), vec![processor].into());
+            }
+        }
+        self
+    }
+
+    /// Lets the agent note what it learns about a person, in a text that begins as `template`.
+    pub fn working_memory(self, template: impl Into<String>) -> Self {
+        self.option("workingMemory", serde_json::json!({ "enabled": true, "template": template.into() }))
+    }
+
+    /// Lets a model give each conversation a title after its first exchange.
+    pub fn generate_title(self) -> Self {
+        self.option("generateTitle", Value::Bool(true))
+    }
+
     /// Sets a further option (`semanticRecall`, `workingMemory`, ...).
     pub fn option(mut self, name: impl Into<String>, value: Value) -> Self {
         self.0.more.insert(name.into(), value);

@@ -12,6 +12,7 @@
 //! | `tool.call` | `{id, input}` | the tool's result; a tool that suspends there fails |
 //! | `model.chat` | [`crate::chat::ChatRequest`] | `null`; each [`crate::chat::StreamPart`] goes to the sink as one chunk |
 //! | `agent.generate` | `{id, messages: [Message], options?: {}}` | [`crate::AgentAnswer`] |
+//! | `memory.recall` | `{threadId, last?}` | `[`[`crate::MemoryMessage`]`]`, the last ones, oldest first |
 //! | `kv.get` | `{key}` | the value, or `null` |
 //! | `kv.set` | `{key, value}` | `null` |
 //! | `kv.delete` | `{key}` | `null` |
@@ -52,3 +53,12 @@
 //! | `delete` | `{index, ids or filter}` | | how many | |
 //!
 //! `metric` is `cosine`, `euclidean` or `dotproduct`.
+//!
+//! # Memory processors (a service of kind `memory-processor`)
+//!
+//! | op | body | answer |
+//! |---|---|---|
+//! | `process` | [`crate::processor::Remembered`] | [`crate::processor::Processed`] |
+//!
+//! A message that comes back under an id it was sent with is that message, in the content it
+//! has then; one under another id, or none, was never said and is shown to the model alone.

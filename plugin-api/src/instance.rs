@@ -12,6 +12,7 @@ use crate::{
     error::code,
     guard::{Guarded, catch_abi},
     opened::Opened,
+    processor,
 };
 
 /// The plugin behind [`abi::PluginBox`].
@@ -85,7 +86,12 @@ impl abi::Plugin for Instance {
     }
 
     fn service(&self, kind: RStr<'_>, name: RStr<'_>) -> AbiResult<ServiceBox> {
-        catch_abi(|| self.find(&format!("service of kind `{kind}` named"), &name, None, |service, _| service))
+        catch_abi(|| {
+            let processors = (kind.as_str() == processor::KIND).then_some(&self.plugin.memory_processors);
+            let found = processors.into_iter().flatten().find(|processor| processor.name() == name.as_str());
+            let what = format!("service of kind `{kind}` named");
+            self.find(&what, &name, found, |processor, opened| processor.instantiate(opened))
+        })
     }
 
     fn shutdown(&self, deadline_ms: u64) -> FfiFuture<AbiResult<()>> {

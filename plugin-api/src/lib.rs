@@ -3,7 +3,7 @@
 //! # Where things are
 //!
 //! [`Ctx`] is what a call may do; [`testing`] runs it. [`Tool`], [`Agent`], [`Model`],
-//! [`Embedder`], [`Workflow`], [`VectorStore`] and [`McpServer`] are what a plugin offers,
+//! [`Embedder`], [`Workflow`], [`VectorStore`], [`MemoryProcessor`] and [`McpServer`] are what a plugin offers,
 //! [`Plugin`] is the whole. [`manifest`] and [`chat`] are the documents that cross,
 //! [`host_ops`] names every operation. The frozen layouts live in a hidden module.
 #![allow(non_local_definitions, reason = "`sabi_trait` expands to such")]
@@ -31,6 +31,7 @@ mod model;
 mod opened;
 mod panic_hook;
 mod plugin;
+pub mod processor;
 mod runtime;
 pub mod schema;
 pub mod testing;
@@ -46,10 +47,11 @@ pub use ctx::{
 };
 pub use embedder::Embedder;
 pub use error::{Error, Result, RetryHint};
-pub use hotbay_plugin_macros::{agent, embedder, model, plugin, step, tool, workflow};
+pub use hotbay_plugin_macros::{agent, embedder, memory_processor, model, plugin, step, tool, workflow};
 pub use mcp::McpServer;
 pub use model::{Answer, Model};
 pub use plugin::Plugin;
+pub use processor::{MemoryMessage, MemoryProcessor, Remembered};
 pub use tool::Tool;
 pub use vector_store::VectorStore;
 pub use workflow::{Step, Workflow};
@@ -61,11 +63,11 @@ pub mod prelude {
     pub use serde_json::{Value, json};
 
     pub use crate::{
-        Agent, AgentAnswer, AgentRun, Answer, Ctx, Embedder, Error, Level, McpServer, Memory, Model, Plugin, Result,
-        Step, Tool, TripwireOptions, Workflow,
+        Agent, AgentAnswer, AgentRun, Answer, Ctx, Embedder, Error, Level, McpServer, Memory, MemoryMessage,
+        MemoryProcessor, Model, Plugin, Remembered, Result, Step, Tool, TripwireOptions, Workflow,
         chat::{ChatRequest, FinishReason, Message, Part, StreamPart, Usage},
         plugin,
         workflow::{Branch, Concurrency, Node, Parallel, Recover, Retry, Schedule},
     };
-    pub use hotbay_plugin_macros::{agent, embedder, model, step, tool, workflow};
+    pub use hotbay_plugin_macros::{agent, embedder, memory_processor, model, step, tool, workflow};
 }

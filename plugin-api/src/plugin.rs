@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Agent, Ctx, Embedder, Error, McpServer, Model, Result, Tool, VectorStore, Workflow,
+    Agent, Ctx, Embedder, Error, McpServer, MemoryProcessor, Model, Result, Tool, VectorStore, Workflow,
     abi::{HostArc, Plugin_TO, PluginBox, abi_stable::sabi_trait::TD_Opaque},
     error::code,
     guard,
@@ -43,6 +43,7 @@ pub struct Plugin {
     pub(crate) embedders: Vec<Embedder>,
     pub(crate) workflows: Vec<Workflow>,
     pub(crate) vector_stores: Vec<StoreEntry>,
+    pub(crate) memory_processors: Vec<MemoryProcessor>,
     mcp_servers: Vec<McpServer>,
 }
 
@@ -69,6 +70,7 @@ impl Plugin {
             embedders: Vec::new(),
             workflows: Vec::new(),
             vector_stores: Vec::new(),
+            memory_processors: Vec::new(),
             mcp_servers: Vec::new(),
         }
     }
@@ -128,6 +130,12 @@ impl Plugin {
         self
     }
 
+    /// Offers a memory processor.
+    pub fn memory_processor(mut self, processor: impl Fn() -> MemoryProcessor) -> Self {
+        self.memory_processors.push(processor());
+        self
+    }
+
     /// Offers a group of capabilities to MCP clients.
     pub fn mcp_server(mut self, server: impl Fn() -> McpServer) -> Self {
         self.mcp_servers.push(server());
@@ -182,6 +190,7 @@ impl Plugin {
         self.assert_unique("embedders", self.embedders.iter().map(Embedder::id));
         self.assert_unique("workflows", self.workflows.iter().map(Workflow::id));
         self.assert_unique("vector stores", self.vector_stores.iter().map(StoreEntry::name));
+        self.assert_unique("memory processors", self.memory_processors.iter().map(MemoryProcessor::name));
         Manifest {
             name: self.name.clone(),
             version: self.version.clone(),
@@ -195,7 +204,7 @@ impl Plugin {
             models: self.models.iter().map(|model| model.manifest().clone()).collect(),
             embedders: self.embedders.iter().map(|embedder| embedder.manifest().clone()).collect(),
             mcp_servers: self.mcp_servers.iter().map(|server| server.manifest().clone()).collect(),
-            services: Vec::new(),
+            services: self.memory_processors.iter().map(MemoryProcessor::manifest).collect(),
             error: None,
         }
     }

@@ -7,6 +7,7 @@ mod agent_runs;
 mod cli;
 mod dev;
 mod documented;
+mod memory;
 mod models;
 mod plugin_abort;
 mod plugin_admin;

@@ -33,6 +33,11 @@ async fn system_routes_answer_as_recorded() {
     replay("system").await;
 }
 
+#[tokio::test]
+async fn memory_answers_as_recorded() {
+    replay("memory").await;
+}
+
 #[test]
 fn every_listed_area_has_a_session() {
     let areas = session::areas(&session::contract_dir()).unwrap();

@@ -2,8 +2,8 @@
 //! it stops, has taken all its steps, fails, or waits for somebody.
 //!
 //! Everything is written into the [`Turn`]; the observer is told as it happens. A step's
-//! tools run side by side and answer in the order they were called. Memory comes in
-//! where a run is prepared (`Turn::remembered`) and where it ends.
+//! tools run side by side and answer in the order they were called. What is remembered is
+//! read where a run is prepared, and written in `keep`, before anybody is told of its end.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,6 +26,7 @@ use super::{
     turn::{Step, Suspension, ToolCall, Turn, Waiting},
 };
 use crate::{
+    memory::Conversation,
     model::{self, Model},
     plugin::{generation::GenerationPin, registry::AgentEntry, registry::Snapshot},
     services::Origin,
@@ -42,14 +43,16 @@ const DEFAULT_MAX_STEPS: u32 = 5;
 pub struct Run {
     /// What it has seen and done.
     pub turn: Turn,
-    engine: Engine,
+    pub(super) engine: Engine,
     // Pins what the run needs, so a swap cannot change it halfway.
-    snapshot: Arc<Snapshot>,
+    pub(super) snapshot: Arc<Snapshot>,
     agent: Arc<AgentEntry>,
     // Beside the snapshot, which pins for the drain's deadline only: a run may take longer.
     _pins: Vec<GenerationPin>,
     pub(super) plan: Plan,
     pub(super) toolbox: Toolbox,
+    /// What the run has of a conversation, if its agent remembers it.
+    pub(super) conversation: Option<Conversation>,
     decision: Option<(Suspension, Decision)>,
 }
 
@@ -60,31 +63,46 @@ impl Run {
         agent: Arc<AgentEntry>,
         plan: Plan,
         turn: Turn,
+        conversation: Option<Conversation>,
         decision: Option<(Suspension, Decision)>,
     ) -> Self {
-        let toolbox = Toolbox::new(&snapshot, &agent, &plan.options);
+        let notes = conversation.as_ref().and_then(|conversation| conversation.working.as_ref()?.tool());
+        let toolbox = Toolbox::new(&snapshot, &agent, &plan.options, notes);
         let model = snapshot.models.get(turn.model.as_str()).map(|entry| &entry.generation);
         let used = toolbox.generations().chain(model).chain([&agent.generation]);
         let pins = used.filter_map(|generation| generation.pin_stream()).collect();
-        Self { turn, engine, snapshot, agent, _pins: pins, plan, toolbox, decision }
+        Self { turn, engine, snapshot, agent, _pins: pins, plan, toolbox, conversation, decision }
     }
 
-    /// Drives the run to its end, or until it waits: then `turn.suspension` says for what.
+    /// Drives the run to its end, or until it waits: then `turn.suspension` says for what. Whoever
+    /// reads the end of its events reads what is stored.
     ///
     /// Dropping the future ends the run and whatever it has started.
     ///
     /// # Errors
     /// If the run fails; the observer has been told by then.
     pub async fn drive<O: Observer>(&mut self, observer: &mut O) -> Result<(), EngineError> {
-        let result = match self.plan.options.deadline {
+        let mut result = match self.plan.options.deadline {
             None => self.steps(observer).await,
             Some(deadline) => match tokio::time::timeout(deadline, self.steps(observer)).await {
                 Ok(result) => result,
                 Err(_) => Err(self.time_out(deadline, observer)),
             },
         };
-        if self.turn.suspension.is_some() {
-            self.engine.shared.suspended.put(self.turn.clone(), self.plan.clone());
+        if let Err(error) = self.keep().await {
+            self.turn.suspension = None;
+            tracing::warn!(run.id = self.turn.run_id, %error, "what a run came to was not stored");
+            if result.is_ok() {
+                observer.on(&self.turn, RunEvent::Error(&error));
+                result = Err(error);
+            }
+        }
+        match &self.turn.suspension {
+            Some(suspension) => observer.on(&self.turn, RunEvent::Suspended(suspension)),
+            None => {
+                observer.on(&self.turn, RunEvent::Finish);
+                self.entitle(result.is_ok());
+            }
         }
         result
     }
@@ -117,14 +135,13 @@ impl Run {
             observer.on(&self.turn, RunEvent::StepFinish { continued, resumed: false });
             observer.ready().await;
             if !continued {
-                observer.on(&self.turn, RunEvent::Finish);
                 return Ok(());
             }
         }
     }
 
     /// Returns what plugins are called for in this run.
-    fn origin(&self) -> Origin {
+    pub(super) fn origin(&self) -> Origin {
         Origin { snapshot: Arc::clone(&self.snapshot), depth: self.plan.depth, step: None }
     }
 
@@ -163,7 +180,7 @@ impl Run {
 
     fn request(&self, form: Option<&Structured>) -> ChatRequest {
         let options = &self.plan.options;
-        let mut messages = prompt::messages(&self.turn, &self.plan, self.instructions());
+        let mut messages = prompt::messages(&self.turn, &self.plan, self.instructions(), self.noted());
         let mut response_format = None;
         if let Some(form) = form.filter(|form| form.model.is_none()) {
             if form.in_prompt {
@@ -183,6 +200,11 @@ impl Run {
         }
     }
 
+    /// Returns what the agent has noted in its working memory, as its model is told.
+    fn noted(&self) -> Option<String> {
+        Some(self.conversation.as_ref()?.working.as_ref()?.instructions())
+    }
+
     fn instructions(&self) -> &str {
         self.plan.instructions.as_deref().unwrap_or(&self.agent.manifest.instructions)
     }
@@ -191,7 +213,7 @@ impl Run {
     fn agent_run(&self) -> AgentRun {
         let options = &self.plan.options;
         let mut run = AgentRun::default();
-        run.messages = prompt::messages(&self.turn, &self.plan, "");
+        run.messages = prompt::messages(&self.turn, &self.plan, "", self.noted());
         run.instructions = Some(self.instructions().to_owned()).filter(|text| !text.is_empty());
         run.model = Some(self.turn.model.clone());
         run.tools = self.toolbox.specs();
@@ -246,7 +268,7 @@ impl Run {
         }
         self.end_step();
         if let Some(suspension) = waiting {
-            self.suspend(suspension, observer);
+            self.suspend(suspension);
             return Tools::Waiting;
         }
         if is_complete { Tools::Answered } else { Tools::None }
@@ -271,6 +293,7 @@ impl Run {
                 };
                 Ran::Outcome(tool_call::for_model(entry, &call.args, meta, self.origin()).await)
             }
+            Kind::Notes(_) => Ran::Outcome(self.note_down(&call.args).await),
             Kind::Agent(agent) => {
                 if options.require_approval && resume.is_none() {
                     return Ran::NeedsApproval;
@@ -290,7 +313,7 @@ impl Run {
             options: RunOptions { request_context: self.plan.options.request_context.clone(), ..RunOptions::default() },
             ..RunRequest::default()
         };
-        let run = match self.engine.prepare_for(request, &self.origin().deeper()) {
+        let run = match Box::pin(self.engine.prepare_for(request, &self.origin().deeper())).await {
             Ok(run) => run,
             Err(error) => return Outcome::Failed(error.to_string()),
         };
@@ -371,11 +394,7 @@ impl Run {
             response_format: Some(ResponseFormat::Json { schema: Some(form.schema.source.clone()) }),
             ..ChatRequest::default()
         };
-        let parts = self.model(model)?.chat(request).await?;
-        let mut aside = Turn::new(self.turn.agent_id.clone(), model.to_owned(), None);
-        let mut step = Step::default();
-        answer::read(&mut aside, &mut step, parts, &Toolbox::default(), None, &mut Unobserved).await?;
-        Ok(step.text)
+        self.engine.text(&self.origin(), request).await
     }
 
     fn time_out<O: Observer>(&mut self, deadline: Duration, observer: &mut O) -> EngineError {
@@ -389,7 +408,7 @@ impl Run {
         self.fail(EngineError::TimedOut(deadline), observer)
     }
 
-    /// Ends the run with an error.
+    /// Breaks the run off with an error.
     fn fail<O: Observer>(&mut self, error: EngineError, observer: &mut O) -> EngineError {
         if let Some(step) = self.turn.steps.last_mut() {
             step.finish = FinishReason::Error;
@@ -400,7 +419,6 @@ impl Run {
             self.turn.current().parts.push(part);
         }
         observer.on(&self.turn, RunEvent::StepFinish { continued: false, resumed: false });
-        observer.on(&self.turn, RunEvent::Finish);
         error
     }
 }

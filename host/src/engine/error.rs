@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{model::ModelError, plugin::call::CallError, store::StoreError, types::schema::Issue};
+use crate::{memory::MemoryError, model::ModelError, plugin::call::CallError, store::StoreError, types::schema::Issue};
 
 /// A run that could not start, go on or finish.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -75,8 +75,11 @@ pub enum EngineError {
         /// After how long.
         retry_after: Duration,
     },
-    /// The store failed.
-    #[error("{0}")]
+    /// What the agent remembers cannot be had, or kept.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// The store cannot be used.
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// Agents ask agents without end.
     #[error("agents ask each other more than {0} levels deep")]

@@ -11,8 +11,10 @@ mod agent_loop;
 mod answer;
 pub mod error;
 pub mod event;
+mod keep;
 pub mod options;
 mod prompt;
+mod snapshot;
 mod structured;
 mod suspended;
 mod tool_call;
@@ -23,21 +25,28 @@ pub mod workflow;
 
 use std::sync::Arc;
 
-use hotbay_plugin::{AgentAnswer, chat};
+use hotbay_plugin::{
+    AgentAnswer,
+    chat::{self, ChatRequest},
+};
 use serde_json::{Map, Value};
 
 use crate::{
+    memory::{Conversation, ConversationRequest, Memory},
     model::catalog::Models,
     plugin::registry::{AgentEntry, Registry, Snapshot},
     services::Origin,
+    store::Store,
+    tasks::Tasks,
 };
 pub use agent_loop::Run;
 use error::EngineError;
 use options::{RunOptions, RunRequest};
 pub use suspended::Decision;
-use suspended::{Suspended, SuspendedRuns};
+use suspended::Suspended;
 pub use tool_call::ToolAnswer;
-use turn::Turn;
+use toolbox::Toolbox;
+use turn::{Step, Turn};
 
 /// How deep agents may ask agents.
 const MAX_DEPTH: u32 = 8;
@@ -51,7 +60,8 @@ pub struct Engine {
 struct Shared {
     registry: Arc<Registry>,
     models: Arc<Models>,
-    suspended: SuspendedRuns,
+    memory: Memory,
+    tasks: Tasks,
 }
 
 /// What a run was asked for, kept for as long as it may be resumed.
@@ -64,10 +74,17 @@ struct Plan {
 }
 
 impl Engine {
-    /// Returns an engine over what plugins offer and the models the host knows.
+    /// Returns an engine over what plugins offer, the models the host knows, and what is stored.
+    /// What nobody waits for, such as a thread's title, is made by `tasks`.
     #[must_use]
-    pub fn new(registry: Arc<Registry>, models: Arc<Models>) -> Self {
-        Self { shared: Arc::new(Shared { registry, models, suspended: SuspendedRuns::default() }) }
+    pub fn new(registry: Arc<Registry>, models: Arc<Models>, store: Store, tasks: Tasks) -> Self {
+        Self { shared: Arc::new(Shared { registry, models, memory: Memory::new(store), tasks }) }
+    }
+
+    /// Returns what agents remember.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        &self.shared.memory
     }
 
     /// Returns everything that can be called now.
@@ -82,15 +99,16 @@ impl Engine {
         self.shared.registry.subscribe()
     }
 
-    /// Prepares a run of an agent; nothing happens before it is driven.
+    /// Prepares a run of an agent: reads what it remembers, and makes its thread if that is new.
+    /// Nothing else happens before it is driven.
     ///
     /// # Errors
-    /// If there is no such agent.
-    pub fn prepare(&self, request: RunRequest) -> Result<Run, EngineError> {
-        self.prepare_for(request, &Origin { snapshot: self.snapshot(), depth: 0, step: None })
+    /// If there is no such agent, or the thread is somebody else's.
+    pub async fn prepare(&self, request: RunRequest) -> Result<Run, EngineError> {
+        self.prepare_for(request, &Origin { snapshot: self.snapshot(), depth: 0, step: None }).await
     }
 
-    fn prepare_for(&self, request: RunRequest, origin: &Origin) -> Result<Run, EngineError> {
+    async fn prepare_for(&self, request: RunRequest, origin: &Origin) -> Result<Run, EngineError> {
         let Origin { snapshot, depth, .. } = origin.clone();
         if depth > MAX_DEPTH {
             return Err(EngineError::TooDeep(MAX_DEPTH));
@@ -102,14 +120,47 @@ impl Engine {
         let mut turn = Turn::new(agent_id, model, options.run_id.clone());
         turn.thread_id.clone_from(&options.thread_id);
         turn.resource_id.clone_from(&options.resource_id);
-        turn.input = context;
-        turn.input.extend(input);
+        turn.context = context.len();
+        let mut conversation = self.conversation(&agent, &options, false).await?;
+        turn.input = input;
+        if let Some(conversation) = &mut conversation {
+            turn.remembered = self.shared.memory.recall(conversation, &mut turn.input, &snapshot).await?;
+        }
+        turn.input.splice(0..0, context);
         for message in &mut turn.input {
             message.thread_id.clone_from(&turn.thread_id);
             message.resource_id.clone_from(&turn.resource_id);
         }
         let plan = Plan { system, instructions, options, depth };
-        Ok(Run::new(self.clone(), snapshot, agent, plan, turn, None))
+        Ok(Run::new(self.clone(), snapshot, agent, plan, turn, conversation, None))
+    }
+
+    /// Returns the run's part of its conversation, if its agent remembers and there is one.
+    async fn conversation(
+        &self,
+        agent: &AgentEntry,
+        options: &RunOptions,
+        resumed: bool,
+    ) -> Result<Option<Conversation>, EngineError> {
+        let (Some(memory), Some(thread_id), Some(resource_id)) =
+            (&agent.manifest.memory, &options.thread_id, &options.resource_id)
+        else {
+            return Ok(None);
+        };
+        let request = ConversationRequest {
+            thread_id: thread_id.clone(),
+            resource_id: resource_id.clone(),
+            title: options.thread_title.clone(),
+            metadata: options.thread_metadata.clone(),
+            options: options.memory.clone(),
+            read_only: options.read_only,
+        };
+        let conversation = if resumed {
+            self.shared.memory.rejoin(memory, &request).await?
+        } else {
+            self.shared.memory.begin(memory, &request).await?
+        };
+        Ok(Some(conversation))
     }
 
     /// Prepares the rest of a suspended run. The run is taken out of the suspended ones.
@@ -117,7 +168,7 @@ impl Engine {
     /// # Errors
     /// If there is no such run, its agent is gone, it waits for another call, or `decision`
     /// does not fit what it waits for; it then stays suspended.
-    pub fn resume(
+    pub async fn resume(
         &self,
         agent_id: &str,
         run_id: &str,
@@ -126,10 +177,17 @@ impl Engine {
     ) -> Result<Run, EngineError> {
         let snapshot = self.snapshot();
         let agent = find_agent(&snapshot, agent_id)?;
-        let Suspended { mut turn, plan } = self.shared.suspended.take(agent_id, run_id, tool_call_id, &decision)?;
+        let store = self.shared.memory.store();
+        let suspended = Suspended::find(store, agent_id, run_id, tool_call_id, &decision).await?;
+        let mut options = suspended.plan.options.clone();
+        options.thread_id.clone_from(&suspended.turn.thread_id);
+        options.resource_id.clone_from(&suspended.turn.resource_id);
+        let conversation = self.conversation(&agent, &options, true).await?;
+        let (mut turn, plan) = suspended.take(store).await?;
         let suspension = turn.suspension.clone();
         turn.resume();
-        Ok(Run::new(self.clone(), snapshot, agent, plan, turn, suspension.map(|it| (it, decision))))
+        let decided = suspension.map(|it| (it, decision));
+        Ok(Run::new(self.clone(), snapshot, agent, plan, turn, conversation, decided))
     }
 
     /// Runs a tool by itself, outside any agent.
@@ -164,9 +222,16 @@ impl Engine {
         let input = messages.into_iter().map(prompt::entry).collect();
         let mut request = RunRequest { agent_id, input, ..RunRequest::default() };
         request.options.apply_defaults(&options);
+        if let Some(Value::Object(memory)) = options.get("memory") {
+            request.options.converse(memory);
+            if request.options.thread_id.is_some() && request.options.resource_id.is_none() {
+                let message = "memory names a thread, so it needs a resource: whom the thread belongs to".to_owned();
+                return Err(EngineError::InvalidInput { message, issues: Vec::new() });
+            }
+        }
         let mut run = match origin {
-            Some(origin) => self.prepare_for(request, &origin.deeper())?,
-            None => self.prepare(request)?,
+            Some(origin) => self.prepare_for(request, &origin.deeper()).await?,
+            None => self.prepare(request).await?,
         };
         run.drive(&mut event::Unobserved).await?;
         if let Some(suspension) = &run.turn.suspension {
@@ -180,6 +245,18 @@ impl Engine {
         answer.finish_reason = run.turn.steps.last().map(|step| step.finish).unwrap_or_default();
         answer.usage = run.turn.usage;
         Ok(answer)
+    }
+
+    /// Returns what a model says to a question, all of it.
+    async fn text(&self, origin: &Origin, request: ChatRequest) -> Result<String, EngineError> {
+        let model = request.model.clone();
+        let origin = Arc::new(origin.clone());
+        let parts =
+            self.shared.models.find(&origin.snapshot, &model, Some(Arc::clone(&origin) as _))?.chat(request).await?;
+        let mut aside = Turn::new(String::new(), model, None);
+        let mut step = Step::default();
+        answer::read(&mut aside, &mut step, parts, &Toolbox::default(), None, &mut event::Unobserved).await?;
+        Ok(step.text)
     }
 }
 

@@ -33,6 +33,14 @@ pub struct RunOptions {
     pub thread_id: Option<String>,
     /// Whom the conversation belongs to.
     pub resource_id: Option<String>,
+    /// What the conversation is called, if it is new.
+    pub thread_title: Option<String>,
+    /// What is noted on the conversation.
+    pub thread_metadata: Option<Map<String, Value>>,
+    /// How it is remembered, over the agent's own options.
+    pub memory: Map<String, Value>,
+    /// The run leaves no trace in it.
+    pub read_only: bool,
     /// Most model steps.
     pub max_steps: Option<u32>,
     /// The tools that may be used, by key; all if absent.
@@ -85,6 +93,24 @@ pub enum Mismatch {
 }
 
 impl RunOptions {
+    /// Reads the conversation as callers write it:
+    /// `{thread: id or {id, title?, metadata?}, resource?, options?, readOnly?}`.
+    pub fn converse(&mut self, memory: &Map<String, Value>) {
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+        match memory.get("thread") {
+            Some(Value::Object(thread)) => {
+                self.thread_id = text(thread.get("id"));
+                self.thread_title = text(thread.get("title"));
+                self.thread_metadata = thread.get("metadata").and_then(Value::as_object).cloned();
+            }
+            id => self.thread_id = text(id),
+        }
+        self.resource_id = text(memory.get("resource"));
+        self.memory = memory.get("options").and_then(Value::as_object).cloned().unwrap_or_default();
+        let says_read_only = |options: &Map<String, Value>| options.get("readOnly") == Some(&Value::Bool(true));
+        self.read_only = says_read_only(memory) || says_read_only(&self.memory);
+    }
+
     /// Fills what the caller left open with the agent's default options.
     pub(super) fn apply_defaults(&mut self, defaults: &Map<String, Value>) {
         fn number(value: Option<&Value>) -> Option<u32> {

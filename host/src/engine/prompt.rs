@@ -1,60 +1,54 @@
 //! The conversation as a model is asked it.
 
-use hotbay_plugin::chat::{self, ToolOutput};
-use serde_json::Value;
+use hotbay_plugin::chat;
 
 use super::{Plan, turn::Turn};
 use crate::types::{
-    id::Millis,
-    message::{Message, Part, Role, ToolPart, ToolState},
+    message::{Message, Part, Role, ToolState},
+    spoken,
 };
 
-/// Returns the conversation of a run, instructions first if there are any.
-pub(super) fn messages(turn: &Turn, plan: &Plan, instructions: &str) -> Vec<chat::Message> {
+/// Returns the conversation of a run: instructions if there are any, what the agent has noted, what was said.
+pub(super) fn messages(turn: &Turn, plan: &Plan, instructions: &str, noted: Option<String>) -> Vec<chat::Message> {
     let mut prompt = Vec::new();
     if !instructions.is_empty() {
         prompt.push(chat::Message::System(instructions.to_owned()));
     }
-    prompt.extend(plan.system.iter().cloned().map(chat::Message::System));
-    for message in turn.remembered.iter().chain(&turn.input).chain(&turn.response) {
-        push(&mut prompt, message);
+    prompt.extend(noted.into_iter().chain(plan.system.iter().cloned()).map(chat::Message::System));
+    for message in &turn.remembered {
+        push(&mut prompt, message, true);
+    }
+    for message in turn.input.iter().chain(&turn.response) {
+        push(&mut prompt, message, false);
     }
     prompt
 }
 
-fn push(prompt: &mut Vec<chat::Message>, message: &Message) {
+fn push(prompt: &mut Vec<chat::Message>, message: &Message, is_over: bool) {
     match message.role {
         Role::System => {
             let text: String = message.parts.iter().filter_map(text_of).collect();
             prompt.push(chat::Message::System(text));
         }
-        Role::User => prompt.push(chat::Message::User(message.parts.iter().filter_map(spoken).collect())),
-        Role::Assistant | Role::Tool => push_turn(prompt, message),
+        Role::User => prompt.push(chat::Message::User(message.parts.iter().filter_map(spoken::plain).collect())),
+        Role::Assistant | Role::Tool => push_turn(prompt, message, is_over),
     }
 }
 
 /// One entry of an agent is several of a model: each step, and the answers its tools gave.
-fn push_turn(prompt: &mut Vec<chat::Message>, message: &Message) {
+fn push_turn(prompt: &mut Vec<chat::Message>, message: &Message, is_over: bool) {
     let mut said = Vec::new();
     let mut answers = Vec::new();
     for part in &message.parts {
         match part {
             Part::StepStart { .. } => flush(prompt, &mut said, &mut answers),
+            // What a remembered call waited for never came; models refuse calls without an answer.
+            Part::Tool(tool) if is_over && tool.state == ToolState::Called => {}
             Part::Tool(tool) => {
-                said.push(chat::Part::ToolCall {
-                    tool_call_id: tool.tool_call_id.clone(),
-                    tool_name: tool.tool_name.clone(),
-                    input: tool.args.clone(),
-                });
-                if let Some(output) = tool.state.output() {
-                    answers.push(chat::Part::ToolResult {
-                        tool_call_id: tool.tool_call_id.clone(),
-                        tool_name: tool.tool_name.clone(),
-                        output,
-                    });
-                }
+                said.push(spoken::call(tool));
+                answers.extend(spoken::answer(tool));
             }
-            other => said.extend(spoken(other)),
+            other => said.extend(spoken::plain(other)),
         }
     }
     flush(prompt, &mut said, &mut answers);
@@ -76,17 +70,6 @@ fn text_of(part: &Part) -> Option<&str> {
     }
 }
 
-fn spoken(part: &Part) -> Option<chat::Part> {
-    match part {
-        Part::Text { text, .. } => Some(chat::Part::Text { text: text.clone() }),
-        Part::Reasoning { text, .. } => Some(chat::Part::Reasoning { text: text.clone() }),
-        Part::File { data, media_type, filename, .. } => {
-            Some(chat::Part::File { data: data.clone(), media_type: media_type.clone(), filename: filename.clone() })
-        }
-        Part::Tool(_) | Part::StepStart { .. } | Part::Error { .. } => None,
-    }
-}
-
 /// Returns an entry of the conversation as a plugin writes it.
 pub(super) fn entry(message: chat::Message) -> Message {
     let (role, parts) = match message {
@@ -96,27 +79,8 @@ pub(super) fn entry(message: chat::Message) -> Message {
         chat::Message::Tool(parts) => (Role::Tool, parts),
     };
     let mut entry = Message::new(role);
-    let created_at = entry.created_at;
-    entry.parts = parts.into_iter().map(|part| own(part, created_at)).collect();
+    entry.parts = spoken::entry_parts(parts, entry.created_at);
+    let texts: Vec<&str> = entry.parts.iter().filter_map(text_of).collect();
+    entry.text = (!texts.is_empty()).then(|| texts.join("\n"));
     entry
-}
-
-fn own(part: chat::Part, created_at: Millis) -> Part {
-    match part {
-        chat::Part::Text { text } => Part::Text { text, created_at },
-        chat::Part::Reasoning { text } => Part::Reasoning { text, created_at },
-        chat::Part::File { data, media_type, filename } => Part::File { data, media_type, filename, created_at },
-        chat::Part::ToolCall { tool_call_id, tool_name, input } => {
-            Part::Tool(ToolPart { tool_call_id, tool_name, args: input, state: ToolState::Called, created_at })
-        }
-        chat::Part::ToolResult { tool_call_id, tool_name, output } => {
-            let state = match output {
-                ToolOutput::Text(text) => ToolState::Answered(Value::String(text)),
-                ToolOutput::Json(value) => ToolState::Answered(value),
-                ToolOutput::ErrorText(message) => ToolState::Failed(message),
-                ToolOutput::ErrorJson(value) => ToolState::Failed(value.to_string()),
-            };
-            Part::Tool(ToolPart { tool_call_id, tool_name, args: Value::Null, state, created_at })
-        }
-    }
 }

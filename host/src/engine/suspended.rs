@@ -1,22 +1,18 @@
-//! Runs that wait for somebody.
-//!
-//! Kept in memory, the oldest dropped first when there are too many. The durable home of
-//! suspended runs is the store's; this is the seam it takes over.
+//! Runs that wait for somebody. They are rows of the store and nothing else: they cost no
+//! memory, outlive the process, and any host on the same store can go on with them.
 
-use std::sync::{Mutex, PoisonError};
-
-use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::{
     Plan,
     error::EngineError,
+    snapshot,
     turn::{Turn, Waiting},
 };
-use crate::types::schema::Schema;
-
-/// Most runs that may wait at once. A suspended run is a few kilobytes.
-const MAX_SUSPENDED: usize = 10_000;
+use crate::{
+    store::{Store, StoreError, SuspendedRow},
+    types::schema::Schema,
+};
 
 /// What somebody decided about a waiting call.
 #[derive(Debug, Clone)]
@@ -36,39 +32,28 @@ pub enum Decision {
 pub(super) struct Suspended {
     pub(super) turn: Turn,
     pub(super) plan: Plan,
+    row: SuspendedRow,
 }
 
-/// The runs put aside, oldest first.
-#[derive(Default)]
-pub(super) struct SuspendedRuns {
-    // Held for a lookup; never across an await.
-    runs: Mutex<IndexMap<String, Suspended>>,
+/// Returns the row that puts a run aside; `None` if it does not wait.
+pub(super) fn row(turn: &Turn, plan: &Plan) -> Option<SuspendedRow> {
+    let state = snapshot::write(turn, plan)?;
+    Some(SuspendedRow::new(turn.run_id.clone(), turn.agent_id.clone(), state))
 }
 
-impl SuspendedRuns {
-    /// Puts a run aside.
-    pub(super) fn put(&self, turn: Turn, plan: Plan) {
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        if runs.len() >= MAX_SUSPENDED
-            && let Some((run, _)) = runs.shift_remove_index(0)
-        {
-            tracing::warn!(run.id = run, "too many suspended runs: the oldest was dropped and cannot be resumed");
-        }
-        runs.insert(turn.run_id.clone(), Suspended { turn, plan });
-    }
-
-    /// Takes a run back if the decision fits it.
-    pub(super) fn take(
-        &self,
+impl Suspended {
+    /// Finds a run if the decision fits it; it stays where it is.
+    pub(super) async fn find(
+        store: &Store,
         agent_id: &str,
         run_id: &str,
         tool_call_id: Option<&str>,
         decision: &Decision,
-    ) -> Result<Suspended, EngineError> {
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+    ) -> Result<Self, EngineError> {
         let unknown = || EngineError::UnknownRun(run_id.to_owned());
-        let run = runs.get(run_id).filter(|run| run.turn.agent_id == agent_id).ok_or_else(unknown)?;
-        let suspension = run.turn.suspension.as_ref().ok_or_else(unknown)?;
+        let row = store.suspended().get(run_id).await?.filter(|row| row.agent_id == agent_id).ok_or_else(unknown)?;
+        let (turn, plan) = snapshot::read(&row.state)?;
+        let suspension = turn.suspension.as_ref().ok_or_else(unknown)?;
         if let Some(id) = tool_call_id
             && id != suspension.call.id
         {
@@ -87,7 +72,16 @@ impl SuspendedRuns {
                 )));
             }
         }
-        runs.shift_remove(run_id).ok_or_else(unknown)
+        Ok(Self { turn, plan, row })
+    }
+
+    /// Takes the run out. Of several who found it, exactly one gets it.
+    pub(super) async fn take(self, store: &Store) -> Result<(Turn, Plan), EngineError> {
+        match store.suspended().take(&self.row).await {
+            Ok(()) => Ok((self.turn, self.plan)),
+            Err(StoreError::NotFound(_)) => Err(EngineError::UnknownRun(self.row.run_id)),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) enum Kind {
     Plugin(Arc<ToolEntry>),
     /// Another agent.
     Agent(Arc<AgentEntry>),
+    /// The host: it changes working memory.
+    Notes(ToolSpec),
     /// The caller.
     Client(ToolSpec),
 }
@@ -37,7 +39,8 @@ pub(super) enum Kind {
 impl Toolbox {
     /// Collects the tools an agent has in this run. A tool of the caller takes the place of one
     /// of the agent's with the same name; what no plugin offers now is left out.
-    pub(super) fn new(snapshot: &Snapshot, agent: &AgentEntry, options: &RunOptions) -> Self {
+    /// `notes` changes working memory.
+    pub(super) fn new(snapshot: &Snapshot, agent: &AgentEntry, options: &RunOptions, notes: Option<ToolSpec>) -> Self {
         let is_active =
             |key: &str| options.active_tools.as_ref().is_none_or(|active| active.iter().any(|name| name == key));
         let is_clients = |key: &str| options.client_tools.iter().any(|tool| tool.name == key);
@@ -62,6 +65,9 @@ impl Toolbox {
                 add(format!("agent-{id}"), Kind::Agent(Arc::clone(entry)));
             }
         }
+        if let Some(tool) = notes.filter(|tool| !is_clients(&tool.name)) {
+            add(tool.name.clone(), Kind::Notes(tool));
+        }
         for tool in &options.client_tools {
             add(tool.name.clone(), Kind::Client(tool.clone()));
         }
@@ -83,7 +89,7 @@ impl Toolbox {
         self.tools.iter().filter_map(|tool| match &tool.kind {
             Kind::Plugin(entry) => Some(&entry.generation),
             Kind::Agent(entry) => Some(&entry.generation),
-            Kind::Client(_) => None,
+            Kind::Client(_) | Kind::Notes(_) => None,
         })
     }
 
@@ -116,7 +122,7 @@ impl Offered {
                 description: format!("Asks the agent {}. {}", entry.manifest.name, entry.manifest.description),
                 input_schema: prompt_schema(),
             },
-            Kind::Client(spec) => spec.clone(),
+            Kind::Notes(spec) | Kind::Client(spec) => spec.clone(),
         }
     }
 }

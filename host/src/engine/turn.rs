@@ -30,6 +30,8 @@ pub struct Turn {
     pub remembered: Vec<Message>,
     /// Entries the caller brought.
     pub input: Vec<Message>,
+    /// How many of these, from the first, are no part of the conversation.
+    pub(super) context: usize,
     /// Entries the run produced: one, and one more for each resumption.
     pub response: Vec<Message>,
     /// The model steps taken.
@@ -50,6 +52,17 @@ pub struct Turn {
     pub thread_id: Option<String>,
     /// Whom the conversation belongs to.
     pub resource_id: Option<String>,
+    /// What of it is in the thread already.
+    pub(super) kept: Kept,
+}
+
+/// What of a run is in its thread already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// The caller's entries are.
+    pub(super) input: bool,
+    /// How many of the run's own are.
+    pub(super) response: usize,
 }
 
 /// One answer of the model and the tool calls it asked for.
@@ -144,6 +157,7 @@ impl Turn {
             model,
             remembered: Vec::new(),
             input: Vec::new(),
+            context: 0,
             response: Vec::new(),
             steps: Vec::new(),
             usage: Usage::default(),
@@ -154,6 +168,7 @@ impl Turn {
             suspension: None,
             thread_id: None,
             resource_id: None,
+            kept: Kept::default(),
         }
     }
 
@@ -233,6 +248,7 @@ impl Turn {
         if is_kept {
             // What was said is in the conversation by now, no longer news.
             self.remembered.append(&mut self.input);
+            self.context = 0;
         }
         self.resumed = true;
         self.suspension = None;

@@ -25,7 +25,8 @@ impl Run {
         Suspension { call: call.clone(), reason, resume_schema }
     }
 
-    pub(super) fn suspend<O: Observer>(&mut self, suspension: Suspension, observer: &mut O) {
+    /// Notes what the run waits for. The observer is told once that is stored.
+    pub(super) fn suspend(&mut self, suspension: Suspension) {
         let call = &suspension.call;
         let mut note = json!({"toolCallId": call.id, "toolName": call.name, "args": call.args,
             "runId": self.turn.run_id, "resumeSchema": suspension.resume_schema.to_string()});
@@ -42,7 +43,6 @@ impl Run {
         };
         let id = call.id.clone();
         self.turn.current().metadata.insert(key.to_owned(), json!({ id: note }));
-        observer.on(&self.turn, RunEvent::Suspended(&suspension));
         self.turn.suspension = Some(suspension);
     }
 
@@ -75,7 +75,7 @@ impl Run {
             match self.run_tool(&call, Some(data)).await {
                 Ran::Outcome(Outcome::Suspended(payload)) => {
                     let again = self.suspension(&call, Waiting::Tool(payload));
-                    self.suspend(again, observer);
+                    self.suspend(again);
                     return false;
                 }
                 Ran::Outcome(outcome) => self.note(&call, outcome, observer),
@@ -93,12 +93,12 @@ impl Run {
             match self.run_tool(&call, None).await {
                 Ran::NeedsApproval => {
                     let suspension = self.suspension(&call, Waiting::Approval);
-                    self.suspend(suspension, observer);
+                    self.suspend(suspension);
                     return false;
                 }
                 Ran::Outcome(Outcome::Suspended(payload)) => {
                     let suspension = self.suspension(&call, Waiting::Tool(payload));
-                    self.suspend(suspension, observer);
+                    self.suspend(suspension);
                     return false;
                 }
                 Ran::Outcome(outcome) => self.note(&call, outcome, observer),
@@ -109,9 +109,6 @@ impl Run {
         // A model is not asked again while the caller owes it a tool's answer.
         let continued = is_complete && self.turn.steps.len() < self.max_steps();
         observer.on(&self.turn, RunEvent::StepFinish { continued, resumed: true });
-        if !continued {
-            observer.on(&self.turn, RunEvent::Finish);
-        }
         continued
     }
 }

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use crate::{
     engine::error::EngineError,
+    memory::MemoryError,
     model::ModelError,
     plugin::{
         call::CallError,
@@ -246,20 +247,6 @@ impl From<Vec<Issue>> for ApiError {
     }
 }
 
-impl From<StoreError> for ApiError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::NotFound(message) => Self::not_found(message),
-            StoreError::Conflict(message) => Self::conflict(message),
-            // What is wrong with it is for the operator, who finds it in the log and at `/ready`.
-            StoreError::Unavailable(_) => {
-                Self::unavailable("the store is not available; try again later", RETRY_AFTER).because(error)
-            }
-            StoreError::Corrupt(_) | StoreError::Schema(_) | StoreError::Refused(_) => Self::internal(error),
-        }
-    }
-}
-
 impl From<LoadError> for ApiError {
     fn from(error: LoadError) -> Self {
         let status = match error.code {
@@ -319,11 +306,39 @@ impl From<ModelError> for ApiError {
     }
 }
 
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::NotFound(message) => Self::not_found(message),
+            StoreError::Conflict(message) => Self::conflict(message),
+            // Its sentence names the host's files.
+            StoreError::Unavailable(_) => {
+                Self::unavailable("the store is not available; try again", RETRY_AFTER).because(error)
+            }
+            StoreError::Corrupt(_) | StoreError::Schema(_) | StoreError::Refused(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<MemoryError> for ApiError {
+    fn from(error: MemoryError) -> Self {
+        match error {
+            MemoryError::Denied => Self::forbidden(error.to_string()),
+            MemoryError::Store(error) => Self::from(error),
+            MemoryError::Processor(error) => Self::from(&*error),
+            MemoryError::Invalid(message) => Self::bad_request(message),
+            MemoryError::UnknownProcessor(_) | MemoryError::Garbled { .. } => Self::unprocessable(error.to_string()),
+        }
+    }
+}
+
 impl From<EngineError> for ApiError {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Call(error) => Self::from(&*error),
             EngineError::Model(error) => Self::from(error),
+            EngineError::Memory(error) => Self::from(error),
+            EngineError::Store(error) => Self::from(error),
             EngineError::InvalidInput { message, issues } => Self::bad_request(message).with_issues(issues),
             EngineError::UnknownAgent(_)
             | EngineError::UnknownTool(_)
@@ -333,7 +348,6 @@ impl From<EngineError> for ApiError {
             EngineError::NotSuspended(message) | EngineError::Conflict(message) => Self::conflict(message),
             EngineError::Misfit { .. } => Self::bad_request(error.to_string()),
             EngineError::Overloaded { retry_after, .. } => Self::too_many(error.to_string(), retry_after),
-            EngineError::Store(error) => Self::from(error),
             EngineError::TooDeep(_) | EngineError::Definition(_) => Self::unprocessable(error.to_string()),
             EngineError::TimedOut(_) => Self::new(StatusCode::GATEWAY_TIMEOUT, error.to_string()),
             EngineError::Answer(_) | EngineError::Structured { .. } => {

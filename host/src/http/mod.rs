@@ -8,6 +8,7 @@ pub mod extract;
 
 mod agents;
 mod endpoint;
+mod memory;
 mod middleware;
 mod openapi;
 mod plugins;
@@ -28,7 +29,7 @@ use axum::{
 use http::{StatusCode, header};
 
 use crate::app::AppState;
-use endpoint::{Endpoint, delete, get, post, routes, tagged};
+use endpoint::{Endpoint, delete, get, patch, post, routes, tagged};
 use openapi::Description;
 
 /// What is served outside the API's prefix: probes of load balancers.
@@ -92,6 +93,24 @@ fn endpoints() -> Vec<Endpoint> {
             get("/workflows/:workflowId/runs/:runId", workflows::run_page).says("Returns a run"),
             delete("/workflows/:workflowId/runs/:runId", workflows::delete).says("Removes a run"),
             post("/workflows/:workflowId/runs/:runId/cancel", workflows::cancel).says("Ends a run"),
+        ]),
+        tagged("memory", [
+            get("/memory/status", memory::status).says("Tells whether an agent has a memory"),
+            get("/memory/config", memory::config).says("Returns how an agent remembers"),
+            get("/memory/threads", memory::list).says("Lists threads"),
+            post("/memory/threads", memory::create).says("Makes a thread"),
+            get("/memory/threads/:threadId", memory::get).says("Returns a thread"),
+            patch("/memory/threads/:threadId", memory::update).says("Changes a thread"),
+            delete("/memory/threads/:threadId", memory::remove).says("Deletes a thread and its messages"),
+            post("/memory/threads/:threadId/clone", memory::clone).says("Copies a thread"),
+            post("/memory/threads/:threadId/transfer", memory::transfer).says("Gives a thread to somebody else"),
+            get("/memory/threads/:threadId/messages", memory::list_messages).says("Lists a thread's messages"),
+            post("/memory/threads/:threadId/messages", memory::add).says("Adds messages to a thread"),
+            get("/memory/threads/:threadId/working-memory", memory::get_working).says("Returns working memory"),
+            post("/memory/threads/:threadId/working-memory", memory::update_working).says("Replaces working memory"),
+            post("/memory/save-messages", memory::save).says("Saves messages"),
+            post("/memory/messages/delete", memory::remove_messages).says("Deletes messages"),
+            get("/memory/search", memory::search).says("Finds messages by their words"),
         ]),
         tagged("plugins", [
             get("/plugins", plugins::list).says("Lists the plugins and the files that are none"),

@@ -19,7 +19,7 @@ use std::{
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use hotbay_plugin::{Error, error::code};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
@@ -79,6 +79,9 @@ pub trait StepServices: Send + Sync {
 /// Requests whose answer a repeated step gets again.
 const REMEMBERED: [&str; 3] = ["tool.call", "agent.generate", "http.request"];
 
+/// Reads the last messages of a thread for a plugin: the thread's id and how many.
+pub type Recall = Arc<dyn Fn(String, u64) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync>;
+
 /// Answers plugins' requests.
 pub struct Services {
     models: Arc<Models>,
@@ -92,6 +95,20 @@ pub struct Services {
 struct Connected {
     registry: Arc<Registry>,
     ask_agent: AskAgent,
+    recall: Recall,
+}
+
+/// What of a conversation is asked for.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RecallRequest {
+    thread_id: String,
+    #[serde(default = "few")]
+    last: u64,
+}
+
+fn few() -> u64 {
+    10
 }
 
 impl Services {
@@ -111,9 +128,9 @@ impl Services {
         }
     }
 
-    /// Says where capabilities are and who runs agents. Only the first time counts.
-    pub fn connect(&self, registry: Arc<Registry>, ask_agent: AskAgent) {
-        if self.connected.set(Connected { registry, ask_agent }).is_err() {
+    /// Says where capabilities are, who runs agents and who remembers. Only the first time counts.
+    pub fn connect(&self, registry: Arc<Registry>, ask_agent: AskAgent, recall: Recall) {
+        if self.connected.set(Connected { registry, ask_agent, recall }).is_err() {
             tracing::debug!("the services are connected already");
         }
     }
@@ -184,6 +201,11 @@ impl Services {
             "tool.call" => self.call_tool(caller, &body).await,
             "model.chat" => self.chat(caller, &body, sink).await,
             "agent.generate" => self.generate(caller, &body).await,
+            "memory.recall" => {
+                let RecallRequest { thread_id, last } = parse(&body)?;
+                let recall = Arc::clone(&self.connected()?.recall);
+                answer(&recall(thread_id, last).await?)
+            }
             "http.request" => answer(&self.http.send(parse(&body)?).await?),
             "secret.get" => self.secret(&body),
             "kv.get" | "kv.set" | "kv.delete" | "kv.list" => self.key_values.request(&caller.plugin, op, &body).await,

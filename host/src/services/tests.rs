@@ -18,7 +18,9 @@ fn connected(home: &Path) -> Services {
     let ask: AskAgent = Arc::new(|id, request, _| {
         Box::pin(async move { Ok(json!({ "text": format!("{id}: {}", request["messages"]) })) })
     });
-    services.connect(Arc::default(), ask);
+    let recall: Recall =
+        Arc::new(|thread, last| Box::pin(async move { Ok(json!([{ "id": format!("{thread}-{last}") }])) }));
+    services.connect(Arc::default(), ask, recall);
     services
 }
 
@@ -54,6 +56,8 @@ async fn tools_and_agents_wait_for_the_start() {
     let started = connected(home.path());
     let error = ask(&started, "tool.call", json!({"id": "x", "input": {}})).await.unwrap_err();
     assert_eq!(error.code, code::NOT_FOUND);
+    let remembered = ask(&started, "memory.recall", json!({"threadId": "t", "last": 3})).await.unwrap();
+    assert_eq!(remembered[0]["id"], "t-3");
     let answer = ask(&started, "agent.generate", json!({"id": "chef", "messages": ["hi"]})).await.unwrap();
     assert_eq!(answer["text"], "chef: [\"hi\"]");
 }

@@ -12,14 +12,22 @@
 //!
 //! Read next: `writer`, how many writes become one commit.
 
+mod counts;
 mod database;
 mod error;
 mod fault;
+mod filter;
 mod health;
+mod messages;
 mod migrations;
 pub mod runs;
 mod statement;
+mod suspended;
+mod threads;
 mod writer;
+
+#[cfg(test)]
+mod contract;
 
 use std::{path::Path, sync::Arc};
 
@@ -27,6 +35,7 @@ pub use database::StoreSettings;
 use database::{Database, DirectoryLock};
 pub use error::StoreError;
 use runs::Runs;
+pub(crate) use suspended::SuspendedRow;
 pub use writer::WriterTask;
 
 /// Everything that is stored. Cheap to clone.

@@ -6,4 +6,6 @@ pub mod message;
 pub mod plugin;
 pub mod run;
 pub mod schema;
+pub mod spoken;
+pub mod thread;
 pub mod usage;

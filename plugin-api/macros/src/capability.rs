@@ -231,6 +231,31 @@ pub(crate) fn embedder(tokens: TokenStream, item: TokenStream) -> Result<TokenSt
     })
 }
 
+pub(crate) fn memory_processor(tokens: TokenStream, item: TokenStream) -> Result<TokenStream> {
+    let mut options = Options::parse("memory_processor", &["name"], tokens)?;
+    let function = Function::parse("memory_processor", item)?;
+    let (name, vis, cfg, doc) = (function.name(), &function.item.vis, function.conditions(), &function.doc);
+    let known = options.text("name")?.unwrap_or_else(|| name.to_string());
+    function.output("memory_processor")?;
+    if function.input.is_none() {
+        let message = "a memory processor takes what is remembered: add the argument `remembered: Remembered`";
+        return Err(Error::new(function.item.sig.span(), message));
+    }
+    let (code, call) = (function.code(), function.call());
+    Ok(quote! {
+        #code
+        #(#cfg)*
+        #[doc = #doc]
+        #[must_use]
+        #vis fn #name() -> ::hotbay_plugin::MemoryProcessor {
+            ::hotbay_plugin::MemoryProcessor::new(#known, |ctx, input| async move {
+                let _ = &ctx;
+                ::hotbay_plugin::export::plain_result(#call)
+            })
+        }
+    })
+}
+
 /// Keeps a function that describes something, with its doc comment as the description.
 fn described(function: Function, method: &str) -> TokenStream {
     let doc = function.doc;

@@ -2,7 +2,7 @@
 //! by itself.
 //!
 //! `options` reads what stands in an attribute's brackets, `function` what it stands on;
-//! `capability` writes tools, steps, agents, models, embedders and workflows, `plugin`
+//! `capability` writes tools, steps, agents, models, embedders, memory processors and workflows, `plugin`
 //! writes the whole.
 
 mod capability;
@@ -40,6 +40,12 @@ pub fn model(options: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn embedder(options: TokenStream, item: TokenStream) -> TokenStream {
     finish(capability::embedder(options.into(), item.into()))
+}
+
+/// Makes a memory processor of a function; see the crate's documentation.
+#[proc_macro_attribute]
+pub fn memory_processor(options: TokenStream, item: TokenStream) -> TokenStream {
+    finish(capability::memory_processor(options.into(), item.into()))
 }
 
 /// Makes a workflow of a function that returns one; see the crate's documentation.

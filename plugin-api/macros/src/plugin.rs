@@ -8,8 +8,8 @@ use syn::{
     punctuated::Punctuated,
 };
 
-const KEYS: &str = "`tools`, `agents`, `models`, `embedders`, `workflows`, `vector_stores`, `mcp_servers`, `config`, \
-                    `description`, `open`, `shutdown`";
+const KEYS: &str = "`tools`, `agents`, `models`, `embedders`, `workflows`, `vector_stores`, `memory_processors`, \
+                    `mcp_servers`, `config`, `description`, `open`, `shutdown`";
 
 /// What stands in the macro's brackets, as calls of the builder.
 struct Parts(Vec<TokenStream>);
@@ -75,6 +75,7 @@ impl Parse for Parts {
                 "models" => calls.extend(functions(input, "model")?),
                 "embedders" => calls.extend(functions(input, "embedder")?),
                 "workflows" => calls.extend(functions(input, "workflow")?),
+                "memory_processors" => calls.extend(functions(input, "memory_processor")?),
                 "mcp_servers" => calls.extend(functions(input, "mcp_server")?),
                 "vector_stores" => {
                     calls.extend(list::<Type>(input)?.into_iter().map(|ty| quote!(.vector_store::<#ty>())));

@@ -12,6 +12,7 @@ use crate::{
     agent::AgentAnswer,
     chat::Message,
     http::Http,
+    processor::MemoryMessage,
     wire,
 };
 
@@ -71,6 +72,14 @@ impl Ctx {
     #[must_use]
     pub fn http(&self) -> Http<'_> {
         Http::new(self)
+    }
+
+    /// Returns the last messages of a conversation, oldest first; none if there is no such thread.
+    ///
+    /// # Errors
+    /// `E_UNAVAILABLE` if the host cannot read them.
+    pub async fn recall(&self, thread_id: &str, last: u32) -> Result<Vec<MemoryMessage>> {
+        self.request("memory.recall", &json!({ "threadId": thread_id, "last": last })).await
     }
 
     /// Returns a secret the operator gave this plugin.

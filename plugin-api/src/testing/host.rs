@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Map, Value, json};
 
 use crate::{
-    AgentAnswer, Error, Level, Result,
+    AgentAnswer, Error, Level, MemoryMessage, Result,
     abi::{
         AbiResult, HostApi, HostApi_TO, HostArc, SinkArc,
         abi_stable::{
@@ -39,6 +39,7 @@ struct Scripted {
     models: HashMap<String, Vec<StreamPart>>,
     http: Option<Script<HttpRequest, HttpResponse>>,
     secrets: HashMap<String, String>,
+    threads: HashMap<String, Vec<MemoryMessage>>,
     kv: BTreeMap<String, Value>,
     step_results: HashMap<String, Value>,
     workflow_input: Option<Value>,
@@ -107,6 +108,12 @@ impl TestHost {
     /// Answers HTTP requests.
     pub fn http(self, answer: impl Fn(HttpRequest) -> Result<HttpResponse> + Send + Sync + 'static) -> Self {
         self.lock().http = Some(Arc::new(answer));
+        self
+    }
+
+    /// Fills a conversation, for [`crate::Ctx::recall`].
+    pub fn thread(self, id: &str, messages: Vec<MemoryMessage>) -> Self {
+        self.lock().threads.insert(id.to_owned(), messages);
         self
     }
 
@@ -222,6 +229,12 @@ impl TestHost {
                 let script =
                     script.ok_or_else(|| Error::with_code(code::UNAVAILABLE, "the test has no HTTP answers"))?;
                 Ok(serde_json::to_value(script(wire::from_value(body, "request")?)?)?)
+            }
+            "memory.recall" => {
+                let messages = self.lock().threads.get(&named("threadId")).cloned().unwrap_or_default();
+                let last = body["last"].as_u64().and_then(|last| usize::try_from(last).ok()).unwrap_or(10);
+                let first = messages.len().saturating_sub(last);
+                Ok(json!(messages.into_iter().skip(first).collect::<Vec<_>>()))
             }
             "secret.get" => {
                 let secret = self.lock().secrets.get(&named("name")).cloned();

@@ -39,7 +39,7 @@ pub use store::TestStore;
 pub use workflow::{TestRun, WorkflowOutcome};
 
 use crate::{
-    Completion, Error, Plugin, Result, Tool,
+    Completion, Error, MemoryMessage, Plugin, Remembered, Result, Tool,
     abi::{
         AbiResult, CallCtx, PluginBox, Reply, SinkArc,
         abi_stable::std_types::{ROption, RVec},
@@ -50,6 +50,7 @@ use crate::{
     ctx,
     error::code,
     manifest::{CallMeta, Manifest},
+    processor::{self, Processed},
     wire,
 };
 
@@ -149,6 +150,17 @@ impl TestPlugin {
         let embeddings = accept(block_on(embedder.embed(call_ctx(&CallMeta::default(), None)?, texts.into()))?)?;
         let length = usize::try_from(embeddings.dimension)?;
         Ok(embeddings.values.chunks_exact(length.max(1)).map(<[f32]>::to_vec).collect())
+    }
+
+    /// Sends messages through a memory processor.
+    ///
+    /// # Errors
+    /// What the processor fails with.
+    pub fn memory_processor(&self, name: &str, remembered: &Remembered) -> Result<Vec<MemoryMessage>> {
+        let service = self.plugin.service(processor::KIND.into(), name.into());
+        let start = |ctx, input| Ok(accept(service)?.call(ctx, processor::PROCESS.into(), input));
+        let processed: Processed = TestCall::new(start).run(remembered)?.value()?;
+        Ok(processed.messages)
     }
 
     /// Returns a vector store.

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod agents;
+mod memory;
 mod models;
 mod tools;
 mod vector_stores;
@@ -19,6 +20,7 @@ use hotbay_plugin::{
 };
 
 use agents::{own, weather_agent};
+use memory::last_only;
 use models::{echo, lengths};
 use tools::{length, suspend_tool, uses_everything, weather};
 use vector_stores::Memories;
@@ -55,6 +57,7 @@ plugin! {
     embedders: [lengths],
     workflows: [numbers],
     vector_stores: [Memories],
+    memory_processors: [last_only],
     mcp_servers: [offers],
     config: Settings,
     open: open,
@@ -106,6 +109,8 @@ fn manifest_describes_everything() {
     );
     assert!(!agent.custom_run && manifest.agents[1].custom_run);
     assert_eq!(manifest.embedders[0].dimension, 2);
+    let service = &manifest.services[0];
+    assert_eq!((service.kind.as_str(), service.name.as_str()), ("memory-processor", "last-only"));
     assert_eq!(manifest.mcp_servers[0].agents[0].key, "weatherAgent");
     assert!(manifest.config_schema.unwrap()["properties"]["base_url"].is_object());
 }

@@ -14,7 +14,9 @@
 //! ```
 //!
 //! `expect` has the keys of a session's `expect`, and may be a text that holds
-//! JSON where TOML has no word for something, such as `null`.
+//! JSON where TOML has no word for something, such as `null`. `undo` is a request
+//! sent after such an answer: it takes back what the recorded server refused to do,
+//! so that the steps after it find what they were recorded on.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,7 +24,7 @@ use std::path::Path;
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 
-use super::session::Expect;
+use super::session::{Expect, Request};
 
 /// Everything the file lists.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +39,8 @@ pub struct Listing {
     pub pending: Option<String>,
     /// What is answered instead.
     pub expect: Option<Expect>,
+    /// What takes back what that answer did.
+    pub undo: Option<Request>,
 }
 
 impl Differences {
@@ -112,6 +116,7 @@ struct Full {
     reason: String,
     pending: Option<String>,
     expect: Option<Answer>,
+    undo: Option<Request>,
 }
 
 #[derive(Deserialize)]
@@ -123,20 +128,21 @@ enum Answer {
 
 impl Entry {
     fn into_listing(self) -> anyhow::Result<Listing> {
-        let (reason, pending, expect) = match self {
-            Self::Reason(reason) => (reason, None, None),
-            Self::Full(Full { reason, pending, expect }) => (reason, pending, expect),
+        let Full { reason, pending, expect, undo } = match self {
+            Self::Reason(reason) => Full { reason, pending: None, expect: None, undo: None },
+            Self::Full(full) => full,
         };
         ensure!(reason.contains(' ') && reason.ends_with('.'), "`{reason}` is no reason: write a sentence");
         if pending.is_some() && expect.is_some() {
             bail!("what is pending has no answer to expect: keep `pending` or `expect`");
         }
+        ensure!(undo.is_none() || expect.is_some(), "what is undone has an answer to expect: add `expect`");
         let expect = match expect {
             None => None,
             Some(Answer::Json(text)) => Some(serde_json::from_str(&text).context("expect")?),
             Some(Answer::Table(table)) => Some(serde_json::from_value(table).context("expect")?),
         };
-        Ok(Listing { reason, pending, expect })
+        Ok(Listing { reason, pending, expect, undo })
     }
 }
 

@@ -25,6 +25,7 @@ pub use report::{Case, Report, Verdict};
 pub use session::Session;
 
 use crate::http::Address;
+use judge::Judgement;
 use player::Player;
 
 /// Plays a whole session against the server at `base` and weighs it against the differences.
@@ -46,6 +47,13 @@ pub async fn replay(base: &str, session: &Session, differences: &Differences) ->
 pub async fn play(player: &mut Player, step: &session::Step, differences: &Differences) -> Option<Case> {
     let listing = differences.listing(&step.name);
     let played = player.play(step, listing.and_then(|listing| listing.expect.as_ref())).await?;
+    let is_as_listed = played.instead.as_ref().is_some_and(Judgement::is_match);
+    if let Some(undo) = listing.and_then(|listing| listing.undo.as_ref())
+        && is_as_listed
+        && let Err(error) = player.undo(undo).await
+    {
+        return Some(Case::not_undone(&step.name, &error));
+    }
     Some(Case::new(&step.name, played, listing))
 }
 

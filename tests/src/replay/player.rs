@@ -89,6 +89,20 @@ impl Player {
         }
     }
 
+    /// Sends a request that takes something back.
+    ///
+    /// # Errors
+    ///
+    /// When it is not answered with a 200.
+    pub async fn undo(&mut self, request: &Request) -> Result<(), String> {
+        let (outgoing, limit) = self.prepare(request).map_err(|unbound| format!("no value for ${{{}}}", unbound.0))?;
+        let answer = client::send(&self.address, outgoing, limit, None).await;
+        if answer.status == Some(200) {
+            return Ok(());
+        }
+        Err(format!("{} {} was answered with {:?}: {}", request.method, request.path, answer.status, answer.text()))
+    }
+
     async fn send(&mut self, step: &Step, request: &Request, instead: Option<&Expect>) -> Played {
         let mut until = step.poll.map(|poll| {
             let limit = Duration::from_millis(poll.timeout_ms);

@@ -60,6 +60,13 @@ impl Case {
         };
         Self { name: name.to_owned(), verdict, extra: judgement.extra, mismatches, answer: answer.to_value() }
     }
+
+    /// A step whose answer could not be taken back.
+    pub fn not_undone(name: &str, reason: &str) -> Self {
+        let mismatches = vec![Mismatch::new("undo", "200".to_owned(), reason.to_owned())];
+        let (extra, answer) = (Vec::new(), serde_json::Value::Null);
+        Self { name: name.to_owned(), verdict: Verdict::Failed, extra, mismatches, answer }
+    }
 }
 
 impl fmt::Display for Case {

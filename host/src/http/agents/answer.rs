@@ -3,7 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::{chunk, messages};
-use crate::engine::turn::{Mark, Step, Suspension, Turn};
+use crate::{
+    engine::turn::{Mark, Step, Suspension, Turn},
+    memory::content,
+};
 
 /// Returns the whole answer.
 pub(super) fn of(turn: &Turn) -> Value {
@@ -24,8 +27,8 @@ pub(super) fn of(turn: &Turn) -> Value {
     put("spanId", turn.span_id.as_str().into());
     put("runId", turn.run_id.as_str().into());
     let all = turn.remembered.iter().chain(&turn.input).chain(&turn.response);
-    put("messages", all.map(messages::stored).collect());
-    put("rememberedMessages", turn.remembered.iter().map(messages::stored).collect());
+    put("messages", all.map(content::document).collect());
+    put("rememberedMessages", turn.remembered.iter().map(content::document).collect());
     put("toolCalls", turn.steps.iter().flat_map(|step| calls(turn, step)).collect());
     put("toolResults", turn.steps.iter().flat_map(|step| results(turn, step)).collect());
     put("reasoning", turn.steps.iter().filter_map(|step| reasoning(turn, step)).collect());
@@ -62,7 +65,7 @@ fn put_finished(turn: &Turn, put: &mut impl FnMut(&str, Value)) {
 fn put_suspended(turn: &Turn, suspension: &Suspension, put: &mut impl FnMut(&str, Value)) {
     // With a thread the messages are already part of it; without one the caller has only these.
     let stored: Vec<Value> =
-        if turn.thread_id.is_some() { Vec::new() } else { turn.response.iter().map(messages::stored).collect() };
+        if turn.thread_id.is_some() { Vec::new() } else { turn.response.iter().map(content::document).collect() };
     put("text", "".into());
     put("usage", json!({}));
     put("totalUsage", json!({"totalTokens": 0}));
@@ -101,7 +104,7 @@ fn response(turn: &Turn, step: &Step, end: Mark) -> Value {
     let mut response = chunk::response(turn, step);
     response.insert("modelMetadata".to_owned(), chunk::model(turn));
     response.insert("messages".to_owned(), messages::asked_until(turn, end, None).into());
-    response.insert("dbMessages".to_owned(), turn.response.iter().map(messages::stored).collect());
+    response.insert("dbMessages".to_owned(), turn.response.iter().map(content::document).collect());
     let shown = turn.response.iter().enumerate().filter(|(index, _)| *index <= end.message).map(|(index, message)| {
         let parts = if index == end.message { end.part } else { message.parts.len() };
         messages::shown(message, parts)

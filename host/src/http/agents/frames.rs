@@ -15,11 +15,14 @@ use futures::{Stream, future::BoxFuture};
 use serde_json::{Value, json};
 
 use super::{chunk, messages};
-use crate::engine::{
-    Run,
-    error::EngineError,
-    event::{Observer, RunEvent},
-    turn::{Step, Turn, Waiting},
+use crate::{
+    engine::{
+        Run,
+        error::EngineError,
+        event::{Observer, RunEvent},
+        turn::{Step, Turn, Waiting},
+    },
+    http::error::ApiError,
 };
 
 /// Bytes that may wait for the reader before the run waits for them.
@@ -168,7 +171,11 @@ fn tool_error(turn: &Turn, foreign: bool, message: &str) -> Value {
 }
 
 fn run_error(error: &EngineError) -> Value {
-    let message = error.to_string();
+    let message = match error {
+        // Its own sentence is about the host's files.
+        EngineError::Store(_) | EngineError::Memory(_) => ApiError::from(error.clone()).message,
+        _ => error.to_string(),
+    };
     match error {
         EngineError::Structured { value, .. } => json!({"error": {"message": message, "domain": "AGENT",
             "category": "SYSTEM", "code": "STRUCTURED_OUTPUT_SCHEMA_VALIDATION_FAILED", "details": {"value": value}}}),

@@ -1,10 +1,11 @@
 //! Messages as callers write them: texts, model messages, user-interface messages and
 //! stored ones, side by side in one list.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
     http::error::ApiError,
+    memory::content,
     types::{
         id::Millis,
         message::{Message, Part, Role, ToolPart, ToolState},
@@ -78,10 +79,8 @@ fn spoken(role: Role, source: &Map<String, Value>) -> Message {
             message.text = (!text.is_empty()).then_some(text);
         }
         // A stored message: its content is an object of parts.
-        (Some(Value::Object(content)), None) => {
-            message.parts =
-                content.get("parts").and_then(Value::as_array).into_iter().flatten().filter_map(part).collect();
-            message.text = content.get("content").and_then(Value::as_str).map(str::to_owned);
+        (Some(content @ Value::Object(_)), None) => {
+            content::read_content(content, &mut message);
         }
         (_, Some(Value::Array(parts))) => message.parts = parts.iter().filter_map(part).collect(),
         _ => {}
@@ -90,19 +89,34 @@ fn spoken(role: Role, source: &Map<String, Value>) -> Message {
 }
 
 /// Puts what a tool message answers into the calls that were made before it.
-fn answer_calls(source: &Map<String, Value>, messages: &mut [Message]) {
+/// Gives calls their answers. What answers a call that is not in the list, because the agent
+/// remembers it, is an entry of its own.
+fn answer_calls(source: &Map<String, Value>, messages: &mut Vec<Message>) {
+    let mut rest = Message::new(Role::Tool);
     for result in source.get("content").and_then(Value::as_array).into_iter().flatten() {
         let Some(id) = result.get("toolCallId").and_then(Value::as_str) else { continue };
         let output = result.get("output").or_else(|| result.get("result")).cloned().unwrap_or(Value::Null);
         let state = answered(output);
         let calls = messages.iter_mut().rev().flat_map(|message| message.parts.iter_mut());
+        let mut is_known = false;
         for part in calls {
             if let Part::Tool(tool) = part
                 && tool.tool_call_id == id
             {
                 tool.state = state.clone();
+                is_known = true;
             }
         }
+        if let Some(name) = result.get("toolName").and_then(Value::as_str)
+            && !is_known
+        {
+            let (tool_call_id, tool_name) = (id.to_owned(), name.to_owned());
+            let created_at = rest.created_at;
+            rest.parts.push(Part::Tool(ToolPart { tool_call_id, tool_name, args: json!({}), state, created_at }));
+        }
+    }
+    if !rest.parts.is_empty() {
+        messages.push(rest);
     }
 }
 
@@ -118,27 +132,15 @@ fn answered(output: Value) -> ToolState {
 
 fn part(source: &Value) -> Option<Part> {
     let created_at = Millis::now();
+    if let Some(part) = content::part(source, created_at) {
+        return Some(part);
+    }
     let text = |key: &str| source.get(key).and_then(Value::as_str).map(str::to_owned);
-    Some(match source.get("type").and_then(Value::as_str)? {
-        "text" => Part::Text { text: text("text")?, created_at },
-        "reasoning" => Part::Reasoning { text: text("text").or_else(|| text("reasoning"))?, created_at },
-        kind @ ("image" | "file") => Part::File {
-            data: text("url").or_else(|| text("data")).or_else(|| text("image"))?,
-            media_type: text("mediaType")
-                .or_else(|| text("mimeType"))
-                .unwrap_or_else(|| if kind == "image" { "image/*" } else { "application/octet-stream" }.to_owned()),
-            filename: text("filename"),
-            created_at,
-        },
-        "step-start" => Part::StepStart { model: text("model").unwrap_or_default(), created_at },
-        "tool-call" => Part::Tool(ToolPart {
-            tool_call_id: text("toolCallId")?,
-            tool_name: text("toolName")?,
-            args: source.get("input").or_else(|| source.get("args")).cloned().unwrap_or_default(),
-            state: ToolState::Called,
-            created_at,
-        }),
-        "tool-invocation" => Part::Tool(invocation(source.get("toolInvocation")?, created_at)?),
+    let (name, args, state) = match source.get("type").and_then(Value::as_str)? {
+        "tool-call" => {
+            let args = source.get("input").or_else(|| source.get("args")).cloned().unwrap_or_default();
+            (text("toolName")?, args, ToolState::Called)
+        }
         kind => {
             let name = match kind.strip_prefix("tool-") {
                 Some(name) => name.to_owned(),
@@ -150,21 +152,10 @@ fn part(source: &Value) -> Option<Part> {
                 Some("output-error") => ToolState::Failed(text("errorText").unwrap_or_default()),
                 _ => ToolState::Called,
             };
-            let args = source.get("input").cloned().unwrap_or_default();
-            Part::Tool(ToolPart { tool_call_id: text("toolCallId")?, tool_name: name, args, state, created_at })
+            (name, source.get("input").cloned().unwrap_or_default(), state)
         }
-    })
-}
-
-fn invocation(source: &Value, created_at: Millis) -> Option<ToolPart> {
-    let text = |key: &str| source.get(key).and_then(Value::as_str).map(str::to_owned);
-    let state = match text("state").as_deref() {
-        Some("result") => ToolState::Answered(source.get("result").cloned().unwrap_or_default()),
-        Some("output-error") => ToolState::Failed(text("errorText").unwrap_or_default()),
-        _ => ToolState::Called,
     };
-    let args = source.get("args").cloned().unwrap_or_default();
-    Some(ToolPart { tool_call_id: text("toolCallId")?, tool_name: text("toolName")?, args, state, created_at })
+    Some(Part::Tool(ToolPart { tool_call_id: text("toolCallId")?, tool_name: name, args, state, created_at }))
 }
 
 fn text_of(content: &Value) -> String {

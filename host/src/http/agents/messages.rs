@@ -1,46 +1,16 @@
-//! A run's messages in the three shapes clients know: as stored, as a user interface
-//! shows them, and as a model is asked them.
+//! A run's messages as a user interface shows them, and as a model is asked them. As they
+//! are stored they are [`crate::memory::content`]'s.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{
     engine::turn::{Mark, Turn},
+    memory::content::{add_thread, error_part},
     types::{
         id::Millis,
         message::{Message, Part, Role, ToolPart, ToolState},
     },
 };
-
-/// Returns a message as it is stored.
-pub(super) fn stored(message: &Message) -> Value {
-    let mut content = Map::new();
-    content.insert("format".to_owned(), 2.into());
-    content.insert("parts".to_owned(), message.parts.iter().map(stored_part).collect());
-    if let Some(text) = &message.text {
-        content.insert("content".to_owned(), text.as_str().into());
-    }
-    if !message.metadata.is_empty() {
-        content.insert("metadata".to_owned(), message.metadata.clone().into());
-    }
-    let invocations: Vec<Value> = message
-        .parts
-        .iter()
-        .filter_map(|part| match part {
-            Part::Tool(tool) if matches!(tool.state, ToolState::Answered(_)) => Some(invocation(tool)),
-            _ => None,
-        })
-        .collect();
-    if !invocations.is_empty() {
-        content.insert("toolInvocations".to_owned(), invocations.into());
-    }
-    let mut stored = Map::new();
-    stored.insert("id".to_owned(), message.id.as_str().into());
-    stored.insert("role".to_owned(), message.role.as_str().into());
-    stored.insert("createdAt".to_owned(), message.created_at.iso().into());
-    stored.insert("content".to_owned(), content.into());
-    add_thread(&mut stored, message);
-    stored.into()
-}
 
 /// Returns a message as a user interface shows it, with its first `parts` parts.
 pub(super) fn shown(message: &Message, parts: usize) -> Value {
@@ -164,49 +134,6 @@ fn made_at(at: Millis) -> Value {
     json!({"mastra": {"createdAt": at.0}})
 }
 
-fn stored_part(part: &Part) -> Value {
-    match part {
-        Part::Text { text, created_at } => json!({"type": "text", "text": text, "createdAt": created_at.0}),
-        Part::Reasoning { text, created_at } => json!({"type": "reasoning", "reasoning": text,
-            "details": [{"type": "text", "text": text}], "createdAt": created_at.0}),
-        Part::Tool(tool) => {
-            json!({"type": "tool-invocation", "toolInvocation": invocation(tool), "createdAt": tool.created_at.0})
-        }
-        Part::StepStart { model, created_at } => {
-            json!({"type": "step-start", "createdAt": created_at.0, "model": model})
-        }
-        Part::File { data, media_type, filename, created_at } => {
-            let mut file = json!({"type": "file", "data": data, "mimeType": media_type, "createdAt": created_at.0});
-            if let Some(name) = filename {
-                file["filename"] = name.as_str().into();
-            }
-            file
-        }
-        Part::Error { message, created_at } => error_part(message, *created_at),
-    }
-}
-
-fn invocation(tool: &ToolPart) -> Value {
-    let mut invocation = json!({"state": "call", "toolCallId": tool.tool_call_id, "toolName": tool.tool_name,
-        "args": tool.args});
-    match &tool.state {
-        ToolState::Called => {}
-        ToolState::Answered(result) => {
-            invocation["state"] = "result".into();
-            invocation["result"] = result.clone();
-        }
-        ToolState::Failed(message) => {
-            invocation["state"] = "output-error".into();
-            invocation["errorText"] = message.as_str().into();
-        }
-        ToolState::Denied(reason) => {
-            invocation["state"] = "output-denied".into();
-            invocation["approval"] = json!({"id": tool.tool_call_id, "approved": false, "reason": reason});
-        }
-    }
-    invocation
-}
-
 fn shown_part(part: &Part) -> Value {
     match part {
         Part::Text { text, created_at } => {
@@ -246,18 +173,5 @@ fn shown_part(part: &Part) -> Value {
             json!({"type": "file", "url": data, "mediaType": media_type, "providerMetadata": made_at(*created_at)})
         }
         Part::Error { message, created_at } => error_part(message, *created_at),
-    }
-}
-
-fn error_part(message: &str, at: Millis) -> Value {
-    json!({"type": "error", "error": {"name": "Error", "message": message}, "createdAt": at.0})
-}
-
-fn add_thread(object: &mut Map<String, Value>, message: &Message) {
-    if let Some(thread) = &message.thread_id {
-        object.insert("threadId".to_owned(), thread.as_str().into());
-    }
-    if let Some(resource) = &message.resource_id {
-        object.insert("resourceId".to_owned(), resource.as_str().into());
     }
 }

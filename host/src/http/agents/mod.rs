@@ -116,7 +116,7 @@ pub(super) async fn generate(
     PathId(id): PathId,
     Body(request): Body<GenerateRequest>,
 ) -> Result<Json<Value>, ApiError> {
-    finish(prepare(&app, id, request)?).await
+    finish(prepare(&app, id, request).await?).await
 }
 
 /// Asks an agent and streams what happens.
@@ -125,7 +125,7 @@ pub(super) async fn stream(
     PathId(id): PathId,
     Body(request): Body<GenerateRequest>,
 ) -> Result<Response, ApiError> {
-    Ok(streamed(&app, prepare(&app, id, request)?))
+    Ok(streamed(&app, prepare(&app, id, request).await?))
 }
 
 /// Lets a waiting tool call run, and streams the rest of its run.
@@ -134,7 +134,7 @@ pub(super) async fn approve(
     PathId(id): PathId,
     Body(request): Body<ApprovalRequest>,
 ) -> Result<Response, ApiError> {
-    Ok(streamed(&app, decide(&app, &id, &request, Decision::Approve)?))
+    Ok(streamed(&app, decide(&app, &id, &request, Decision::Approve).await?))
 }
 
 /// Lets a waiting tool call run, and waits for the rest of its run.
@@ -143,7 +143,7 @@ pub(super) async fn approve_generate(
     PathId(id): PathId,
     Body(request): Body<ApprovalRequest>,
 ) -> Result<Json<Value>, ApiError> {
-    finish(decide(&app, &id, &request, Decision::Approve)?).await
+    finish(decide(&app, &id, &request, Decision::Approve).await?).await
 }
 
 /// Refuses a waiting tool call, and streams the rest of its run.
@@ -153,7 +153,7 @@ pub(super) async fn decline(
     Body(request): Body<ApprovalRequest>,
 ) -> Result<Response, ApiError> {
     let decision = Decision::Decline { reason: request.reason.clone() };
-    Ok(streamed(&app, decide(&app, &id, &request, decision)?))
+    Ok(streamed(&app, decide(&app, &id, &request, decision).await?))
 }
 
 /// Refuses a waiting tool call, and waits for the rest of its run.
@@ -163,7 +163,7 @@ pub(super) async fn decline_generate(
     Body(request): Body<ApprovalRequest>,
 ) -> Result<Json<Value>, ApiError> {
     let decision = Decision::Decline { reason: request.reason.clone() };
-    finish(decide(&app, &id, &request, decision)?).await
+    finish(decide(&app, &id, &request, decision).await?).await
 }
 
 /// Gives a suspended tool call what it waits for, and streams the rest of its run.
@@ -173,7 +173,8 @@ pub(super) async fn resume(
     Body(request): Body<ResumeRequest>,
 ) -> Result<Response, ApiError> {
     let ResumeRequest { run_id, resume_data, tool_call_id } = request;
-    let run = app.engine.resume(&id, &run_id, tool_call_id.as_deref(), Decision::Resume(resume_data))?;
+    let decision = Decision::Resume(resume_data);
+    let run = app.engine.resume(&id, &run_id, tool_call_id.as_deref(), decision).await?;
     Ok(streamed(&app, run))
 }
 
@@ -185,15 +186,15 @@ pub(super) async fn legacy(State(app): State<AppState>, PathId(id): PathId) -> R
     ))
 }
 
-fn prepare(app: &AppState, id: String, request: GenerateRequest) -> Result<Run, ApiError> {
+async fn prepare(app: &AppState, id: String, request: GenerateRequest) -> Result<Run, ApiError> {
     find(&app.engine.snapshot(), &id)?;
     let mut run = request.into_run(id)?;
     run.options.deadline = Some(app.config.deadlines.run);
-    Ok(app.engine.prepare(run)?)
+    Ok(app.engine.prepare(run).await?)
 }
 
-fn decide(app: &AppState, id: &str, request: &ApprovalRequest, decision: Decision) -> Result<Run, ApiError> {
-    Ok(app.engine.resume(id, &request.run_id, Some(&request.tool_call_id), decision)?)
+async fn decide(app: &AppState, id: &str, request: &ApprovalRequest, decision: Decision) -> Result<Run, ApiError> {
+    Ok(app.engine.resume(id, &request.run_id, Some(&request.tool_call_id), decision).await?)
 }
 
 /// Streams a run until it ends, its reader goes, or the host does.

@@ -154,8 +154,6 @@ impl GenerateRequest {
         let structured = form_of(self.structured_output, self.output)?;
         let options = RunOptions {
             run_id: self.run_id,
-            thread_id: conversation.0,
-            resource_id: conversation.1,
             max_steps: self.max_steps.map(steps),
             active_tools: self.active_tools,
             tool_choice: self.tool_choice.as_ref().and_then(tool_choice),
@@ -166,7 +164,7 @@ impl GenerateRequest {
             provider_options: self.provider_options,
             request_context: self.request_context,
             model: self.model,
-            deadline: None,
+            ..conversation
         };
         Ok(RunRequest {
             agent_id,
@@ -178,11 +176,11 @@ impl GenerateRequest {
         })
     }
 
-    /// Returns the thread and whom it belongs to, in whichever way the caller names them.
-    fn conversation(&self) -> Result<(Option<String>, Option<String>), ApiError> {
+    /// Returns the conversation, in whichever way the caller names it.
+    fn conversation(&self) -> Result<RunOptions, ApiError> {
         let invalid = |field: &str, message: String| Err(ApiError::invalid_field(Invalid::Body, field, message));
         let thread = match &self.memory {
-            Value::Bool(false) => return Ok((None, None)),
+            Value::Bool(false) => return Ok(RunOptions::default()),
             Value::Null | Value::Bool(true) => self.thread_id.clone(),
             Value::Object(memory) => match (memory.get("thread"), memory.get("key")) {
                 (Some(Value::String(id)), _) => Some(id.clone()),
@@ -203,7 +201,13 @@ impl GenerateRequest {
         if thread.is_some() && resource.is_none() {
             return Err(ApiError::bad_request(NO_RESOURCE));
         }
-        Ok((thread, resource))
+        let mut conversation = RunOptions::default();
+        if let Value::Object(memory) = &self.memory {
+            conversation.converse(memory);
+        }
+        conversation.thread_id = thread;
+        conversation.resource_id = resource;
+        Ok(conversation)
     }
 }
 

@@ -12,6 +12,7 @@ CREATE TABLE threads (
     resource_id TEXT NOT NULL,
     title TEXT NOT NULL,
     metadata TEXT,
+    working_memory TEXT,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL
 );
@@ -20,6 +21,7 @@ CREATE INDEX threads_by_update ON threads (updated_at, id);
 CREATE INDEX threads_by_owner_and_creation ON threads (resource_id, created_at, id);
 CREATE INDEX threads_by_owner_and_update ON threads (resource_id, updated_at, id);
 
+-- One row an entry, and one a turn of an agent; content is kept as it was sent.
 CREATE TABLE messages (
     id TEXT PRIMARY KEY,
     thread_id TEXT NOT NULL,
@@ -36,7 +38,6 @@ CREATE INDEX messages_by_owner ON messages (resource_id, created_at, id);
 CREATE TABLE owners (
     id TEXT PRIMARY KEY,
     working_memory TEXT,
-    metadata TEXT,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL
 );
@@ -45,6 +46,8 @@ CREATE TABLE owners (
 CREATE TABLE suspended_agent_runs (
     run_id TEXT PRIMARY KEY,
     agent_id TEXT NOT NULL,
+    -- Made up anew each time the run is put aside: whoever takes it names what it has read.
+    version TEXT NOT NULL,
     state TEXT NOT NULL,
     created_at BIGINT NOT NULL
 );

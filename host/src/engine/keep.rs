@@ -1,0 +1,67 @@
+//! What a run leaves behind: its entries in the thread, itself if it waits, notes, a title.
+
+use serde_json::{Value, json};
+
+use super::{agent_loop::Run, error::EngineError, suspended, tool_call::Outcome};
+use crate::memory::{self, MemoryError};
+
+impl Run {
+    /// Stores what the run came to, in one step: its entries of the conversation, and the run
+    /// itself if it waits.
+    pub(super) async fn keep(&mut self) -> Result<(), EngineError> {
+        let turn = &mut self.turn;
+        let entries = self.conversation.as_mut().and_then(|conversation| {
+            let said = turn.input.iter().skip(turn.context).filter(|_| !turn.kept.input);
+            let known = turn.kept.response.min(turn.response.len());
+            let (changed, written) = turn.response.split_at(known);
+            conversation.entries(said.chain(written), changed)
+        });
+        if entries.is_some() {
+            turn.kept.input = true;
+            turn.kept.response = turn.response.len();
+        }
+        let waiting = suspended::row(turn, &self.plan);
+        if entries.is_none() && waiting.is_none() {
+            return Ok(());
+        }
+        let store = self.engine.memory().store();
+        Ok(store.messages().append(entries.as_ref(), waiting.as_ref()).await?)
+    }
+
+    /// Writes down what the model has learnt.
+    pub(super) async fn note_down(&self, args: &Value) -> Outcome {
+        let Some(working) = self.conversation.as_ref().and_then(|conversation| conversation.working.as_ref()) else {
+            return Outcome::Failed("there is no working memory".to_owned());
+        };
+        match self.engine.memory().note(working, args).await {
+            Ok(()) => Outcome::Answered(json!({"success": true})),
+            Err(MemoryError::Store(error)) => {
+                tracing::warn!(run.id = self.turn.run_id, %error, "working memory was not written");
+                Outcome::Failed("the working memory cannot be written at the moment".to_owned())
+            }
+            Err(error) => Outcome::Failed(error.to_string()),
+        }
+    }
+
+    /// Has the thread given a title, after its first exchange and while nobody waits for it.
+    pub(super) fn entitle(&self, is_ok: bool) {
+        let Some(conversation) = self.conversation.as_ref().filter(|_| is_ok) else { return };
+        let said = if self.turn.input.is_empty() { &self.turn.remembered } else { &self.turn.input };
+        let Some(request) =
+            conversation.wanted_title().and_then(|options| memory::title_request(options, &self.turn.model, said))
+        else {
+            return;
+        };
+        let (engine, origin) = (self.engine.clone(), self.origin());
+        let thread_id = conversation.thread_id().to_owned();
+        self.engine.shared.tasks.spawn("thread-title", |cancel| async move {
+            let work = async {
+                let answer = engine.text(&origin, request).await?;
+                Ok::<_, EngineError>(engine.memory().entitle(&thread_id, &answer).await?)
+            };
+            if let Some(Err(error)) = cancel.run_until_cancelled(work).await {
+                tracing::warn!(thread.id = thread_id, %error, "a thread got no title");
+            }
+        });
+    }
+}

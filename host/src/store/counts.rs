@@ -1,0 +1,37 @@
+//! Totals, kept in step with the rows they count: counting rows takes time in their number.
+//!
+//! A batch that adds or removes rows changes the totals as well. Threads are counted in
+//! all and by owner, messages by thread.
+
+use super::{
+    database::{Database, column},
+    error::StoreError,
+    statement::Statement,
+};
+
+/// The scope of all threads.
+pub(super) const THREADS: &str = "threads";
+
+/// Returns the scope of an owner's threads.
+pub(super) fn threads_of(owner: &str) -> String {
+    format!("threads/{owner}")
+}
+
+/// Returns the scope of a thread's messages.
+pub(super) fn messages_of(thread: &str) -> String {
+    format!("messages/{thread}")
+}
+
+/// Returns the statement that adds to a total.
+pub(super) fn add(scope: impl Into<String>, n: usize) -> Statement {
+    Statement::new("INSERT INTO counts (scope, n) VALUES ($1, $2) ON CONFLICT (scope) DO UPDATE SET n = counts.n + $2")
+        .bind(scope.into())
+        .bind(i64::try_from(n).unwrap_or(i64::MAX))
+}
+
+/// Returns a total.
+pub(super) async fn read(database: &Database, scope: &str) -> Result<u64, StoreError> {
+    let row = database.row(Statement::new("SELECT n FROM counts WHERE scope = $1").bind(scope)).await?;
+    let n: i64 = row.map_or(Ok(0), |row| column(&row, "n"))?;
+    Ok(n.max(0).unsigned_abs())
+}
