@@ -1,7 +1,7 @@
 //! A plugin that signs everything it says with the generation that said it.
 //!
 //! The signature is the build's letter and how often that build was opened, `A3`. The letter
-//! stands in [`BUILD`] and can be replaced in the built file, which makes another build without
+//! stands in `BUILD` and can be replaced in the built file, which makes another build without
 //! another compilation. Written with the public SDK alone.
 
 use std::{
