@@ -12,19 +12,28 @@
 //!
 //! Read next: `writer`, how many writes become one commit.
 
+mod backup;
 mod database;
 mod error;
 mod fault;
 mod health;
+mod lock;
 mod migrations;
+mod probe;
+mod sqlite;
 mod statement;
 mod writer;
 
+#[cfg(test)]
+mod contract;
+
 use std::{path::Path, sync::Arc};
 
+use database::Database;
 pub use database::StoreSettings;
-use database::{Database, DirectoryLock};
 pub use error::StoreError;
+pub use health::Statistics;
+use lock::DirectoryLock;
 pub use writer::WriterTask;
 
 /// Everything that is stored. Cheap to clone.
@@ -51,12 +60,10 @@ impl Store {
         self.database.problem().await
     }
 
-    /// Copies the embedded database into a file that must not exist, while it is used.
-    ///
-    /// # Errors
-    /// If the file is there or cannot be written.
-    pub async fn back_up(&self, file: &Path) -> Result<(), StoreError> {
-        self.database.back_up(file).await
+    /// Returns what was written since the store was opened.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.database.statistics()
     }
 
     /// Closes the store's connections; what is being read still ends.
@@ -70,5 +77,5 @@ impl Store {
 /// # Errors
 /// If there is none, or the file is there or cannot be written.
 pub async fn back_up(data: &Path, file: &Path) -> Result<(), StoreError> {
-    database::back_up_directory(data, file).await
+    backup::back_up(data, file).await
 }
