@@ -12,4 +12,5 @@ mod plugin_load;
 mod plugin_sdk;
 mod plugin_swap;
 mod replay;
+mod store;
 mod toolchains;

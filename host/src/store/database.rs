@@ -44,7 +44,7 @@ pub(crate) enum Dialect {
 /// An open database. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Database {
-    readers: AnyPool,
+    pub(super) readers: AnyPool,
     writer: Writer,
     pub(super) health: Health,
     pub(super) data: PathBuf,

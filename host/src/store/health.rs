@@ -36,9 +36,9 @@ struct Shared {
 #[derive(Default)]
 struct State {
     /// Why the last write failed.
-    problem: Option<String>,
+    problem: Option<StoreError>,
     /// What was found damaged. Other writes may go well, but that does not mend it.
-    damage: Option<String>,
+    damage: Option<StoreError>,
     written: Option<Instant>,
 }
 
@@ -59,7 +59,7 @@ impl Health {
         match error {
             StoreError::Corrupt(_) => self.damaged(error),
             StoreError::Unavailable(_) | StoreError::Schema(_) => {
-                if self.state().problem.replace(error.to_string()).is_none() {
+                if self.state().problem.replace(error.clone()).is_none() {
                     tracing::error!("{error}");
                 }
             }
@@ -75,13 +75,13 @@ impl Health {
     }
 
     /// Returns what is wrong, `None` if nothing is.
-    pub(super) fn problem(&self) -> Option<String> {
+    pub(super) fn problem(&self) -> Option<StoreError> {
         let state = self.state();
         state.damage.as_ref().or(state.problem.as_ref()).cloned()
     }
 
     /// Returns what is damaged; only another start can find it mended.
-    pub(super) fn damage(&self) -> Option<String> {
+    pub(super) fn damage(&self) -> Option<StoreError> {
         self.state().damage.clone()
     }
 
@@ -103,7 +103,7 @@ impl Health {
         let mut state = self.state();
         if state.damage.is_none() {
             tracing::error!("{error}");
-            state.damage = Some(error.to_string());
+            state.damage = Some(error.clone());
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::{io::Write, path::Path, time::Duration};
 
+use sqlx::{AnyConnection, Connection};
+
 use super::{
     database::{Database, Dialect},
     error::StoreError,
@@ -21,18 +23,32 @@ impl Database {
     /// A store nobody writes to is written to, so that a full disk shows before a caller meets it.
     pub(super) async fn problem(&self) -> Option<String> {
         if let Some(damage) = self.health.damage() {
-            return Some(damage);
+            return Some(damage.to_string());
         }
         if self.health.was_written_within(FRESH) {
             return None;
         }
-        match tokio::time::timeout(PATIENCE, self.prove()).await {
-            Ok(proved) => proved.err().map(|error| error.to_string()),
-            Err(_) => {
-                let known = self.health.problem();
-                Some(known.unwrap_or_else(|| format!("the store does not answer within {} s", PATIENCE.as_secs())))
+        let proved = match tokio::time::timeout(PATIENCE, self.prove()).await {
+            Ok(proved) => proved,
+            Err(_) => Err(self.find_reason().await),
+        };
+        let error = proved.err()?;
+        self.health.write_failed(&error);
+        Some(error.to_string())
+    }
+
+    /// Finds out why there is no answer.
+    async fn find_reason(&self) -> StoreError {
+        if self.dialect == Dialect::Postgres {
+            // The pool tries again until its deadline and then no longer knows why.
+            let options = self.readers.connect_options();
+            if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, AnyConnection::connect_with(&options)).await {
+                return StoreError::from(error).at("PostgreSQL cannot be used");
             }
         }
+        self.health.problem().unwrap_or_else(|| {
+            StoreError::Unavailable(format!("the store does not answer within {} s", PATIENCE.as_secs()))
+        })
     }
 
     async fn prove(&self) -> Result<(), StoreError> {

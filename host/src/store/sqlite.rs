@@ -28,7 +28,13 @@ pub(super) async fn prepare(file: &Path) -> Result<(), StoreError> {
     };
     match fs::metadata(file) {
         Ok(found) if found.len() == 0 => Err(lost("the file is empty")),
-        Ok(_) => Ok(()),
+        // SQLite would open what it may not write and say nothing until the first write.
+        Ok(_) => fs::File::options().write(true).open(file).map(drop).map_err(|error| {
+            StoreError::Unavailable(format!(
+                "{} cannot be written: {error}; let this user write to it, or name another directory with --data",
+                file.display()
+            ))
+        }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let log = beside(file, "-wal");
             if log.exists() {
