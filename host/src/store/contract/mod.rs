@@ -7,9 +7,10 @@
 
 mod batches;
 mod opening;
-mod place;
+pub(super) mod place;
 
 use place::Place;
+pub(super) use place::open;
 
 /// Makes a test of each case and database.
 macro_rules! suite {

@@ -13,8 +13,8 @@ use crate::tasks::Tasks;
 const CLOSING: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Where a store can be opened, more than once.
-pub(super) struct Place {
-    pub(super) settings: StoreSettings,
+pub(in crate::store) struct Place {
+    pub(in crate::store) settings: StoreSettings,
     pub(super) dialect: Dialect,
     data: TempDir,
     /// The server's own database, and ours on it.
@@ -23,21 +23,21 @@ pub(super) struct Place {
 }
 
 /// An open store and what writes it.
-pub(super) struct Opened {
-    pub(super) store: Store,
+pub(in crate::store) struct Opened {
+    pub(in crate::store) store: Store,
     tasks: Tasks,
 }
 
 impl Opened {
     /// Ends as a host does.
-    pub(super) async fn close(self) {
+    pub(in crate::store) async fn close(self) {
         self.tasks.shut_down(CLOSING).await;
         self.store.close().await;
     }
 }
 
 impl Place {
-    pub(super) async fn sqlite() -> Self {
+    pub(in crate::store) async fn sqlite() -> Self {
         let data = TempDir::new().unwrap();
         let settings = StoreSettings { data: data.path().to_owned(), url: None, fault: None };
         Self {
@@ -52,7 +52,7 @@ impl Place {
     /// Makes a database on the server that `HOTBAY_TEST_POSTGRES_URL` names.
     #[cfg(hotbay_test_postgres)]
     #[expect(clippy::disallowed_methods, reason = "not the host: where the tests' server is")]
-    pub(super) async fn postgres() -> Self {
+    pub(in crate::store) async fn postgres() -> Self {
         const VARIABLE: &str = "HOTBAY_TEST_POSTGRES_URL";
         let server = std::env::var(VARIABLE).unwrap_or_else(|_| panic!("{VARIABLE} was set when this was built"));
         let name = format!("hotbay_test_{}", uuid::Uuid::now_v7().simple());
@@ -65,7 +65,7 @@ impl Place {
     }
 
     /// Opens the store and runs its writer.
-    pub(super) async fn open(&self) -> Result<Opened, StoreError> {
+    pub(in crate::store) async fn open(&self) -> Result<Opened, StoreError> {
         open(&self.settings).await
     }
 
@@ -84,14 +84,14 @@ impl Place {
     }
 
     /// Connects to the database without a store.
-    pub(super) async fn connect(&self) -> AnyConnection {
+    pub(in crate::store) async fn connect(&self) -> AnyConnection {
         sqlx::any::install_default_drivers();
         let file = format!("sqlite://{}", self.data.path().join("hotbay.db").display());
         AnyConnection::connect(self.settings.url.as_deref().unwrap_or(&file)).await.unwrap()
     }
 
     /// Runs a case on an open store.
-    pub(super) async fn with_store(self, case: impl AsyncFnOnce(&Store)) {
+    pub(in crate::store) async fn with_store(self, case: impl AsyncFnOnce(&Store)) {
         self.with_place(async |place: &Self| {
             let opened = place.open().await.unwrap();
             case(&opened.store).await;
@@ -101,7 +101,7 @@ impl Place {
     }
 
     /// Runs a case that opens the store itself, and takes the database away however it ends.
-    pub(super) async fn with_place(self, case: impl AsyncFnOnce(&Self)) {
+    pub(in crate::store) async fn with_place(self, case: impl AsyncFnOnce(&Self)) {
         let done = AssertUnwindSafe(case(&self)).catch_unwind().await;
         #[cfg(hotbay_test_postgres)]
         if let Some((server, name)) = &self.server {
@@ -114,7 +114,7 @@ impl Place {
 }
 
 /// Opens a store and runs its writer.
-pub(super) async fn open(settings: &StoreSettings) -> Result<Opened, StoreError> {
+pub(in crate::store) async fn open(settings: &StoreSettings) -> Result<Opened, StoreError> {
     let (store, writer) = Store::open(settings).await?;
     let tasks = Tasks::default();
     if let Some(writer) = writer {
