@@ -32,6 +32,11 @@ impl StoreError {
         matches!(self, Self::Unavailable(_))
     }
 
+    /// Returns that nothing more fits on the disk.
+    pub(super) fn full(why: impl std::fmt::Display) -> Self {
+        Self::Unavailable(format!("the disk is full ({why}): free space, what was acknowledged is kept"))
+    }
+
     /// Says where it happened, for errors that are the database's.
     pub(super) fn at(self, place: impl std::fmt::Display) -> Self {
         match self {
@@ -63,9 +68,7 @@ impl From<sqlx::Error> for StoreError {
         };
         let message = database.message().to_owned();
         match database.code().as_deref().map(meaning) {
-            Some(Meaning::Full) => {
-                Self::Unavailable(format!("the disk is full ({message}): free space, what was acknowledged is kept"))
-            }
+            Some(Meaning::Full) => Self::full(message),
             Some(Meaning::Locked) => {
                 Self::Unavailable(format!("another program holds the database ({message}): end it, or wait for it"))
             }

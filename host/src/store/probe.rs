@@ -1,6 +1,10 @@
 //! Whether the store can be used: found out by using it.
 
-use std::{io::Write, path::Path, time::Duration};
+use std::{
+    io::{ErrorKind, Write},
+    path::Path,
+    time::Duration,
+};
 
 use sqlx::{AnyConnection, Connection};
 
@@ -77,6 +81,8 @@ fn find_room(data: &Path) -> Result<(), StoreError> {
         file.write_all(&vec![0; ROOM])?;
         file.as_file().sync_data()
     });
-    written
-        .map_err(|error| StoreError::Unavailable(format!("{} cannot be written: {error}; free space", data.display())))
+    written.map_err(|error| match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::full(error),
+        _ => StoreError::Unavailable(format!("{} cannot be written: {error}", data.display())),
+    })
 }
