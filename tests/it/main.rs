@@ -20,5 +20,6 @@ mod plugin_swap;
 mod plugin_workflows;
 mod replay;
 mod scaffold;
+mod store;
 mod swap_load;
 mod toolchains;

@@ -38,9 +38,17 @@ pub struct Builder {
     plugins: Vec<String>,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
+    data: Option<PathBuf>,
 }
 
 impl Builder {
+    /// Uses this directory as the data directory, which must be there.
+    #[must_use]
+    pub fn data(mut self, path: impl Into<PathBuf>) -> Self {
+        self.data = Some(path.into());
+        self
+    }
+
     /// Uses this configuration file; without one the host has an empty one.
     #[must_use]
     pub fn config(mut self, path: impl Into<PathBuf>) -> Self {
@@ -150,7 +158,7 @@ impl TestHost {
 
     /// The host's data directory.
     pub fn data_dir(&self) -> PathBuf {
-        self.home.path().join("data")
+        self.builder.data.clone().unwrap_or_else(|| self.home.path().join("data"))
     }
 
     /// The directory the host loads plugins from.

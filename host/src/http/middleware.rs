@@ -68,11 +68,12 @@ fn span(request: &Request) -> Span {
 fn log(response: &http::Response<Body>, latency: Duration, _: &Span) {
     let status = response.status().as_u16();
     let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
-    if response.status().is_server_error() {
-        let cause = response.extensions().get::<Cause>().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(http.status = status, latency_ms, error = cause, "a request failed");
-    } else {
-        tracing::debug!(http.status = status, latency_ms, "a request was answered");
+    match response.extensions().get::<Cause>() {
+        Some(cause) if response.status().is_server_error() => {
+            tracing::error!(http.status = status, latency_ms, error = %cause, "a request failed");
+        }
+        // That the host is not ready is an answer; what it lacks is logged when it is found.
+        _ => tracing::debug!(http.status = status, latency_ms, "a request was answered"),
     }
 }
 

@@ -1,36 +1,27 @@
 //! The database: found, opened, brought to the schema, read from and written to.
 
-use std::{
-    fs::{File, TryLockError},
-    io::{Read, Write},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use sqlx::{
-    Any, AnyConnection, AnyPool, ConnectOptions, Connection, Executor,
+    Any, AnyConnection, AnyPool, ConnectOptions, Connection,
     any::{AnyConnectOptions, AnyPoolOptions, AnyRow},
 };
 
 use super::{
     error::StoreError,
     fault::Fault,
-    health::Health,
-    migrations,
+    health::{Health, Statistics},
+    migrations, sqlite,
     statement::{Batch, Statement},
     writer::{Changes, Writer, WriterTask},
 };
 
 /// The embedded database, in the data directory.
-const FILE: &str = "hotbay.db";
-/// Held while a host uses the data directory.
-const LOCK: &str = "hotbay.lock";
-/// Connections that read an SQLite file. Each has a thread and a page cache of its own.
-const READERS: u32 = 4;
+pub(super) const FILE: &str = "hotbay.db";
 /// Connections to PostgreSQL, reading and writing.
 const CONNECTIONS: u32 = 16;
 /// How long a read waits for a connection before it is an error.
-const ACQUIRE: Duration = Duration::from_secs(10);
+pub(super) const ACQUIRE: Duration = Duration::from_secs(10);
 
 /// What a store is opened with.
 #[derive(Debug, Clone)]
@@ -53,51 +44,13 @@ pub(crate) enum Dialect {
 /// An open database. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Database {
-    readers: AnyPool,
+    pub(super) readers: AnyPool,
     writer: Writer,
-    health: Health,
+    pub(super) health: Health,
+    pub(super) data: PathBuf,
+    /// Held by the one that tries whether the store can be written.
+    pub(super) probing: Arc<tokio::sync::Mutex<()>>,
     pub(crate) dialect: Dialect,
-}
-
-/// Keeps other hosts out of a data directory until it is dropped.
-pub(super) struct DirectoryLock {
-    _file: File,
-}
-
-impl DirectoryLock {
-    /// Takes the directory.
-    pub(super) fn take(data: &Path) -> Result<Self, StoreError> {
-        let path = data.join(LOCK);
-        let failed = |error: &std::io::Error| {
-            StoreError::Unavailable(format!(
-                "{} cannot be used: {error}; name another directory with --data",
-                path.display()
-            ))
-        };
-        let options = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-        let mut file = options.map_err(|error| failed(&error))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let holder = match file.read_to_string(&mut holder) {
-                    Ok(_) if !holder.trim().is_empty() => format!("process {}", holder.trim()),
-                    _ => "another process".to_owned(),
-                };
-                return Err(StoreError::Conflict(format!(
-                    "the data directory {} is in use by {holder}; stop it, or name another one with --data",
-                    data.display()
-                )));
-            }
-            Err(TryLockError::Error(error)) => return Err(failed(&error)),
-        }
-        // For people; the lock itself is what counts.
-        let noted = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-        if let Err(error) = noted {
-            tracing::debug!(%error, "the lock file does not name the process");
-        }
-        Ok(Self { _file: file })
-    }
 }
 
 impl Database {
@@ -105,44 +58,43 @@ impl Database {
     pub(super) async fn open(settings: &StoreSettings) -> Result<(Self, Option<WriterTask>), StoreError> {
         sqlx::any::install_default_drivers();
         let fault = Fault::parse(settings.fault.as_deref());
+        match &settings.url {
+            Some(url) => Ok((Self::open_postgres(settings, url, fault).await?, None)),
+            None => Self::open_sqlite(settings, fault).await.map(|(database, task)| (database, Some(task))),
+        }
+    }
+
+    async fn open_postgres(settings: &StoreSettings, url: &str, fault: Fault) -> Result<Self, StoreError> {
+        let options = options(url)?;
+        let failed = |error: StoreError| error.at("PostgreSQL cannot be used");
+        // A connection of its own: what goes wrong while the schema is applied goes with it, a
+        // lock on the schema as well. It tells at once what a pool would try again until its deadline.
+        let connect = tokio::time::timeout(ACQUIRE, AnyConnection::connect_with(&options)).await;
+        let connect = connect.map_err(|_| failed(StoreError::from(sqlx::Error::PoolTimedOut)))?;
+        let mut connection = connect.map_err(|error| failed(error.into()))?;
+        migrations::apply(&mut connection).await.map_err(failed)?;
+        connection.close().await?;
+        let readers =
+            AnyPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE).connect_lazy_with(options);
         let health = Health::default();
-        if let Some(url) = &settings.url {
-            let options = options(url)?;
-            let pool = AnyPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE);
-            let readers = pool.connect_with(options).await.map_err(|error| {
-                StoreError::Unavailable(format!("PostgreSQL does not answer: {}", StoreError::from(error)))
-            })?;
-            let mut connection = readers.acquire().await?;
-            migrations::apply(&mut *connection).await?;
-            let writer = Writer::Pool(readers.clone(), health.clone(), fault);
-            return Ok((Self { readers, writer, health, dialect: Dialect::Postgres }, None));
-        }
-        let url = file_url(&settings.data.join(FILE));
-        let mut connection = AnyConnection::connect_with(&options(&format!("{url}?mode=rwc"))?).await?;
-        for pragma in [
-            "PRAGMA busy_timeout=5000",
-            "PRAGMA journal_mode=WAL",
-            "PRAGMA synchronous=FULL",
-            "PRAGMA temp_store=MEMORY",
-            "PRAGMA journal_size_limit=67108864",
-        ] {
-            connection.execute(pragma).await?;
-        }
-        migrations::apply(&mut connection).await?;
-        let readers = AnyPoolOptions::new()
-            .max_connections(READERS)
-            .acquire_timeout(ACQUIRE)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    connection.execute("PRAGMA busy_timeout=5000").await?;
-                    connection.execute("PRAGMA query_only=ON").await?;
-                    Ok(())
-                })
-            })
-            .connect_with(options(&format!("{url}?mode=rw"))?)
-            .await?;
-        let (writer, task) = Writer::queue(connection, health.clone(), fault);
-        Ok((Self { readers, writer, health, dialect: Dialect::Sqlite }, Some(task)))
+        let writer = Writer::Pool(readers.clone(), health.clone(), fault);
+        Ok(Self::of(settings, Dialect::Postgres, readers, writer, health))
+    }
+
+    async fn open_sqlite(settings: &StoreSettings, fault: Fault) -> Result<(Self, WriterTask), StoreError> {
+        let file = settings.data.join(FILE);
+        let failed = |error: StoreError| error.at(file.display());
+        sqlite::prepare(&file).await?;
+        let mut connection = sqlite::connect_writer(&file).await.map_err(failed)?;
+        migrations::apply(&mut connection).await.map_err(failed)?;
+        let readers = sqlite::connect_readers(&file).await.map_err(failed)?;
+        let health = Health::default();
+        let (writer, task) = Writer::queue(connection, file.clone(), health.clone(), fault);
+        Ok((Self::of(settings, Dialect::Sqlite, readers, writer, health), task))
+    }
+
+    fn of(settings: &StoreSettings, dialect: Dialect, readers: AnyPool, writer: Writer, health: Health) -> Self {
+        Self { readers, writer, health, data: settings.data.clone(), probing: Arc::default(), dialect }
     }
 
     /// Writes statements together; they are on the disk when this returns.
@@ -155,30 +107,23 @@ impl Database {
 
     /// Returns all rows of a query.
     pub(crate) async fn rows(&self, query: Statement) -> Result<Vec<AnyRow>, StoreError> {
-        Ok(query.query().fetch_all(&self.readers).await?)
+        query.query().fetch_all(&self.readers).await.map_err(|error| self.read_failed(error))
     }
 
     /// Returns the first row of a query.
     pub(crate) async fn row(&self, query: Statement) -> Result<Option<AnyRow>, StoreError> {
-        Ok(query.query().fetch_optional(&self.readers).await?)
+        query.query().fetch_optional(&self.readers).await.map_err(|error| self.read_failed(error))
     }
 
-    /// Returns what is wrong with the store, `None` if it can be read and written.
-    pub(super) async fn problem(&self) -> Option<String> {
-        if let Err(error) = self.row(Statement::new("SELECT 1")).await {
-            return Some(error.to_string());
-        }
-        self.health.problem()?;
-        // The last write failed: only another one can tell whether it would still.
-        let probe = Statement::new(
-            "INSERT INTO counts (scope, n) VALUES ('probe', 1) ON CONFLICT (scope) DO UPDATE SET n = counts.n + 1",
-        );
-        self.write(probe).await.err().map(|error| error.to_string())
+    fn read_failed(&self, error: sqlx::Error) -> StoreError {
+        let error = error.into();
+        self.health.read_failed(&error);
+        error
     }
 
-    /// Copies the database into a file that is whole, while it is used.
-    pub(super) async fn back_up(&self, file: &Path) -> Result<(), StoreError> {
-        back_up(&mut *self.readers.acquire().await?, file).await
+    /// Returns what was written so far.
+    pub(super) fn statistics(&self) -> Statistics {
+        self.health.statistics()
     }
 
     /// Closes every connection once it is no longer used.
@@ -187,50 +132,11 @@ impl Database {
     }
 }
 
-/// Copies the embedded database of a data directory, whether a host uses it or not.
-pub(super) async fn back_up_directory(data: &Path, file: &Path) -> Result<(), StoreError> {
-    sqlx::any::install_default_drivers();
-    let database = data.join(FILE);
-    if !database.exists() {
-        return Err(StoreError::NotFound(format!("there is no database in {}", data.display())));
-    }
-    let mut connection = AnyConnection::connect_with(&options(&format!("{}?mode=rw", file_url(&database)))?).await?;
-    connection.execute("PRAGMA busy_timeout=5000").await?;
-    back_up(&mut connection, file).await?;
-    Ok(connection.close().await?)
-}
-
-async fn back_up(connection: &mut AnyConnection, file: &Path) -> Result<(), StoreError> {
-    if file.exists() {
-        return Err(StoreError::Conflict(format!("{} is there already", file.display())));
-    }
-    let name = file.to_str().ok_or_else(|| StoreError::Refused("the name of a backup must be UTF-8".into()))?;
-    let copy = Statement::new("VACUUM INTO $1").bind(name);
-    connection.execute(copy.query()).await?;
-    let written = File::open(file).and_then(|file| file.sync_all());
-    written.map_err(|error| StoreError::Unavailable(format!("{name} cannot be written: {error}")))
-}
-
-fn options(url: &str) -> Result<AnyConnectOptions, StoreError> {
+pub(super) fn options(url: &str) -> Result<AnyConnectOptions, StoreError> {
     let options: AnyConnectOptions = url
         .parse()
         .map_err(|error: sqlx::Error| StoreError::Schema(format!("the database's URL cannot be used: {error}")))?;
     Ok(options.disable_statement_logging())
-}
-
-/// Returns the URL of a file; what has a meaning in URLs is escaped.
-fn file_url(path: &Path) -> String {
-    let mut url = "sqlite://".to_owned();
-    for character in path.to_string_lossy().chars() {
-        match character {
-            '%' => url.push_str("%25"),
-            '?' => url.push_str("%3F"),
-            '#' => url.push_str("%23"),
-            ' ' => url.push_str("%20"),
-            other => url.push(other),
-        }
-    }
-    url
 }
 
 /// Reads a column.

@@ -32,6 +32,20 @@ impl StoreError {
         matches!(self, Self::Unavailable(_))
     }
 
+    /// Returns that nothing more fits on the disk.
+    pub(super) fn full(why: impl std::fmt::Display) -> Self {
+        Self::Unavailable(format!("the disk is full ({why}): free space, what was acknowledged is kept"))
+    }
+
+    /// Says where it happened, for errors that are the database's.
+    pub(super) fn at(self, place: impl std::fmt::Display) -> Self {
+        match self {
+            Self::Unavailable(why) => Self::Unavailable(format!("{place}: {why}")),
+            Self::Corrupt(why) => Self::Corrupt(format!("{place}: {why}")),
+            other => other,
+        }
+    }
+
     /// Returns what is stored and cannot be read, in words.
     pub(crate) fn unreadable(what: &str, error: impl std::fmt::Display) -> Self {
         Self::Corrupt(format!("{what} cannot be read: {error}"))
@@ -46,17 +60,26 @@ impl From<sqlx::Error> for StoreError {
                 sqlx::Error::ColumnNotFound(_) | sqlx::Error::ColumnIndexOutOfBounds { .. } => {
                     Self::Refused(error.to_string().into())
                 }
+                sqlx::Error::PoolTimedOut => Self::Unavailable("the database does not answer in time".to_owned()),
+                sqlx::Error::PoolClosed => Self::Unavailable("the host is shutting down".to_owned()),
+                sqlx::Error::Io(error) => Self::Unavailable(format!("no connection to the database ({error})")),
                 _ => Self::Unavailable(error.to_string()),
             };
         };
         let message = database.message().to_owned();
         match database.code().as_deref().map(meaning) {
-            Some(Meaning::Full) => {
-                Self::Unavailable(format!("the disk is full ({message}): free space, what was acknowledged is kept"))
+            Some(Meaning::Full) => Self::full(message),
+            Some(Meaning::Locked) => {
+                Self::Unavailable(format!("another program holds the database ({message}): end it, or wait for it"))
             }
-            Some(Meaning::Locked) => Self::Unavailable(format!("another program holds the database ({message})")),
-            Some(Meaning::ReadOnly) => Self::Unavailable(format!("the database cannot be written ({message})")),
-            Some(Meaning::Corrupt) => Self::Corrupt(format!("{message}; restore a backup")),
+            Some(Meaning::ReadOnly) => {
+                Self::Unavailable(format!("the database cannot be written ({message}): let this user write to it"))
+            }
+            Some(Meaning::Disk) => {
+                Self::Unavailable(format!("the disk failed ({message}): check it, its free space and its limits"))
+            }
+            Some(Meaning::Access) => Self::Unavailable(format!("{message}: check the database's URL")),
+            Some(Meaning::Corrupt) => Self::Corrupt(format!("{message}; stop the host and restore a backup")),
             Some(Meaning::Lost) => Self::Unavailable(message),
             Some(Meaning::Other) | None if database.is_unique_violation() => Self::Conflict(message),
             Some(Meaning::Other) | None => Self::Refused(message.into()),
@@ -68,6 +91,8 @@ enum Meaning {
     Full,
     Locked,
     ReadOnly,
+    Disk,
+    Access,
     Corrupt,
     Lost,
     Other,
@@ -76,15 +101,20 @@ enum Meaning {
 /// Sorts the codes of both databases: numbers are [SQLite's][1], five characters are
 /// [PostgreSQL's][2].
 ///
+/// Whatever makes SQLite roll a transaction back by itself must not be `Other`, or the writer
+/// would go on outside of one.
+///
 /// [1]: https://www.sqlite.org/rescode.html
 /// [2]: https://www.postgresql.org/docs/current/errcodes-appendix.html
 fn meaning(code: &str) -> Meaning {
-    if code.len() == 5 && !code.starts_with('-') {
+    if code.len() == 5 {
         return match code {
-            "53100" | "53200" => Meaning::Full,
+            "53100" => Meaning::Full,
             "55P03" | "40001" | "40P01" => Meaning::Locked,
             "25006" | "42501" => Meaning::ReadOnly,
+            "3D000" => Meaning::Access,
             "XX001" | "XX002" => Meaning::Corrupt,
+            _ if code.starts_with("28") => Meaning::Access,
             _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("57") => Meaning::Lost,
             _ => Meaning::Other,
         };
@@ -95,7 +125,8 @@ fn meaning(code: &str) -> Meaning {
         5 | 6 => Meaning::Locked,
         8 | 3 | 23 => Meaning::ReadOnly,
         11 | 26 => Meaning::Corrupt,
-        10 | 14 => Meaning::Lost,
+        10 => Meaning::Disk,
+        7 | 9 | 14 => Meaning::Lost,
         _ => Meaning::Other,
     }
 }

@@ -12,15 +12,19 @@
 //!
 //! Read next: `writer`, how many writes become one commit.
 
+mod backup;
 mod counts;
 mod database;
 mod error;
 mod fault;
 mod filter;
 mod health;
+mod lock;
 mod messages;
 mod migrations;
+mod probe;
 pub mod runs;
+mod sqlite;
 mod statement;
 mod suspended;
 mod threads;
@@ -31,9 +35,11 @@ mod contract;
 
 use std::{path::Path, sync::Arc};
 
+use database::Database;
 pub use database::StoreSettings;
-use database::{Database, DirectoryLock};
 pub use error::StoreError;
+pub use health::Statistics;
+use lock::DirectoryLock;
 use runs::Runs;
 pub(crate) use suspended::SuspendedRow;
 pub use writer::WriterTask;
@@ -68,12 +74,10 @@ impl Store {
         self.database.problem().await
     }
 
-    /// Copies the embedded database into a file that must not exist, while it is used.
-    ///
-    /// # Errors
-    /// If the file is there or cannot be written.
-    pub async fn back_up(&self, file: &Path) -> Result<(), StoreError> {
-        self.database.back_up(file).await
+    /// Returns what was written since the store was opened.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.database.statistics()
     }
 
     /// Closes the store's connections; what is being read still ends.
@@ -87,5 +91,5 @@ impl Store {
 /// # Errors
 /// If there is none, or the file is there or cannot be written.
 pub async fn back_up(data: &Path, file: &Path) -> Result<(), StoreError> {
-    database::back_up_directory(data, file).await
+    backup::back_up(data, file).await
 }

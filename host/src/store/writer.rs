@@ -2,9 +2,9 @@
 //!
 //! A batch is acknowledged after its commit, which on SQLite is one `fdatasync` for all
 //! batches that were waiting (group commit). A batch that fails takes none of the others
-//! with it: the group is rolled back and its batches are written one by one.
+//! with it.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use sqlx::{AnyConnection, AnyPool, Connection, Executor};
 use tokio::sync::{mpsc, oneshot};
@@ -14,6 +14,7 @@ use super::{
     error::StoreError,
     fault::{Fault, Point},
     health::Health,
+    sqlite,
     statement::{Batch, Rule},
 };
 
@@ -45,9 +46,9 @@ pub(crate) enum Writer {
 
 impl Writer {
     /// Makes the writer of an SQLite file, which must be run.
-    pub(super) fn queue(connection: AnyConnection, health: Health, fault: Fault) -> (Self, WriterTask) {
+    pub(super) fn queue(connection: AnyConnection, file: PathBuf, health: Health, fault: Fault) -> (Self, WriterTask) {
         let (sender, inbox) = mpsc::channel(WAITING);
-        (Self::Queue(sender), WriterTask { connection, inbox, health, fault })
+        (Self::Queue(sender), WriterTask { connection, file, is_broken: false, inbox, health, fault })
     }
 
     /// Writes a batch; it is on the disk when this returns.
@@ -73,9 +74,17 @@ impl Writer {
                         attempt += 1;
                         continue;
                     }
-                    let result = result.map_err(StoreError::from);
-                    health.note(result.as_ref().err());
-                    return result;
+                    return match result {
+                        Ok(changes) => {
+                            health.committed(1);
+                            Ok(changes)
+                        }
+                        Err(failed) => {
+                            let error = StoreError::from(failed);
+                            health.write_failed(&error);
+                            Err(error)
+                        }
+                    };
                 }
             }
         }
@@ -109,16 +118,22 @@ fn is_beaten(error: &sqlx::Error) -> bool {
     matches!(code.as_deref(), Some("40001" | "40P01"))
 }
 
+/// A batch that failed, and whether it had changed something before.
+struct Stopped {
+    failed: Failed,
+    has_changed: bool,
+}
+
 async fn write_to_pool(pool: &AnyPool, batch: &Batch, fault: &Fault) -> Result<Changes, Failed> {
     let mut transaction = pool.begin().await?;
-    let changes = apply(&mut transaction, batch).await?;
+    let changes = apply(&mut transaction, batch).await.map_err(|stopped| stopped.failed)?;
     fault.at(Point::BeforeCommit);
     transaction.commit().await?;
     fault.at(Point::AfterCommit);
     Ok(changes)
 }
 
-async fn apply(connection: &mut AnyConnection, batch: &Batch) -> Result<Changes, Failed> {
+async fn apply(connection: &mut AnyConnection, batch: &Batch) -> Result<Changes, Stopped> {
     let mut changes: Changes = Vec::with_capacity(batch.statements.len());
     // Of the statement before; `None` if it did not run.
     let mut before = None;
@@ -133,9 +148,11 @@ async fn apply(connection: &mut AnyConnection, batch: &Batch) -> Result<Changes,
             changes.push(0);
             continue;
         }
-        let changed = connection.execute(statement.query()).await?.rows_affected();
+        let has_changed = changes.iter().any(|changed| *changed > 0);
+        let done = connection.execute(statement.query()).await;
+        let changed = done.map_err(|error| Stopped { failed: error.into(), has_changed })?.rows_affected();
         if statement.rule == Rule::Guard && changed == 0 {
-            return Err(Failed::Guard);
+            return Err(Stopped { failed: Failed::Guard, has_changed });
         }
         before = Some(changed);
         changes.push(changed);
@@ -147,10 +164,39 @@ async fn apply(connection: &mut AnyConnection, batch: &Batch) -> Result<Changes,
 #[must_use]
 pub struct WriterTask {
     connection: AnyConnection,
+    file: PathBuf,
+    /// The connection cannot be used any more.
+    is_broken: bool,
     inbox: mpsc::Receiver<Job>,
     health: Health,
     fault: Fault,
 }
+
+/// How a batch that fails is undone without the others of its commit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Undo {
+    /// Not at all: most that fail have changed nothing, and undoing costs every batch two statements.
+    Nothing,
+    /// By a savepoint for each batch.
+    Savepoint,
+}
+
+/// Why nothing of a group was written.
+enum Abort {
+    /// The store cannot be written; nor could each batch alone, and each would wait for that in vain.
+    Store(StoreError),
+    /// A batch failed halfway and could not be undone.
+    Halfway,
+}
+
+impl From<sqlx::Error> for Abort {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// What the batches of one commit came to.
+type Outcomes = Vec<Result<Changes, StoreError>>;
 
 impl WriterTask {
     /// Writes until it is cancelled, and then what was handed over before.
@@ -176,52 +222,81 @@ impl WriterTask {
     }
 
     async fn write_group(&mut self, group: &mut Vec<Job>) {
-        if group.len() > 1 {
-            match self.transaction(group.iter().map(|job| &job.batch)).await {
-                Ok(changes) => {
-                    self.health.note(None);
-                    for (job, changes) in group.drain(..).zip(changes) {
-                        // The caller may have given up; the batch is written all the same.
-                        drop(job.done.send(Ok(changes)));
-                    }
-                    return;
-                }
-                Err(error) => tracing::debug!(%error, "a group was rolled back, its batches are written one by one"),
-            }
+        let mut written = self.commit(group, Undo::Nothing).await;
+        if matches!(written, Err(Abort::Halfway)) {
+            written = self.commit(group, Undo::Savepoint).await;
         }
-        for job in group.drain(..) {
-            let result = self.transaction(std::iter::once(&job.batch)).await.map(|changes| changes.concat());
-            self.health.note(result.as_ref().err());
-            drop(job.done.send(result));
+        let outcomes = written.unwrap_or_else(|abort| {
+            let error = match abort {
+                Abort::Store(error) => error,
+                Abort::Halfway => StoreError::Refused("a batch cannot be undone".into()),
+            };
+            vec![Err(error); group.len()]
+        });
+        for error in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
+            self.health.write_failed(error);
+        }
+        for (job, outcome) in group.drain(..).zip(outcomes) {
+            // The caller may have given up; the batch is written all the same.
+            drop(job.done.send(outcome));
         }
     }
 
-    /// Writes batches in one transaction.
-    async fn transaction<'a>(
-        &mut self,
-        batches: impl Iterator<Item = &'a Batch> + Send,
-    ) -> Result<Vec<Changes>, StoreError> {
+    /// Writes a group in one transaction.
+    async fn commit(&mut self, group: &[Job], undo: Undo) -> Result<Outcomes, Abort> {
+        if self.is_broken {
+            self.connection = sqlite::connect_writer(&self.file).await.map_err(Abort::Store)?;
+            self.is_broken = false;
+        }
+        let written = self.transaction(group, undo).await;
+        if written.is_err()
+            && let Err(error) = self.connection.execute("ROLLBACK").await
+        {
+            // What makes SQLite give a transaction up has rolled it back already.
+            self.is_broken = !error.to_string().contains("no transaction is active");
+        }
+        written
+    }
+
+    async fn transaction(&mut self, group: &[Job], undo: Undo) -> Result<Outcomes, Abort> {
         self.connection.execute("BEGIN IMMEDIATE").await?;
-        match self.apply_all(batches).await {
-            Ok(changes) => Ok(changes),
-            Err(failed) => {
-                // Some failures have rolled back by themselves; then there is nothing to roll back.
-                if let Err(error) = self.connection.execute("ROLLBACK").await {
-                    tracing::debug!(%error, "nothing to roll back");
-                }
-                Err(failed.into())
+        let mut outcomes = Vec::with_capacity(group.len());
+        for job in group {
+            if undo == Undo::Savepoint {
+                self.connection.execute("SAVEPOINT batch").await?;
             }
+            let outcome = match apply(&mut self.connection, &job.batch).await {
+                Ok(changes) => Ok(changes),
+                Err(Stopped { failed, has_changed }) => {
+                    let error = StoreError::from(failed);
+                    if matches!(error, StoreError::Unavailable(_)) {
+                        return Err(Abort::Store(error));
+                    }
+                    match undo {
+                        Undo::Nothing if has_changed => return Err(Abort::Halfway),
+                        Undo::Nothing => {}
+                        Undo::Savepoint => {
+                            self.connection.execute("ROLLBACK TO batch").await?;
+                        }
+                    }
+                    Err(error)
+                }
+            };
+            if undo == Undo::Savepoint {
+                self.connection.execute("RELEASE batch").await?;
+            }
+            outcomes.push(outcome);
         }
-    }
-
-    async fn apply_all<'a>(&mut self, batches: impl Iterator<Item = &'a Batch> + Send) -> Result<Vec<Changes>, Failed> {
-        let mut changes = Vec::new();
-        for batch in batches {
-            changes.push(apply(&mut self.connection, batch).await?);
+        let written = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        if written == 0 {
+            // Nothing to commit is nothing to wait for the disk for.
+            self.connection.execute("ROLLBACK").await?;
+            return Ok(outcomes);
         }
         self.fault.at(Point::BeforeCommit);
         self.connection.execute("COMMIT").await?;
         self.fault.at(Point::AfterCommit);
-        Ok(changes)
+        self.health.committed(written);
+        Ok(outcomes)
     }
 }

@@ -14,19 +14,38 @@ use std::{
 /// Tests that need something a plain machine does not have.
 struct Suite {
     name: &'static str,
-    /// Tells the tests where it is; unset, they do nothing.
+    /// Tells the tests where it is; unset, they do nothing or are not even built.
     variable: &'static str,
     /// What is missing and how it is had.
     how: &'static str,
 }
 
-// One entry for each; `.ci/run` sets the variable where it can.
-const SUITES: [Suite; 1] = [Suite {
-    name: "a plugin built by another toolchain",
-    variable: "HOTBAY_TEST_NIGHTLY_PLUGIN",
-    how: "`cargo +nightly build -p hotbay-test-reference --target-dir target/nightly`, \
-          then set it to the path of target/nightly/debug/libhotbay_test_reference.so",
-}];
+// One entry for each; `.ci/run` sets the variables where it can.
+const SUITES: [Suite; 4] = [
+    Suite {
+        name: "a plugin built by another toolchain",
+        variable: "HOTBAY_TEST_NIGHTLY_PLUGIN",
+        how: "`cargo +nightly build -p hotbay-test-reference --target-dir target/nightly`, \
+              then set it to the path of target/nightly/debug/libhotbay_test_reference.so",
+    },
+    Suite {
+        name: "the store on PostgreSQL",
+        variable: "HOTBAY_TEST_POSTGRES_URL",
+        how: "start a PostgreSQL, then set it to postgres://USER:PASSWORD@HOST:PORT/postgres; \
+              the user must be allowed to create databases",
+    },
+    Suite {
+        name: "a PostgreSQL that is killed",
+        variable: "HOTBAY_TEST_POSTGRES_PROGRAMS",
+        how: "install PostgreSQL's server, then set it to the directory of `initdb` and `postgres`",
+    },
+    Suite {
+        name: "a full disk",
+        variable: "HOTBAY_TEST_SMALL_DISK",
+        how: "mount a file system of at most 64 MB (`mount -t tmpfs -o size=16m tmpfs DIRECTORY`), \
+              then set it to that directory",
+    },
+];
 
 fn main() -> ExitCode {
     let passed = cargo(&["build", "--workspace"], Vec::new())

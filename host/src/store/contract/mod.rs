@@ -1,47 +1,98 @@
-//! What every database must do alike: tests over a [`Store`], run on each.
+//! What every database must do, written once and run for SQLite and for PostgreSQL.
+//!
+//! A case is an `async fn(&Store)`, or `async fn(&Place)` if it opens the store itself; one
+//! line in [`suite!`] makes a test of it for each database. Each test has a database of its
+//! own. PostgreSQL's tests are compiled only if `HOTBAY_TEST_POSTGRES_URL` names a server
+//! when the crate is built (`build.rs`); `cargo suite` says so when it does not.
 
+mod batches;
+mod opening;
+pub(super) mod place;
 mod threads;
 
-use super::{Store, StoreSettings};
+use place::Place;
+pub(super) use place::open;
 
-/// Runs tests on a fresh store in a directory of its own.
-async fn on_sqlite<F: Future<Output = ()>>(test: impl FnOnce(Store) -> F) {
-    let data = tempfile::tempdir().unwrap();
-    let settings = StoreSettings { data: data.path().to_owned(), url: None, fault: None };
-    let (store, writer) = Store::open(&settings).await.unwrap();
-    let tasks = crate::tasks::Tasks::default();
-    tasks.spawn("store-writer", |cancel| writer.unwrap().run(cancel));
-    test(store.clone()).await;
-    tasks.shut_down(std::time::Duration::from_secs(10)).await;
-    store.close().await;
-}
+/// Makes a test of each case and database.
+macro_rules! suite {
+    (
+        stores { $($family:ident: [$($case:ident),+ $(,)?])+ }
+        places { $($opened:ident: [$($opening:ident),+ $(,)?])+ }
+    ) => {
+        suite!(@backend sqlite, { $($family: [$($case),+])+ }, { $($opened: [$($opening),+])+ });
+        #[cfg(hotbay_test_postgres)]
+        suite!(@backend postgres, { $($family: [$($case),+])+ }, { $($opened: [$($opening),+])+ });
+    };
+    (
+        @backend $backend:ident,
+        { $($family:ident: [$($case:ident),+])+ },
+        { $($opened:ident: [$($opening:ident),+])+ }
+    ) => {
+        mod $backend {
+            use super::Place;
 
-macro_rules! on_sqlite {
-    ($family:ident: $($name:ident)+) => {$(
-        #[tokio::test]
-        async fn $name() {
-            on_sqlite(|store| async move { $family::$name(&store).await }).await;
+            $(mod $family {
+                $(#[tokio::test]
+                async fn $case() {
+                    super::Place::$backend().await.with_store(super::super::$family::$case).await;
+                })+
+            })+
+            $(mod $opened {
+                $(#[tokio::test]
+                async fn $opening() {
+                    super::Place::$backend().await.with_place(super::super::$opened::$opening).await;
+                })+
+            })+
         }
-    )+};
+    };
 }
 
-on_sqlite!(threads:
-    a_thread_is_replaced_by_one_with_its_id
-    a_thread_is_created_once
-    threads_are_listed_by_time_and_page
-    threads_are_found_by_metadata
-    totals_follow_what_is_written
-    messages_are_saved_in_place_of_those_with_their_ids
-    messages_are_listed_both_ways
-    messages_are_filtered
-    messages_are_found_with_their_neighbours
-    a_turn_comes_after_everything_the_thread_has
-    turns_that_end_at_once_do_not_mix
-    what_was_said_before_is_not_said_twice
-    a_turn_of_a_deleted_thread_is_gone
-    a_copy_has_everything_but_the_ids
-    working_memory_changes_are_not_lost
-    of_many_who_take_a_suspended_run_one_gets_it
-    a_suspended_run_is_stored_with_its_turn
-    listing_does_not_depend_on_how_much_there_is
-);
+suite! {
+    stores {
+        batches: [
+            batch_is_written_whole_or_not_at_all,
+            guard_that_finds_nothing_stops_its_batch,
+            guard_that_finds_something_lets_its_batch_through,
+            conditions_look_at_the_statement_before,
+            failing_batch_takes_no_other_with_it,
+            failing_batch_leaves_nothing_behind_among_others,
+            batch_sees_what_batches_before_it_wrote,
+            acknowledged_write_is_seen_at_once,
+            writers_at_once_lose_nothing,
+            writers_that_cross_each_other_all_finish,
+            caller_that_gives_up_leaves_no_half_batch,
+            every_kind_of_text_comes_back,
+        ]
+        threads: [
+            a_thread_is_replaced_by_one_with_its_id,
+            a_thread_is_created_once,
+            threads_are_listed_by_time_and_page,
+            threads_are_found_by_metadata,
+            totals_follow_what_is_written,
+            messages_are_saved_in_place_of_those_with_their_ids,
+            messages_are_listed_both_ways,
+            messages_are_filtered,
+            messages_are_found_with_their_neighbours,
+            a_turn_comes_after_everything_the_thread_has,
+            turns_that_end_at_once_do_not_mix,
+            what_was_said_before_is_not_said_twice,
+            a_turn_of_a_deleted_thread_is_gone,
+            a_copy_has_everything_but_the_ids,
+            working_memory_changes_are_not_lost,
+            of_many_who_take_a_suspended_run_one_gets_it,
+            a_suspended_run_is_stored_with_its_turn,
+            listing_does_not_depend_on_how_much_there_is,
+        ]
+    }
+    places {
+        opening: [
+            schema_is_applied_once,
+            two_hosts_at_once,
+            newer_schema_is_refused,
+            schema_of_another_build_is_refused,
+            schema_applied_in_part_is_refused,
+            unclean_end_loses_nothing,
+            closing_keeps_what_was_acknowledged,
+        ]
+    }
+}
