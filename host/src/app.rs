@@ -110,6 +110,8 @@ impl App {
         let workflows = Workflows::new(engine.clone(), &store, tasks.clone(), settings);
         let keeper = workflows.clone();
         background.spawn("workflow-keeper", |cancel| keeper.keep(cancel));
+        let clock = workflows.clone();
+        background.spawn("workflow-schedules", |cancel| clock.keep_time(cancel));
         Ok(Arc::new(Self { config, engine, workflows, plugins, models, store, services, tasks, background }))
     }
 

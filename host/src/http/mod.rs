@@ -12,6 +12,7 @@ mod memory;
 mod middleware;
 mod openapi;
 mod plugins;
+mod schedules;
 mod sse;
 mod system;
 mod tools;
@@ -93,6 +94,13 @@ fn endpoints() -> Vec<Endpoint> {
             get("/workflows/:workflowId/runs/:runId", workflows::run_page).says("Returns a run"),
             delete("/workflows/:workflowId/runs/:runId", workflows::delete).says("Removes a run"),
             post("/workflows/:workflowId/runs/:runId/cancel", workflows::cancel).says("Ends a run"),
+        ]),
+        tagged("schedules", [
+            get("/schedules", schedules::list).says("Lists the schedules").answers::<schedules::ListResponse>(),
+            get("/schedules/:scheduleId", schedules::get).says("Returns a schedule"),
+            post("/schedules/:scheduleId/pause", schedules::pause).says("Stops a schedule from starting runs"),
+            post("/schedules/:scheduleId/resume", schedules::resume).says("Lets a schedule start runs again"),
+            post("/schedules/:scheduleId/run", schedules::run).says("Starts a schedule's workflow now"),
         ]),
         tagged("memory", [
             get("/memory/status", memory::status).says("Tells whether an agent has a memory"),

@@ -24,6 +24,7 @@ mod messages;
 mod migrations;
 mod probe;
 pub mod runs;
+pub mod schedules;
 mod sqlite;
 mod statement;
 mod suspended;
@@ -41,6 +42,7 @@ pub use error::StoreError;
 pub use health::Statistics;
 use lock::DirectoryLock;
 use runs::Runs;
+use schedules::Schedules;
 pub(crate) use suspended::SuspendedRow;
 pub use writer::WriterTask;
 
@@ -67,6 +69,12 @@ impl Store {
     #[must_use]
     pub fn runs(&self) -> Runs {
         Runs { database: self.database.clone() }
+    }
+
+    /// Returns when workflows start by themselves.
+    #[must_use]
+    pub fn schedules(&self) -> Schedules {
+        Schedules { database: self.database.clone() }
     }
 
     /// Returns what is wrong with the store, `None` if it can be read and written.

@@ -69,8 +69,6 @@ pub(super) enum Rule {
     Guard,
     /// It runs if the statement before it ran and changed something.
     IfChanged,
-    /// It runs if the statement before it ran and changed nothing.
-    IfUnchanged,
 }
 
 /// One statement and its values. `$1`, `$2` in the text on both databases.
@@ -108,12 +106,6 @@ impl Statement {
     /// Lets it run only if the statement before it changed something.
     pub(crate) fn if_changed(mut self) -> Self {
         self.rule = Rule::IfChanged;
-        self
-    }
-
-    /// Lets it run only if the statement before it changed nothing.
-    pub(crate) fn if_unchanged(mut self) -> Self {
-        self.rule = Rule::IfUnchanged;
         self
     }
 

@@ -141,7 +141,6 @@ async fn apply(connection: &mut AnyConnection, batch: &Batch) -> Result<Changes,
         let runs = match statement.rule {
             Rule::Plain | Rule::Guard => true,
             Rule::IfChanged => before.is_some_and(|changed| changed > 0),
-            Rule::IfUnchanged => before == Some(0),
         };
         if !runs {
             before = None;

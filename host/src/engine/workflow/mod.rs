@@ -21,6 +21,7 @@ mod keeper;
 mod limits;
 mod program;
 mod resume;
+mod schedule;
 mod start;
 mod step;
 mod travel;
@@ -41,6 +42,7 @@ use crate::{
     store::{
         Store,
         runs::{Lease, RunRow, Runs},
+        schedules::Schedules,
     },
     tasks::Tasks,
     types::{
@@ -95,6 +97,9 @@ struct Shared {
     graphs: Mutex<HashSet<Arc<str>>>,
     /// Tells the keeper to look for runs.
     news: Notify,
+    schedules: Schedules,
+    /// Tells who starts what is due that a schedule changed.
+    schedule_news: Notify,
 }
 
 /// A run this host drives.
@@ -136,6 +141,8 @@ impl Workflows {
                 feeds: Mutex::default(),
                 graphs: Mutex::default(),
                 news: Notify::new(),
+                schedules: store.schedules(),
+                schedule_news: Notify::new(),
             }),
         }
     }
