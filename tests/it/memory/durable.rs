@@ -135,3 +135,53 @@ async fn no_acknowledged_message_is_lost_when_the_host_is_killed() {
     }
     assert!(ledger.lock().unwrap().len() > 160);
 }
+
+/// Makes a thread, says something, has a run wait, lets it go on: five commits. Returns how many
+/// of these were acknowledged, and the run that waits.
+async fn live(host: &TestHost) -> (usize, Option<Value>) {
+    let memory = json!({"thread": "t", "resource": "u"});
+    let agent = "/api/agents/weather-agent";
+    let steps = [
+        ("/api/memory/threads".to_owned(), json!({"resourceId": "u", "threadId": "t"})),
+        ("/api/agents/echo-agent/generate".to_owned(), json!({"messages": "hello", "memory": memory})),
+        (format!("{agent}/generate"), json!({"messages": "APPROVE it", "memory": memory})),
+        (format!("{agent}/approve-tool-call-generate"), Value::Null),
+    ];
+    let mut waiting = None;
+    for (acknowledged, (path, body)) in steps.into_iter().enumerate() {
+        let body = if body.is_null() { waiting.clone().unwrap_or_default() } else { body };
+        let Ok((status, answer)) = host.post_json(&path, &body).await else { return (acknowledged, waiting) };
+        assert_eq!(status, 200, "{path}: {answer}");
+        if answer["finishReason"] == "suspended" {
+            let call = &answer["toolCalls"][0]["payload"]["toolCallId"];
+            waiting = Some(json!({"runId": answer["runId"], "toolCallId": call}));
+        }
+    }
+    (4, waiting)
+}
+
+#[tokio::test]
+async fn whatever_commit_the_host_dies_at_turns_are_whole() {
+    for fault in [
+        "before:1", "after:1", "before:2", "after:2", "before:3", "after:3", "before:4", "after:4", "before:5",
+        "after:5",
+    ] {
+        let builder = TestHost::builder().plugin("hotbay-test-reference").variable("HOTBAY_TEST_FAULT", fault);
+        let mut host = builder.start().await.unwrap();
+        let (acknowledged, waiting) = live(&host).await;
+        assert!(acknowledged < 4, "{fault}: the host did not die");
+        host.restart().await.unwrap();
+        let (status, listed) = host.get_json("/api/memory/threads/t/messages").await.unwrap();
+        let kept = listed["messages"].as_array().map_or(0, Vec::len);
+        let entries_by_step = [0, 0, 2, 4, 5];
+        assert!(status == 200 || acknowledged == 0, "{fault}: {listed}");
+        assert!(kept >= entries_by_step[acknowledged] && entries_by_step.contains(&kept), "{fault}: {kept} entries");
+        assert_eq!(listed["total"].as_u64().unwrap_or(0), kept as u64, "{fault}");
+        // A run that was said to wait still does, unless somebody had begun to go on with it.
+        if fault == "before:4" {
+            let path = "/api/agents/weather-agent/approve-tool-call-generate";
+            let answer = post(&host, path, &waiting.unwrap()).await;
+            assert_eq!(answer["finishReason"], "stop");
+        }
+    }
+}

@@ -107,7 +107,7 @@ impl Differences {
 #[serde(untagged)]
 enum Entry {
     Reason(String),
-    Full(Full),
+    Full(Box<Full>),
 }
 
 #[derive(Deserialize)]
@@ -130,7 +130,7 @@ impl Entry {
     fn into_listing(self) -> anyhow::Result<Listing> {
         let Full { reason, pending, expect, undo } = match self {
             Self::Reason(reason) => Full { reason, pending: None, expect: None, undo: None },
-            Self::Full(full) => full,
+            Self::Full(full) => *full,
         };
         ensure!(reason.contains(' ') && reason.ends_with('.'), "`{reason}` is no reason: write a sentence");
         if pending.is_some() && expect.is_some() {

@@ -29,7 +29,7 @@ use crate::{
     },
     types::{
         id::Millis,
-        thread::{Direction, Thread},
+        thread::{Direction, Slice, Thread},
     },
 };
 pub(super) use messages::{add, list as list_messages, remove as remove_messages, save};
@@ -122,9 +122,9 @@ fn shown(thread: &Thread) -> Value {
 }
 
 /// Which part of a list is asked for: `page` counts from 0.
-fn slice(page: Option<u64>, per_page: Option<u64>, default: u64) -> (u64, u64, crate::types::thread::Slice) {
+fn slice(page: Option<u64>, per_page: Option<u64>, default: u64) -> (u64, u64, Slice) {
     let (page, limit) = (page.unwrap_or(0), per_page.unwrap_or(default));
-    (page, limit, crate::types::thread::Slice { offset: page.saturating_mul(limit), limit })
+    (page, limit, Slice { offset: page.saturating_mul(limit), limit })
 }
 
 /// Returns which way `orderBy` asks for; a bare text says nothing.
