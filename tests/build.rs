@@ -6,8 +6,7 @@
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "this is how a build script talks to cargo")]
 
 /// Variables and what is set for `cfg` where they are.
-const NEEDS: [(&str, &str); 3] = [
-    ("HOTBAY_TEST_POSTGRES_URL", "hotbay_test_postgres"),
+const NEEDS: [(&str, &str); 2] = [
     ("HOTBAY_TEST_POSTGRES_PROGRAMS", "hotbay_test_postgres_programs"),
     ("HOTBAY_TEST_SMALL_DISK", "hotbay_test_small_disk"),
 ];

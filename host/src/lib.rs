@@ -18,6 +18,7 @@
 //! | [`services`] | what plugins may ask of the host |
 //! | [`model`] | chat models: those of providers, and the trait all share |
 //! | [`plugin`] | files to capabilities: checked, probed, mapped, swapped, retired |
+//! | [`store`] | what outlives the process, on SQLite or PostgreSQL; the only part that knows SQL |
 //! | [`types`] | plain data all of them speak |
 //!
 //! # A request's way
@@ -34,12 +35,14 @@
 //!
 //! Later modules of the table never use earlier ones, except that what takes settings reads
 //! [`config`] and what starts work reads [`tasks`]. Only [`plugin`] names ABI types, only
-//! [`http`] names status codes of our API, and only [`app`] knows all parts.
+//! [`http`] names status codes of our API, only [`store`] names tables, and only [`app`]
+//! knows all parts.
 //!
 //! # The end
 //!
 //! Written once, in [`server`] and [`app`]: stop accepting, let answers end, cut streams and
-//! runs, shut plugins down, then what watched them. Ten seconds are the most it takes.
+//! runs, shut plugins down, then what watched them and what writes the store. Ten seconds
+//! are the most it takes.
 
 pub mod cli;
 pub mod config;

@@ -20,6 +20,8 @@ use super::{
 pub(super) const FILE: &str = "hotbay.db";
 /// Connections to PostgreSQL, reading and writing.
 const CONNECTIONS: u32 = 16;
+/// A connection that was used within this time is taken to be there still.
+const IDLE: Duration = Duration::from_secs(1);
 /// How long a read waits for a connection before it is an error.
 pub(super) const ACQUIRE: Duration = Duration::from_secs(10);
 
@@ -74,8 +76,20 @@ impl Database {
         let mut connection = connect.map_err(|error| failed(error.into()))?;
         migrations::apply(&mut connection).await.map_err(failed)?;
         connection.close().await?;
-        let readers =
-            AnyPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE).connect_lazy_with(options);
+        let readers = AnyPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(ACQUIRE)
+            .test_before_acquire(false)
+            .before_acquire(|connection, used| {
+                Box::pin(async move {
+                    // One that was idle may be gone; asking each time would double what a read takes.
+                    if used.idle_for > IDLE && connection.ping().await.is_err() {
+                        return Ok(false);
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_lazy_with(options);
         let health = Health::default();
         let writer = Writer::Pool(readers.clone(), health.clone(), fault);
         Ok(Self::of(settings, Dialect::Postgres, readers, writer, health))

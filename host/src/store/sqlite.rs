@@ -94,6 +94,8 @@ pub(super) async fn connect_readers(file: &Path) -> Result<AnyPool, StoreError> 
     let readers = AnyPoolOptions::new()
         .max_connections(READERS)
         .acquire_timeout(ACQUIRE)
+        // A file is always there; asking each time would double what a read takes.
+        .test_before_acquire(false)
         .after_connect(|connection, _| {
             Box::pin(async move {
                 connection.execute(BUSY).await?;
