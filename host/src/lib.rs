@@ -13,7 +13,7 @@
 //! | [`server`] | the socket: bound, served, closed |
 //! | [`tasks`] | the only spawner: names and ends background work |
 //! | [`http`] | routes, request and response types; the only part that knows HTTP of our own |
-//! | [`engine`] | runs of agents: model, tool calls, model, until they stop |
+//! | [`engine`] | runs of agents: model, tool calls, model, until they stop; runs of [workflows](engine::workflow) |
 //! | [`memory`] | what agents remember: history, working memory, titles |
 //! | [`services`] | what plugins may ask of the host |
 //! | [`model`] | chat models: those of providers, and the trait all share |
@@ -30,6 +30,9 @@
 //! publishes what happens; the handler returns the result or streams it. A plugin that
 //! needs something itself, another tool or a model, asks [`services`], which looks it up in
 //! the same snapshot.
+//!
+//! A run of a workflow is driven by a task of its own, not by the request: each result is
+//! stored before the next step begins, so whoever holds the run's lease can go on with it.
 //!
 //! # Who may use whom
 //!

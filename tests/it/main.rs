@@ -20,6 +20,7 @@ mod plugin_swap;
 mod plugin_workflows;
 mod replay;
 mod scaffold;
+mod schedules;
 mod store;
 mod swap_load;
 mod toolchains;

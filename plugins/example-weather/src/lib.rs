@@ -1,6 +1,7 @@
 //! The first plugin to read: an agent that knows the weather.
 //!
-//! The tool `get-weather` asks Open-Meteo (no key needed), the agent `weather` may call it.
+//! The tool `get-weather` asks Open-Meteo (no key needed), the agent `weather` may call it,
+//! the workflow `pack-a-bag` calls it and waits for somebody's answer.
 
 #[cfg(test)]
 mod tests;
@@ -33,13 +34,13 @@ struct Query {
     city: String,
 }
 
-#[derive(Serialize, JsonSchema)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Weather {
     place: String,
     temperature_celsius: f64,
     wind_kmh: f64,
-    sky: &'static str,
+    sky: String,
 }
 
 // The parts of Open-Meteo's answers that are used here; the rest is ignored.
@@ -85,7 +86,7 @@ async fn get_weather(ctx: &Ctx, query: Query) -> Result<Weather> {
         place: city.country.map_or_else(|| city.name.clone(), |country| format!("{}, {country}", city.name)),
         temperature_celsius: current.temperature_2m,
         wind_kmh: current.wind_speed_10m,
-        sky: sky(current.weather_code),
+        sky: sky(current.weather_code).to_owned(),
     })
 }
 
@@ -116,4 +117,55 @@ fn weather() -> Agent {
         .tool(get_weather)
 }
 
-plugin!(description: "An agent that knows the weather", config: Config, tools: [get_weather], agents: [weather]);
+/// What somebody is asked before the bag is packed.
+#[derive(Serialize, JsonSchema)]
+struct Suggestion {
+    items: Vec<String>,
+}
+
+/// What they answer.
+#[derive(Deserialize, JsonSchema)]
+struct Decision {
+    agreed: bool,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Bag {
+    place: String,
+    items: Vec<String>,
+}
+
+/// Waits for somebody to agree to what goes into the bag.
+#[step(suspend = Suggestion, resume = Decision)]
+async fn pack(ctx: &Ctx, weather: Weather) -> Result<Bag> {
+    // Run once to ask, and again, from here, when there is an answer.
+    let items = suggested(&weather);
+    match ctx.resume_data::<Decision>()? {
+        None => ctx.suspend(&Suggestion { items }),
+        Some(Decision { agreed: true }) => Ok(Bag { place: weather.place, items }),
+        Some(Decision { agreed: false }) => Ok(Bag { place: weather.place, items: Vec::new() }),
+    }
+}
+
+fn suggested(weather: &Weather) -> Vec<String> {
+    let warm = if weather.temperature_celsius < 15.0 { "coat" } else { "sunglasses" };
+    let mut items = vec![warm.to_owned()];
+    if ["drizzle", "rain", "thunderstorm"].contains(&&*weather.sky) {
+        items.push("umbrella".to_owned());
+    }
+    items
+}
+
+/// Looks the weather up and packs what somebody agrees to.
+#[workflow]
+fn pack_a_bag() -> Workflow {
+    Workflow::new("pack-a-bag").input::<Query>().output::<Bag>().then(get_weather).then(pack)
+}
+
+plugin!(
+    description: "An agent that knows the weather",
+    config: Config,
+    tools: [get_weather],
+    agents: [weather],
+    workflows: [pack_a_bag],
+);

@@ -2,7 +2,7 @@
 
 use hotbay_plugin::{
     http::{HttpRequest, HttpResponse},
-    testing::TestHost,
+    testing::{End, TestHost},
 };
 
 use super::*;
@@ -38,4 +38,14 @@ fn unknown_city_is_named() {
 #[test]
 fn agent_has_the_tool() {
     assert_eq!(weather().manifest().tools[0].id, "get-weather");
+}
+
+#[test]
+fn bag_is_packed_once_somebody_agrees() {
+    let plugin = TestHost::new().http(open_meteo).open(plugin(), &json!({})).unwrap();
+    let oslo = json!({ "city": "Oslo" });
+    let waiting = plugin.workflow("pack-a-bag").run(&oslo).unwrap();
+    assert_eq!(waiting.end, End::Suspended(json!({ "items": ["coat"] })));
+    let run = plugin.workflow("pack-a-bag").resume("pack", json!({ "agreed": true })).run(&oslo).unwrap();
+    assert_eq!(run.end, End::Value(json!({ "place": "Oslo, Norway", "items": ["coat"] })));
 }

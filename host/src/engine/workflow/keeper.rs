@@ -65,6 +65,9 @@ impl Workflows {
     /// Keeps the leases and learns which runs somebody wants to end.
     async fn renew(&self) {
         let shared = &self.shared;
+        if self.active().is_empty() {
+            return;
+        }
         if let Err(error) = shared.runs.keep(self.lease()).await {
             tracing::warn!(%error, "leases of runs cannot be kept");
             return;

@@ -111,6 +111,9 @@ impl Workflows {
                 timezone: said.timezone.clone(),
                 input: said.input.clone().unwrap_or_else(|| json!({})),
             };
+            if stored.iter().any(|row| row.id == id && row.definition == definition) {
+                continue;
+            }
             match next_after(&definition, now) {
                 Ok(next) => self.shared.schedules.put(&id, &entry.id, &definition, next, now).await?,
                 Err(reason) => {

@@ -271,6 +271,10 @@ impl Runs {
     /// # Errors
     /// If the store fails.
     pub async fn give_up_all(&self, owner: &str) -> Result<(), StoreError> {
+        let held = Statement::new("SELECT run_id FROM workflow_runs WHERE owner = $1 AND lease_until > 0 LIMIT 1");
+        if self.database.row(held.bind(owner)).await?.is_none() {
+            return Ok(());
+        }
         let release = Statement::new("UPDATE workflow_runs SET lease_until = 0 WHERE owner = $1 AND lease_until > 0");
         self.database.write(release.bind(owner)).await.map(drop)
     }
