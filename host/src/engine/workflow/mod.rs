@@ -113,7 +113,7 @@ enum Drive {
     /// It goes on.
     Going,
     /// It ended; `None` if somebody else goes on with the run.
-    Ended(Option<RunEnd>),
+    Ended(Option<Box<RunEnd>>),
 }
 
 /// A run as it can be looked at.
@@ -348,7 +348,7 @@ impl Workflows {
                 Some(end) if end.status != RunStatus::Waiting => feed.end(),
                 _ => workflows.shared.news.notify_one(),
             }
-            told.send_replace(Drive::Ended(end));
+            told.send_replace(Drive::Ended(end.map(Box::new)));
         });
         handle
     }

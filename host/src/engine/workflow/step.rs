@@ -439,7 +439,7 @@ fn failure(error: &CallError) -> Attempt {
         match RetryHint::of(detail) {
             RetryHint::Never => is_final = true,
             RetryHint::After(least) => wait = Some(least),
-            _ => is_final = *failed_with == code::UNSUPPORTED,
+            RetryHint::Policy => is_final = *failed_with == code::UNSUPPORTED,
         }
         told.details = detail.clone();
     }

@@ -66,7 +66,7 @@ impl RunHandle {
         if let Ok(Drive::Ended(Some(end))) = ended
             && end.status != RunStatus::Waiting
         {
-            return Ok(end);
+            return Ok(*end);
         }
         let (workflow, run_id) = (self.execution.program.root.id.to_string(), self.execution.run_id.to_string());
         let (workflows, stop) = (self.workflows.clone(), self.execution.stop.clone());

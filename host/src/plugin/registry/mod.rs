@@ -237,9 +237,9 @@ impl Snapshot {
     /// Returns the workflow an MCP server offers under a key of its own.
     #[must_use]
     pub fn workflow_of_key(&self, key: &str) -> Option<&Arc<WorkflowEntry>> {
-        let offered = self.mcp_servers.iter().flat_map(|server| &server.manifest.workflows);
-        let found = offered.filter(|workflow| workflow.key == key).find_map(|it| self.workflows.get(it.id.as_str()));
-        found
+        let mut offered = self.mcp_servers.iter().flat_map(|server| &server.manifest.workflows);
+        let id = &offered.find(|workflow| workflow.key == key)?.id;
+        self.workflows.get(id.as_str())
     }
 
     fn build(version: u64, offers: &BTreeMap<Arc<str>, Offer>) -> Self {
