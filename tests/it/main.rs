@@ -7,6 +7,7 @@ mod agent_runs;
 mod cli;
 mod dev;
 mod documented;
+mod durability;
 mod memory;
 mod models;
 mod plugin_abort;

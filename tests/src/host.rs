@@ -224,6 +224,25 @@ impl TestHost {
         SseReader::new(answer)
     }
 
+    /// Sets a variable of the host's environment from its next start on, or takes it out.
+    pub fn set_variable(&mut self, name: &str, value: Option<&str>) {
+        let variables = &mut self.builder.variables;
+        variables.retain(|(known, _)| known != name);
+        variables.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    }
+
+    /// Whether the host has ended by itself, or was stopped.
+    ///
+    /// # Errors
+    ///
+    /// When its state cannot be asked for.
+    pub fn has_ended(&mut self) -> anyhow::Result<bool> {
+        Ok(match &mut self.running {
+            None => true,
+            Some(running) => running.child.try_wait()?.is_some(),
+        })
+    }
+
     /// Ends the host at once, as a crash would, and waits for its end.
     ///
     /// # Errors
