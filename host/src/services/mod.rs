@@ -18,7 +18,7 @@ use std::{
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
-use hotbay_plugin::{Error, error::code};
+use hotbay_plugin::{Error, error::code, manifest::CallMeta};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -70,6 +70,8 @@ impl Origin {
 pub trait StepServices: Send + Sync {
     /// Names a request of the step and returns what it was answered before, if it was.
     async fn recall(&self, op: &str, body: &[u8]) -> (String, Option<Vec<u8>>);
+    /// Says to a tool what its call under such a name belongs to.
+    fn meta(&self, key: &str) -> CallMeta;
     /// Keeps an answer under the name [`StepServices::recall`] gave.
     async fn remember(&self, key: &str, answer: &[u8]) -> Result<(), Error>;
     /// Answers what is asked about the run itself: the ops `workflow.*`.
@@ -177,13 +179,13 @@ impl HostServices for Services {
             return answer(&step.ask_run(op, &parse(&body)?).await?);
         }
         let Some(step) = step.filter(|_| REMEMBERED.contains(&op)) else {
-            return self.perform(&caller, op, body, sink).await;
+            return self.perform(&caller, op, body, sink, None).await;
         };
         let (key, known) = step.recall(op, &body).await;
         if let Some(known) = known {
             return Ok(known);
         }
-        let answer = self.perform(&caller, op, body, sink).await?;
+        let answer = self.perform(&caller, op, body, sink, Some(step.meta(&key))).await?;
         step.remember(&key, &answer).await?;
         Ok(answer)
     }
@@ -196,9 +198,10 @@ impl Services {
         op: &str,
         body: Vec<u8>,
         sink: Option<ChunkSender>,
+        meta: Option<CallMeta>,
     ) -> Result<Vec<u8>, Error> {
         match op {
-            "tool.call" => self.call_tool(caller, &body).await,
+            "tool.call" => self.call_tool(caller, &body, meta).await,
             "model.chat" => self.chat(caller, &body, sink).await,
             "agent.generate" => self.generate(caller, &body).await,
             "memory.recall" => {

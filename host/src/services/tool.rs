@@ -1,6 +1,6 @@
 //! `tool.call`: a tool of any plugin, by id.
 
-use hotbay_plugin::{Error, error::code};
+use hotbay_plugin::{Error, error::code, manifest::CallMeta};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -19,7 +19,12 @@ struct ToolCall<'a> {
 }
 
 impl Services {
-    pub(super) async fn call_tool(&self, caller: &Caller, body: &[u8]) -> Result<Vec<u8>, Error> {
+    pub(super) async fn call_tool(
+        &self,
+        caller: &Caller,
+        body: &[u8],
+        meta: Option<CallMeta>,
+    ) -> Result<Vec<u8>, Error> {
         let ToolCall { id, input } =
             serde_json::from_slice(body).map_err(|error| Error::input(format!("the request does not fit: {error}")))?;
         let snapshot = self.snapshot(caller)?;
@@ -35,7 +40,8 @@ impl Services {
                 return Err(Error::input(format!("the input of tool `{id}` does not fit: {}", list.join("; "))));
             }
         }
-        let call = Call { body: input.into(), context: caller.context.clone(), ..Call::default() };
+        let meta = meta.and_then(|meta| serde_json::to_vec(&meta).ok()).unwrap_or_default();
+        let call = Call { body: input.into(), meta, context: caller.context.clone(), ..Call::default() };
         let reply =
             tool.generation.call(Target::Tool(tool.id.clone()), call).await.map_err(|error| call_failed(&error))?;
         match reply.kind {

@@ -3,6 +3,7 @@
 
 mod kill;
 mod ledger;
+mod policies;
 mod swap;
 
 use std::{path::Path, time::Duration};

@@ -44,7 +44,7 @@ fn assert_no_panic(log: &str) {
 }
 
 /// Connects to a data directory's database beside the host.
-async fn connect(data: &Path) -> AnyConnection {
+pub(crate) async fn connect(data: &Path) -> AnyConnection {
     sqlx::any::install_default_drivers();
     AnyConnection::connect(&format!("sqlite://{}", data.join("hotbay.db").display())).await.unwrap()
 }
@@ -61,6 +61,6 @@ async fn fill(data: &Path, rows: i64) {
 }
 
 /// The only number in the only row of an answer.
-async fn number(connection: &mut AnyConnection, sql: &'static str) -> i64 {
+pub(crate) async fn number(connection: &mut AnyConnection, sql: &'static str) -> i64 {
     connection.fetch_one(sql).await.unwrap().get(0)
 }

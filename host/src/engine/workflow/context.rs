@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use hotbay_plugin::{Error, error::code};
+use hotbay_plugin::{Error, error::code, manifest::CallMeta};
 use serde_json::Value;
 
 use super::journal::Journal;
@@ -58,6 +58,15 @@ impl StepServices for StepContext {
                 tracing::warn!(%error, "what a step was answered before cannot be read: it is asked again");
                 (key, None)
             }
+        }
+    }
+
+    fn meta(&self, key: &str) -> CallMeta {
+        let run_id = self.journal.run_id();
+        CallMeta {
+            run_id: Some(run_id.to_owned()),
+            idempotency_key: Some(format!("{run_id}/{key}")),
+            ..CallMeta::default()
         }
     }
 

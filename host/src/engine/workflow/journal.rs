@@ -87,6 +87,11 @@ impl Journal {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns the run's id.
+    pub(super) fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
     /// Returns what the execution at a path came to.
     pub(super) fn get(&self, path: &str) -> Option<StepRecord> {
         self.state().records.get(path).cloned()
