@@ -3,7 +3,7 @@
 //! A test that is there and does nothing would look as if it had passed; `cargo suite` names
 //! those that are not there.
 
-#![expect(clippy::disallowed_methods, reason = "this is how a build script talks to cargo")]
+#![expect(clippy::disallowed_methods, reason = "this is how cargo tells a build script something")]
 
 const VARIABLE: &str = "HOTBAY_TEST_POSTGRES_URL";
 

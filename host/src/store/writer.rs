@@ -23,8 +23,9 @@ use super::{
 const WAITING: usize = 1024;
 /// Most batches of one commit: enough to make the disk's latency small beside the work.
 const GROUP: usize = 128;
-/// How often a batch is tried again that lost to another one on PostgreSQL.
-const ATTEMPTS: u32 = 5;
+/// How often a batch is tried that loses to others on PostgreSQL. Of those that lock each other
+/// out one loses at a time, so among many the same one may lose many times.
+const ATTEMPTS: u32 = 30;
 
 /// How many rows each statement of a batch changed; 0 for those that did not run.
 pub(crate) type Changes = Vec<u64>;
@@ -212,6 +213,14 @@ impl WriterTask {
             };
             if taken == 0 {
                 break;
+            }
+            // Those who were answered just now run first, and what they write next comes along;
+            // else clients fall into two halves that take turns, each with commits half as large.
+            tokio::task::yield_now().await;
+            while group.len() < GROUP
+                && let Ok(job) = self.inbox.try_recv()
+            {
+                group.push(job);
             }
             self.write_group(&mut group).await;
         }
