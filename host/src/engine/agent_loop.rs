@@ -17,10 +17,12 @@ use serde_json::{Value, json};
 
 use super::{
     Decision, Engine, Plan, answer,
+    claim::Claim,
     error::EngineError,
     event::{Observer, RunEvent, Unobserved},
     options::{Mismatch, RunOptions, RunRequest, Structured},
     prompt, structured,
+    suspended::Resumed,
     tool_call::{self, Outcome},
     toolbox::{Kind, Toolbox},
     turn::{Step, Suspension, ToolCall, Turn, Waiting},
@@ -54,6 +56,8 @@ pub struct Run {
     /// What the run has of a conversation, if its agent remembers it.
     pub(super) conversation: Option<Conversation>,
     decision: Option<(Suspension, Decision)>,
+    /// On the run's row, if it waited before.
+    pub(super) claim: Option<Claim>,
 }
 
 impl Run {
@@ -64,14 +68,18 @@ impl Run {
         plan: Plan,
         turn: Turn,
         conversation: Option<Conversation>,
-        decision: Option<(Suspension, Decision)>,
+        resumed: Option<Resumed>,
     ) -> Self {
         let notes = conversation.as_ref().and_then(|conversation| conversation.working.as_ref()?.tool());
         let toolbox = Toolbox::new(&snapshot, &agent, &plan.options, notes);
         let model = snapshot.models.get(turn.model.as_str()).map(|entry| &entry.generation);
         let used = toolbox.generations().chain(model).chain([&agent.generation]);
         let pins = used.filter_map(|generation| generation.pin_stream()).collect();
-        Self { turn, engine, snapshot, agent, _pins: pins, plan, toolbox, conversation, decision }
+        let (decision, claim) = match resumed {
+            Some(Resumed { suspension, decision, claim }) => (Some((suspension, decision)), Some(claim)),
+            None => (None, None),
+        };
+        Self { turn, engine, snapshot, agent, _pins: pins, plan, toolbox, conversation, decision, claim }
     }
 
     /// Drives the run to its end, or until it waits: then `turn.suspension` says for what. Whoever
@@ -89,7 +97,7 @@ impl Run {
                 Err(_) => Err(self.time_out(deadline, observer)),
             },
         };
-        if let Err(error) = self.keep().await {
+        if let Err(error) = self.keep(result.is_ok()).await {
             self.turn.suspension = None;
             tracing::warn!(run.id = self.turn.run_id, %error, "what a run came to was not stored");
             if result.is_ok() {
@@ -288,6 +296,7 @@ impl Run {
                 }
                 let meta = CallMeta {
                     tool_call_id: Some(call.id.clone()),
+                    idempotency_key: Some(self.call_key(call)),
                     resume_data: resume.filter(|data| !data.is_null()),
                     ..self.meta()
                 };
@@ -301,6 +310,12 @@ impl Run {
                 Ran::Outcome(self.ask_agent(&agent.manifest.id, &call.args).await)
             }
         }
+    }
+
+    /// Returns what names a call among all there ever are, and stays when the call is made again
+    /// because the host died. A caller may use a run's id twice, some models those of calls.
+    fn call_key(&self, call: &ToolCall) -> String {
+        format!("{}/{}/{}", self.turn.trace_id, self.turn.steps.len(), call.id)
     }
 
     async fn ask_agent(&self, id: &str, args: &Value) -> Outcome {

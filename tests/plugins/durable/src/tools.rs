@@ -1,4 +1,5 @@
-//! What nodes that are no steps use: a tool, an agent and the agent's model.
+//! What nodes that are no steps use: a tool, an agent and the agent's model. And an agent whose
+//! tools take their time.
 
 use hotbay_plugin::prelude::*;
 
@@ -14,6 +15,23 @@ pub(crate) async fn add_ten(ctx: &Ctx, num: Num) -> Result<Num> {
 #[agent]
 pub(crate) fn durable_agent() -> Agent {
     Agent::new("durable-agent").name("Durable Agent").instructions("Say what you are told.").model("durable/echo")
+}
+
+/// Adds ten once somebody has approved it
+#[tool(id = "durable-approved", require_approval)]
+pub(crate) async fn approved(ctx: &Ctx, num: Num) -> Result<Num> {
+    recorded(ctx, "durable-approved", num.delay_ms, async { Ok(num.clone().with(num.value + 10)) }).await
+}
+
+/// Does what it is told
+#[agent]
+pub(crate) fn durable_worker() -> Agent {
+    Agent::new("durable-worker")
+        .name("Durable Worker")
+        .instructions("Do what you are told.")
+        .model("mock/script")
+        .tool(approved)
+        .memory(Memory::last(10))
 }
 
 /// Says the last message again.
