@@ -113,6 +113,7 @@ impl App {
         let settings =
             WorkflowSettings { owner: holder.owner, lease: holder.lease, concurrency: config.workflows.clone() };
         let workflows = Workflows::new(engine.clone(), &store, tasks.clone(), settings);
+        engine.connect(workflows.clone());
         let keeper = workflows.clone();
         background.spawn("workflow-keeper", |cancel| keeper.keep(cancel));
         let clock = workflows.clone();

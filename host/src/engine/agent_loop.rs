@@ -25,7 +25,7 @@ use super::{
     suspended::Resumed,
     tool_call::{self, Outcome},
     toolbox::{Kind, Toolbox},
-    turn::{Step, Suspension, ToolCall, Turn, Waiting},
+    turn::{Step, Suspension, ToolCall, Turn},
 };
 use crate::{
     memory::Conversation,
@@ -85,7 +85,8 @@ impl Run {
     /// Drives the run to its end, or until it waits: then `turn.suspension` says for what. Whoever
     /// reads the end of its events reads what is stored.
     ///
-    /// Dropping the future ends the run and whatever it has started.
+    /// Dropping the future ends the run and whatever it has started, but for runs of workflows,
+    /// which go on by themselves.
     ///
     /// # Errors
     /// If the run fails; the observer has been told by then.
@@ -264,11 +265,11 @@ impl Run {
         let mut is_complete = true;
         for (call, outcome) in calls.iter().zip(outcomes) {
             match outcome {
-                Ran::Outcome(Outcome::Suspended(payload)) => {
-                    waiting.get_or_insert_with(|| self.suspension(call, Waiting::Tool(payload)));
+                Ran::Outcome(Outcome::Suspended(pause)) => {
+                    waiting.get_or_insert_with(|| self.waits_for_tool(call, pause));
                 }
                 Ran::NeedsApproval => {
-                    waiting.get_or_insert_with(|| self.suspension(call, Waiting::Approval));
+                    waiting.get_or_insert_with(|| Self::waits_for_approval(call));
                 }
                 Ran::ByClient => is_complete = false,
                 Ran::Outcome(outcome) => self.note(call, outcome, observer),
@@ -282,7 +283,7 @@ impl Run {
         if is_complete { Tools::Answered } else { Tools::None }
     }
 
-    pub(super) async fn run_tool(&self, call: &ToolCall, resume: Option<Value>) -> Ran {
+    pub(super) async fn run_tool(&self, call: &ToolCall, answer: Option<Answer>) -> Ran {
         let Some(tool) = self.toolbox.get(&call.name) else {
             return Ran::Outcome(Outcome::Failed(self.toolbox.missing(&call.name)));
         };
@@ -291,30 +292,36 @@ impl Run {
             Kind::Client(_) => Ran::ByClient,
             Kind::Plugin(entry) => {
                 let needs_approval = entry.manifest.require_approval || options.require_approval;
-                if needs_approval && resume.is_none() {
+                if needs_approval && answer.is_none() {
                     return Ran::NeedsApproval;
                 }
                 let meta = CallMeta {
                     tool_call_id: Some(call.id.clone()),
                     idempotency_key: Some(self.call_key(call)),
-                    resume_data: resume.filter(|data| !data.is_null()),
+                    resume_data: answer.map(|answer| answer.data).filter(|data| !data.is_null()),
                     ..self.meta()
                 };
                 Ran::Outcome(tool_call::for_model(entry, &call.args, meta, self.origin()).await)
             }
             Kind::Notes(_) => Ran::Outcome(self.note_down(&call.args).await),
             Kind::Agent(agent) => {
-                if options.require_approval && resume.is_none() {
+                if options.require_approval && answer.is_none() {
                     return Ran::NeedsApproval;
                 }
                 Ran::Outcome(self.ask_agent(&agent.manifest.id, &call.args).await)
+            }
+            Kind::Workflow(entry) => {
+                if options.require_approval && answer.is_none() {
+                    return Ran::NeedsApproval;
+                }
+                Ran::Outcome(self.call_workflow(entry, call, answer).await)
             }
         }
     }
 
     /// Returns what names a call among all there ever are, and stays when the call is made again
     /// because the host died. A caller may use a run's id twice, some models those of calls.
-    fn call_key(&self, call: &ToolCall) -> String {
+    pub(super) fn call_key(&self, call: &ToolCall) -> String {
         format!("{}/{}/{}", self.turn.trace_id, self.turn.steps.len(), call.id)
     }
 
@@ -454,6 +461,14 @@ enum Tools {
     Answered,
     /// The run waits.
     Waiting,
+}
+
+/// What a call that waited is resumed with.
+pub(super) struct Answer {
+    /// What somebody said, null for an approval.
+    pub(super) data: Value,
+    /// To which of the tool's questions.
+    pub(super) mark: Option<u64>,
 }
 
 /// What one tool came to.

@@ -23,8 +23,9 @@ mod toolbox;
 pub mod turn;
 mod waiting;
 pub mod workflow;
+mod workflow_tool;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hotbay_plugin::{
     AgentAnswer,
@@ -49,6 +50,7 @@ use suspended::{Resumed, Suspended};
 pub use tool_call::ToolAnswer;
 use toolbox::Toolbox;
 use turn::{Step, Turn};
+use workflow::Workflows;
 
 /// How deep agents may ask agents.
 const MAX_DEPTH: u32 = 8;
@@ -65,6 +67,8 @@ struct Shared {
     memory: Memory,
     tasks: Tasks,
     holder: Holder,
+    /// Made from the engine, so connected once both are there.
+    workflows: OnceLock<Workflows>,
 }
 
 /// What a run was asked for, kept for as long as it may be resumed.
@@ -82,7 +86,23 @@ impl Engine {
     /// `holder`'s.
     #[must_use]
     pub fn new(registry: Arc<Registry>, models: Arc<Models>, store: Store, tasks: Tasks, holder: Holder) -> Self {
-        Self { shared: Arc::new(Shared { registry, models, memory: Memory::new(store), tasks, holder }) }
+        Self {
+            shared: Arc::new(Shared {
+                registry,
+                models,
+                memory: Memory::new(store),
+                tasks,
+                holder,
+                workflows: OnceLock::new(),
+            }),
+        }
+    }
+
+    /// Lets agents run workflows.
+    pub fn connect(&self, workflows: Workflows) {
+        if self.shared.workflows.set(workflows).is_err() {
+            tracing::error!("workflows are connected already");
+        }
     }
 
     /// Lets the runs this host was resuming wait again, for nobody goes on with them: a former

@@ -1,9 +1,13 @@
 //! What nodes that are no steps use: a tool, an agent and the agent's model. And an agent whose
-//! tools take their time.
+//! tools take their time, or are workflows.
 
 use hotbay_plugin::prelude::*;
 
-use crate::{ledger::recorded, steps::Num};
+use crate::{
+    ledger::recorded,
+    steps::Num,
+    workflows::{nodes, waits},
+};
 
 /// Adds ten
 #[tool(id = "durable-add-ten")]
@@ -23,7 +27,7 @@ pub(crate) async fn approved(ctx: &Ctx, num: Num) -> Result<Num> {
     recorded(ctx, "durable-approved", num.delay_ms, async { Ok(num.clone().with(num.value + 10)) }).await
 }
 
-/// Does what it is told
+/// Does what it is told, by tools and workflows
 #[agent]
 pub(crate) fn durable_worker() -> Agent {
     Agent::new("durable-worker")
@@ -31,6 +35,10 @@ pub(crate) fn durable_worker() -> Agent {
         .instructions("Do what you are told.")
         .model("mock/script")
         .tool(approved)
+        .workflow(nodes::linear)
+        .workflow(waits::suspend)
+        .workflow_id("failing-workflow")
+        .workflow_id("nobody-offers-it")
         .memory(Memory::last(10))
 }
 
