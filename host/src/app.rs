@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use crate::{
     config::{self, Config},
     engine::{
-        Engine,
+        Engine, Holder,
         error::EngineError,
         workflow::{WorkflowSettings, Workflows},
     },
@@ -100,14 +100,20 @@ impl App {
         let plugins =
             Plugins::start(config.plugin_settings(executable), Arc::<Services>::clone(&services), spawner(&background))
                 .await?;
-        let engine = Engine::new(Arc::clone(plugins.registry()), Arc::clone(&models), store.clone(), tasks.clone());
+        let holder = Holder { owner: host_id(&config.data)?, lease: config.deadlines.lease };
+        let engine = Engine::new(
+            Arc::clone(plugins.registry()),
+            Arc::clone(&models),
+            store.clone(),
+            tasks.clone(),
+            holder.clone(),
+        );
+        engine.release().await;
         services.connect(Arc::clone(plugins.registry()), ask_agent(&engine), recall(&engine));
-        let settings = WorkflowSettings {
-            owner: host_id(&config.data)?,
-            lease: config.deadlines.lease,
-            concurrency: config.workflows.clone(),
-        };
+        let settings =
+            WorkflowSettings { owner: holder.owner, lease: holder.lease, concurrency: config.workflows.clone() };
         let workflows = Workflows::new(engine.clone(), &store, tasks.clone(), settings);
+        engine.connect(workflows.clone());
         let keeper = workflows.clone();
         background.spawn("workflow-keeper", |cancel| keeper.keep(cancel));
         let clock = workflows.clone();
@@ -121,6 +127,7 @@ impl App {
     pub async fn shut_down(&self) {
         self.tasks.shut_down(RUNS).await;
         self.workflows.release().await;
+        self.engine.release().await;
         let ended = tokio::time::timeout(CALLS + PLUGIN_SHUTDOWN, self.plugins.shutdown(CALLS)).await;
         if ended.is_err() {
             tracing::warn!("plugins did not shut down in time and are left behind");

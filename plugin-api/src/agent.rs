@@ -90,13 +90,14 @@ impl Agent {
         self
     }
 
-    /// Lets it run a workflow of this plugin as a tool.
+    /// Lets it run a workflow of this plugin as a tool, `workflow-<id>`. The model gives it `inputData`,
+    /// and `initialState` if it has a state, and gets `{"result", "runId"}`.
     pub fn workflow(self, workflow: impl Fn() -> Workflow) -> Self {
         let workflow = workflow();
         self.workflow_id(workflow.id())
     }
 
-    /// Lets it run a workflow of any plugin as a tool.
+    /// Lets it run a workflow of any plugin as a tool, see [`Agent::workflow`].
     pub fn workflow_id(mut self, id: impl Into<String>) -> Self {
         self.manifest.workflows.push(id.into());
         self

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "the whole crate is tests, what they share included")]
 
 mod agent_runs;
+mod agent_workflows;
 mod cli;
 mod dev;
 mod documented;

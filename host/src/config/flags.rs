@@ -58,7 +58,7 @@ pub struct Flags {
     /// Longest time calls of a replaced plugin go on [default: 30s] [env: HOTBAY_DRAIN_DEADLINE]
     #[arg(long, value_name = "TIME")]
     pub drain_deadline: Option<String>,
-    /// How long another host waits before it goes on with this one's workflow runs [default: 30s] [env: HOTBAY_LEASE]
+    /// How long another host waits before it goes on with this one's runs [default: 30s] [env: HOTBAY_LEASE]
     #[arg(long, value_name = "TIME")]
     pub lease: Option<String>,
 }

@@ -95,7 +95,7 @@ pub struct Deadlines {
     pub open: Duration,
     /// The calls of a generation that was replaced.
     pub drain: Duration,
-    /// How long a run of a workflow stays a host's without news of it.
+    /// How long a run stays a host's without news of it.
     pub lease: Duration,
 }
 

@@ -17,13 +17,15 @@ use serde_json::{Value, json};
 
 use super::{
     Decision, Engine, Plan, answer,
+    claim::Claim,
     error::EngineError,
     event::{Observer, RunEvent, Unobserved},
     options::{Mismatch, RunOptions, RunRequest, Structured},
     prompt, structured,
+    suspended::Resumed,
     tool_call::{self, Outcome},
     toolbox::{Kind, Toolbox},
-    turn::{Step, Suspension, ToolCall, Turn, Waiting},
+    turn::{Step, Suspension, ToolCall, Turn},
 };
 use crate::{
     memory::Conversation,
@@ -54,6 +56,8 @@ pub struct Run {
     /// What the run has of a conversation, if its agent remembers it.
     pub(super) conversation: Option<Conversation>,
     decision: Option<(Suspension, Decision)>,
+    /// On the run's row, if it waited before.
+    pub(super) claim: Option<Claim>,
 }
 
 impl Run {
@@ -64,20 +68,25 @@ impl Run {
         plan: Plan,
         turn: Turn,
         conversation: Option<Conversation>,
-        decision: Option<(Suspension, Decision)>,
+        resumed: Option<Resumed>,
     ) -> Self {
         let notes = conversation.as_ref().and_then(|conversation| conversation.working.as_ref()?.tool());
         let toolbox = Toolbox::new(&snapshot, &agent, &plan.options, notes);
         let model = snapshot.models.get(turn.model.as_str()).map(|entry| &entry.generation);
         let used = toolbox.generations().chain(model).chain([&agent.generation]);
         let pins = used.filter_map(|generation| generation.pin_stream()).collect();
-        Self { turn, engine, snapshot, agent, _pins: pins, plan, toolbox, conversation, decision }
+        let (decision, claim) = match resumed {
+            Some(Resumed { suspension, decision, claim }) => (Some((suspension, decision)), Some(claim)),
+            None => (None, None),
+        };
+        Self { turn, engine, snapshot, agent, _pins: pins, plan, toolbox, conversation, decision, claim }
     }
 
     /// Drives the run to its end, or until it waits: then `turn.suspension` says for what. Whoever
     /// reads the end of its events reads what is stored.
     ///
-    /// Dropping the future ends the run and whatever it has started.
+    /// Dropping the future ends the run and whatever it has started, but for runs of workflows,
+    /// which go on by themselves.
     ///
     /// # Errors
     /// If the run fails; the observer has been told by then.
@@ -89,7 +98,7 @@ impl Run {
                 Err(_) => Err(self.time_out(deadline, observer)),
             },
         };
-        if let Err(error) = self.keep().await {
+        if let Err(error) = self.keep(result.is_ok()).await {
             self.turn.suspension = None;
             tracing::warn!(run.id = self.turn.run_id, %error, "what a run came to was not stored");
             if result.is_ok() {
@@ -256,11 +265,11 @@ impl Run {
         let mut is_complete = true;
         for (call, outcome) in calls.iter().zip(outcomes) {
             match outcome {
-                Ran::Outcome(Outcome::Suspended(payload)) => {
-                    waiting.get_or_insert_with(|| self.suspension(call, Waiting::Tool(payload)));
+                Ran::Outcome(Outcome::Suspended(pause)) => {
+                    waiting.get_or_insert_with(|| self.waits_for_tool(call, pause));
                 }
                 Ran::NeedsApproval => {
-                    waiting.get_or_insert_with(|| self.suspension(call, Waiting::Approval));
+                    waiting.get_or_insert_with(|| Self::waits_for_approval(call));
                 }
                 Ran::ByClient => is_complete = false,
                 Ran::Outcome(outcome) => self.note(call, outcome, observer),
@@ -274,7 +283,7 @@ impl Run {
         if is_complete { Tools::Answered } else { Tools::None }
     }
 
-    pub(super) async fn run_tool(&self, call: &ToolCall, resume: Option<Value>) -> Ran {
+    pub(super) async fn run_tool(&self, call: &ToolCall, answer: Option<Answer>) -> Ran {
         let Some(tool) = self.toolbox.get(&call.name) else {
             return Ran::Outcome(Outcome::Failed(self.toolbox.missing(&call.name)));
         };
@@ -283,24 +292,37 @@ impl Run {
             Kind::Client(_) => Ran::ByClient,
             Kind::Plugin(entry) => {
                 let needs_approval = entry.manifest.require_approval || options.require_approval;
-                if needs_approval && resume.is_none() {
+                if needs_approval && answer.is_none() {
                     return Ran::NeedsApproval;
                 }
                 let meta = CallMeta {
                     tool_call_id: Some(call.id.clone()),
-                    resume_data: resume.filter(|data| !data.is_null()),
+                    idempotency_key: Some(self.call_key(call)),
+                    resume_data: answer.map(|answer| answer.data).filter(|data| !data.is_null()),
                     ..self.meta()
                 };
                 Ran::Outcome(tool_call::for_model(entry, &call.args, meta, self.origin()).await)
             }
             Kind::Notes(_) => Ran::Outcome(self.note_down(&call.args).await),
             Kind::Agent(agent) => {
-                if options.require_approval && resume.is_none() {
+                if options.require_approval && answer.is_none() {
                     return Ran::NeedsApproval;
                 }
                 Ran::Outcome(self.ask_agent(&agent.manifest.id, &call.args).await)
             }
+            Kind::Workflow(entry) => {
+                if options.require_approval && answer.is_none() {
+                    return Ran::NeedsApproval;
+                }
+                Ran::Outcome(self.call_workflow(entry, call, answer).await)
+            }
         }
+    }
+
+    /// Returns what names a call among all there ever are, and stays when the call is made again
+    /// because the host died. A caller may use a run's id twice, some models those of calls.
+    pub(super) fn call_key(&self, call: &ToolCall) -> String {
+        format!("{}/{}/{}", self.turn.trace_id, self.turn.steps.len(), call.id)
     }
 
     async fn ask_agent(&self, id: &str, args: &Value) -> Outcome {
@@ -439,6 +461,14 @@ enum Tools {
     Answered,
     /// The run waits.
     Waiting,
+}
+
+/// What a call that waited is resumed with.
+pub(super) struct Answer {
+    /// What somebody said, null for an approval.
+    pub(super) data: Value,
+    /// To which of the tool's questions.
+    pub(super) mark: Option<u64>,
 }
 
 /// What one tool came to.

@@ -3,12 +3,16 @@
 use serde_json::{Value, json};
 
 use super::{agent_loop::Run, error::EngineError, suspended, tool_call::Outcome};
-use crate::memory::{self, MemoryError};
+use crate::{
+    memory::{self, MemoryError},
+    store::StoreError,
+};
 
 impl Run {
     /// Stores what the run came to, in one step: its entries of the conversation, and the run
-    /// itself if it waits.
-    pub(super) async fn keep(&mut self) -> Result<(), EngineError> {
+    /// itself if it waits. One that had waited before does no longer, unless it failed and left
+    /// nothing to store.
+    pub(super) async fn keep(&mut self, is_ok: bool) -> Result<(), EngineError> {
         let turn = &mut self.turn;
         let entries = self.conversation.as_mut().and_then(|conversation| {
             let said = turn.input.iter().skip(turn.context).filter(|_| !turn.kept.input);
@@ -21,11 +25,22 @@ impl Run {
             turn.kept.response = turn.response.len();
         }
         let waiting = suspended::row(turn, &self.plan);
-        if entries.is_none() && waiting.is_none() {
+        let claim = self.claim.take();
+        if entries.is_none() && waiting.is_none() && (claim.is_none() || !is_ok) {
             return Ok(());
         }
+        let name = claim.as_ref().map(|claim| &claim.name);
         let store = self.engine.memory().store();
-        Ok(store.messages().append(entries.as_ref(), waiting.as_ref()).await?)
+        let stored = store.messages().append(entries.as_ref(), waiting.as_ref(), name).await;
+        match (stored, claim) {
+            (Ok(()), Some(claim)) => claim.settle(),
+            (Err(StoreError::NotFound(_)), Some(_)) => {
+                let run_id = &self.turn.run_id;
+                return Err(EngineError::Conflict(format!("somebody else went on with run `{run_id}` meanwhile")));
+            }
+            (stored, _) => stored?,
+        }
+        Ok(())
     }
 
     /// Writes down what the model has learnt.

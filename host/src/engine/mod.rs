@@ -9,6 +9,7 @@
 
 mod agent_loop;
 mod answer;
+mod claim;
 pub mod error;
 pub mod event;
 mod keep;
@@ -22,8 +23,9 @@ mod toolbox;
 pub mod turn;
 mod waiting;
 pub mod workflow;
+mod workflow_tool;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hotbay_plugin::{
     AgentAnswer,
@@ -40,13 +42,15 @@ use crate::{
     tasks::Tasks,
 };
 pub use agent_loop::Run;
+pub use claim::Holder;
 use error::EngineError;
 use options::{RunOptions, RunRequest};
 pub use suspended::Decision;
-use suspended::Suspended;
+use suspended::{Resumed, Suspended};
 pub use tool_call::ToolAnswer;
 use toolbox::Toolbox;
 use turn::{Step, Turn};
+use workflow::Workflows;
 
 /// How deep agents may ask agents.
 const MAX_DEPTH: u32 = 8;
@@ -62,6 +66,9 @@ struct Shared {
     models: Arc<Models>,
     memory: Memory,
     tasks: Tasks,
+    holder: Holder,
+    /// Made from the engine, so connected once both are there.
+    workflows: OnceLock<Workflows>,
 }
 
 /// What a run was asked for, kept for as long as it may be resumed.
@@ -75,10 +82,36 @@ struct Plan {
 
 impl Engine {
     /// Returns an engine over what plugins offer, the models the host knows, and what is stored.
-    /// What nobody waits for, such as a thread's title, is made by `tasks`.
+    /// What nobody waits for, such as a thread's title, is made by `tasks`; runs are resumed as
+    /// `holder`'s.
     #[must_use]
-    pub fn new(registry: Arc<Registry>, models: Arc<Models>, store: Store, tasks: Tasks) -> Self {
-        Self { shared: Arc::new(Shared { registry, models, memory: Memory::new(store), tasks }) }
+    pub fn new(registry: Arc<Registry>, models: Arc<Models>, store: Store, tasks: Tasks, holder: Holder) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                registry,
+                models,
+                memory: Memory::new(store),
+                tasks,
+                holder,
+                workflows: OnceLock::new(),
+            }),
+        }
+    }
+
+    /// Lets agents run workflows.
+    pub fn connect(&self, workflows: Workflows) {
+        if self.shared.workflows.set(workflows).is_err() {
+            tracing::error!("workflows are connected already");
+        }
+    }
+
+    /// Lets the runs this host was resuming wait again, for nobody goes on with them: a former
+    /// process of it is dead, or this one ends.
+    pub async fn release(&self) {
+        let rows = self.shared.memory.store().suspended();
+        if let Err(error) = rows.give_back_all(&self.shared.holder.owner).await {
+            tracing::warn!(%error, "claims on resumed runs end by themselves, for they cannot be given back");
+        }
     }
 
     /// Returns what agents remember.
@@ -163,7 +196,10 @@ impl Engine {
         Ok(Some(conversation))
     }
 
-    /// Prepares the rest of a suspended run. The run is taken out of the suspended ones.
+    /// Prepares the rest of a suspended run. Nobody else can resume it meanwhile; it is suspended
+    /// no longer once what came of it is stored. If the rest is broken off before, by a crash or
+    /// because the caller is gone, or fails and leaves nothing to store, the run waits as it did:
+    /// resumed again, tools it had run are run again under the same tool call id.
     ///
     /// # Errors
     /// If there is no such run, its agent is gone, it waits for another call, or `decision`
@@ -183,11 +219,11 @@ impl Engine {
         options.thread_id.clone_from(&suspended.turn.thread_id);
         options.resource_id.clone_from(&suspended.turn.resource_id);
         let conversation = self.conversation(&agent, &options, true).await?;
-        let (mut turn, plan) = suspended.take(store).await?;
+        let (mut turn, plan, claim) = suspended.claim(store, &self.shared.tasks, &self.shared.holder).await?;
         let suspension = turn.suspension.clone();
         turn.resume();
-        let decided = suspension.map(|it| (it, decision));
-        Ok(Run::new(self.clone(), snapshot, agent, plan, turn, conversation, decided))
+        let resumed = suspension.map(|suspension| Resumed { suspension, decision, claim });
+        Ok(Run::new(self.clone(), snapshot, agent, plan, turn, conversation, resumed))
     }
 
     /// Runs a tool by itself, outside any agent.

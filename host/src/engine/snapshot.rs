@@ -101,6 +101,8 @@ struct SuspensionDocument {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "payload")]
     payload: Option<Value>,
     resume_schema: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mark: Option<u64>,
 }
 
 /// Tells a payload of null from none.
@@ -218,6 +220,7 @@ fn turn_document(turn: &Turn, suspension: &Suspension) -> TurnDocument {
                 Waiting::Tool(payload) => Some(payload.clone()),
             },
             resume_schema: suspension.resume_schema.clone(),
+            mark: suspension.mark,
         },
         thread_id: turn.thread_id.clone(),
         resource_id: turn.resource_id.clone(),
@@ -228,7 +231,7 @@ fn turn_document(turn: &Turn, suspension: &Suspension) -> TurnDocument {
 
 fn turn(document: TurnDocument) -> Option<Turn> {
     let messages = |documents: &[Value]| documents.iter().map(content::read).collect::<Option<Vec<_>>>();
-    let SuspensionDocument { call: waiting, payload, resume_schema } = document.suspension;
+    let SuspensionDocument { call: waiting, payload, resume_schema, mark } = document.suspension;
     let reason = payload.map_or(Waiting::Approval, Waiting::Tool);
     Some(Turn {
         remembered: messages(&document.remembered)?,
@@ -246,7 +249,7 @@ fn turn(document: TurnDocument) -> Option<Turn> {
         object: document.object,
         used_fallback: document.used_fallback,
         resumed: document.resumed,
-        suspension: Some(Suspension { call: call(waiting), reason, resume_schema }),
+        suspension: Some(Suspension { call: call(waiting), reason, resume_schema, mark }),
         thread_id: document.thread_id,
         resource_id: document.resource_id,
         kept: Kept { input: document.kept_input, response: document.kept_response },
@@ -396,7 +399,7 @@ mod tests {
         let step =
             Step { calls: vec![call.clone()], end: turn.mark(), usage: Some(Usage::default()), ..Step::default() };
         turn.steps.push(step);
-        turn.suspension = Some(Suspension { call, reason, resume_schema: json!({"type": "object"}) });
+        turn.suspension = Some(Suspension { call, reason, resume_schema: json!({"type": "object"}), mark: Some(3) });
         let options = RunOptions {
             max_steps: Some(3),
             tool_choice: Some(ToolChoice::Required),

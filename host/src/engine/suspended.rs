@@ -5,12 +5,14 @@ use serde_json::Value;
 
 use super::{
     Plan,
+    claim::{Claim, Holder},
     error::EngineError,
     snapshot,
-    turn::{Turn, Waiting},
+    turn::{Suspension, Turn, Waiting},
 };
 use crate::{
     store::{Store, StoreError, SuspendedRow},
+    tasks::Tasks,
     types::schema::Schema,
 };
 
@@ -35,6 +37,13 @@ pub(super) struct Suspended {
     row: SuspendedRow,
 }
 
+/// A run that goes on, and what was decided about the call it waited for.
+pub(super) struct Resumed {
+    pub(super) suspension: Suspension,
+    pub(super) decision: Decision,
+    pub(super) claim: Claim,
+}
+
 /// Returns the row that puts a run aside; `None` if it does not wait.
 pub(super) fn row(turn: &Turn, plan: &Plan) -> Option<SuspendedRow> {
     let state = snapshot::write(turn, plan)?;
@@ -51,7 +60,8 @@ impl Suspended {
         decision: &Decision,
     ) -> Result<Self, EngineError> {
         let unknown = || EngineError::UnknownRun(run_id.to_owned());
-        let row = store.suspended().get(run_id).await?.filter(|row| row.agent_id == agent_id).ok_or_else(unknown)?;
+        let row = store.suspended().get(run_id).await?;
+        let row = row.filter(|row| row.agent_id == agent_id && !row.is_claimed()).ok_or_else(unknown)?;
         let (turn, plan) = snapshot::read(&row.state)?;
         let suspension = turn.suspension.as_ref().ok_or_else(unknown)?;
         if let Some(id) = tool_call_id
@@ -75,11 +85,18 @@ impl Suspended {
         Ok(Self { turn, plan, row })
     }
 
-    /// Takes the run out. Of several who found it, exactly one gets it.
-    pub(super) async fn take(self, store: &Store) -> Result<(Turn, Plan), EngineError> {
-        match store.suspended().take(&self.row).await {
-            Ok(()) => Ok((self.turn, self.plan)),
-            Err(StoreError::NotFound(_)) => Err(EngineError::UnknownRun(self.row.run_id)),
+    /// Claims the run. Of several who found it, exactly one gets it.
+    pub(super) async fn claim(
+        self,
+        store: &Store,
+        tasks: &Tasks,
+        holder: &Holder,
+    ) -> Result<(Turn, Plan, Claim), EngineError> {
+        let Self { turn, plan, row } = self;
+        let run_id = row.run_id.clone();
+        match Claim::take(store, tasks, holder, row).await {
+            Ok(claim) => Ok((turn, plan, claim)),
+            Err(StoreError::NotFound(_)) => Err(EngineError::UnknownRun(run_id)),
             Err(error) => Err(error.into()),
         }
     }

@@ -30,8 +30,19 @@ pub(super) enum Outcome {
     Answered(Value),
     /// It failed, in a sentence for the model.
     Failed(String),
-    /// It waits, with its payload.
-    Suspended(Value),
+    /// It waits for somebody.
+    Suspended(Pause),
+}
+
+/// What a tool waits with.
+#[derive(Debug, Default)]
+pub(super) struct Pause {
+    /// What it tells whoever is to answer.
+    pub(super) payload: Value,
+    /// JSON Schema of the answer, if its own manifest does not have it.
+    pub(super) schema: Option<Value>,
+    /// Names what it asks, for tools that may ask again under the same call.
+    pub(super) mark: Option<u64>,
 }
 
 /// Runs a tool by itself.
@@ -77,7 +88,7 @@ pub(super) async fn for_model(entry: &ToolEntry, args: &Value, meta: CallMeta, o
     };
     let result: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
     if reply.kind == ReplyKind::Suspended {
-        return Outcome::Suspended(result);
+        return Outcome::Suspended(Pause { payload: result, ..Pause::default() });
     }
     match entry.output.as_ref().and_then(|schema| misfit(entry, schema, &result)) {
         Some(misfit) => Outcome::Answered(misfit),

@@ -1,14 +1,14 @@
-//! The tools of one run: an agent's own, other agents, and the caller's.
+//! The tools of one run: an agent's own, other agents, workflows, and the caller's.
 
 use std::sync::Arc;
 
 use hotbay_plugin::chat::ToolSpec;
 use serde_json::{Value, json};
 
-use super::options::RunOptions;
+use super::{options::RunOptions, workflow_tool};
 use crate::plugin::{
     generation::GenerationPin,
-    registry::{AgentEntry, Snapshot, ToolEntry},
+    registry::{AgentEntry, Snapshot, ToolEntry, WorkflowEntry},
 };
 
 /// The tools of a run, in the order models see them.
@@ -30,6 +30,8 @@ pub(super) enum Kind {
     Plugin(Arc<ToolEntry>),
     /// Another agent.
     Agent(Arc<AgentEntry>),
+    /// The host, step by step.
+    Workflow(Arc<WorkflowEntry>),
     /// The host: it changes working memory.
     Notes(ToolSpec),
     /// The caller.
@@ -65,6 +67,16 @@ impl Toolbox {
                 add(format!("agent-{id}"), Kind::Agent(Arc::clone(entry)));
             }
         }
+        for id in &agent.manifest.workflows {
+            match snapshot.workflows.get(id.as_str()).filter(|entry| !entry.manifest.internal) {
+                Some(entry) => add(format!("workflow-{id}"), Kind::Workflow(Arc::clone(entry))),
+                None => tracing::warn!(
+                    agent.id = agent.manifest.id,
+                    workflow.id = id,
+                    "no plugin offers a workflow the agent names: it goes without"
+                ),
+            }
+        }
         if let Some(tool) = notes.filter(|tool| !is_clients(&tool.name)) {
             add(tool.name.clone(), Kind::Notes(tool));
         }
@@ -89,6 +101,7 @@ impl Toolbox {
         self.tools.iter().filter_map(|tool| match &tool.kind {
             Kind::Plugin(entry) => Some(&entry.generation),
             Kind::Agent(entry) => Some(&entry.generation),
+            Kind::Workflow(entry) => Some(&entry.generation),
             Kind::Client(_) | Kind::Notes(_) => None,
         })
     }
@@ -122,6 +135,7 @@ impl Offered {
                 description: format!("Asks the agent {}. {}", entry.manifest.name, entry.manifest.description),
                 input_schema: prompt_schema(),
             },
+            Kind::Workflow(entry) => workflow_tool::spec(&self.key, entry),
             Kind::Notes(spec) | Kind::Client(spec) => spec.clone(),
         }
     }

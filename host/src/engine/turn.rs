@@ -134,6 +134,8 @@ pub struct Suspension {
     pub reason: Waiting,
     /// JSON Schema of what it resumes with.
     pub resume_schema: Value,
+    /// Which of its tool's questions it is, where one call may ask several.
+    pub(super) mark: Option<u64>,
 }
 
 /// What a call waits for.

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::{
     Decision,
-    agent_loop::{Ran, Run},
+    agent_loop::{Answer, Ran, Run},
     event::{Observer, RunEvent},
-    tool_call::Outcome,
+    tool_call::{Outcome, Pause},
     toolbox::Kind,
     turn::{Suspension, ToolCall, Waiting},
 };
@@ -16,13 +16,17 @@ use crate::types::message::ToolState;
 const DECLINED: &str = "Tool call was not approved by the user";
 
 impl Run {
-    pub(super) fn suspension(&self, call: &ToolCall, reason: Waiting) -> Suspension {
-        let resume_schema = match (&reason, self.toolbox.get(&call.name).map(|tool| &tool.kind)) {
-            (Waiting::Tool(_), Some(Kind::Plugin(entry))) => draft_07(entry.manifest.resume_schema.as_ref()),
-            (Waiting::Tool(_), _) => draft_07(None),
-            (Waiting::Approval, _) => approval_schema(),
+    pub(super) fn waits_for_tool(&self, call: &ToolCall, pause: Pause) -> Suspension {
+        let schema = match self.toolbox.get(&call.name).map(|tool| &tool.kind) {
+            Some(Kind::Plugin(entry)) => entry.manifest.resume_schema.as_ref(),
+            _ => pause.schema.as_ref(),
         };
-        Suspension { call: call.clone(), reason, resume_schema }
+        let resume_schema = draft_07(schema);
+        Suspension { call: call.clone(), reason: Waiting::Tool(pause.payload), resume_schema, mark: pause.mark }
+    }
+
+    pub(super) fn waits_for_approval(call: &ToolCall) -> Suspension {
+        Suspension { call: call.clone(), reason: Waiting::Approval, resume_schema: approval_schema(), mark: None }
     }
 
     /// Notes what the run waits for. The observer is told once that is stored.
@@ -72,9 +76,9 @@ impl Run {
                 (Decision::Resume(data), Waiting::Tool(_)) => data,
                 _ => Value::Null,
             };
-            match self.run_tool(&call, Some(data)).await {
-                Ran::Outcome(Outcome::Suspended(payload)) => {
-                    let again = self.suspension(&call, Waiting::Tool(payload));
+            match self.run_tool(&call, Some(Answer { data, mark: suspension.mark })).await {
+                Ran::Outcome(Outcome::Suspended(pause)) => {
+                    let again = self.waits_for_tool(&call, pause);
                     self.suspend(again);
                     return false;
                 }
@@ -92,12 +96,11 @@ impl Run {
             }
             match self.run_tool(&call, None).await {
                 Ran::NeedsApproval => {
-                    let suspension = self.suspension(&call, Waiting::Approval);
-                    self.suspend(suspension);
+                    self.suspend(Self::waits_for_approval(&call));
                     return false;
                 }
-                Ran::Outcome(Outcome::Suspended(payload)) => {
-                    let suspension = self.suspension(&call, Waiting::Tool(payload));
+                Ran::Outcome(Outcome::Suspended(pause)) => {
+                    let suspension = self.waits_for_tool(&call, pause);
                     self.suspend(suspension);
                     return false;
                 }

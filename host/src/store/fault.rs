@@ -31,7 +31,7 @@ mod imp {
     }
 
     impl Fault {
-        /// Reads `before:N` or `after:N`: the N-th commit of this process, from 1.
+        /// Reads `before:N` or `after:N`: the N-th commit of this process that changes a row, from 1.
         pub(in crate::store) fn parse(text: Option<&str>) -> Self {
             let chosen = text.and_then(|text| {
                 let (point, number) = text.split_once(':')?;

@@ -15,7 +15,7 @@ use super::{
     error::StoreError,
     filter::{Filter, places},
     statement::{Batch, Statement},
-    suspended::SuspendedRow,
+    suspended::{SuspendedClaim, SuspendedRow},
     threads::number,
 };
 use crate::types::{
@@ -67,17 +67,23 @@ impl Messages<'_> {
         Ok(())
     }
 
-    /// Writes what a run came to: its entries, and the run itself if it waits. The entries go
-    /// with their thread if that was deleted meanwhile.
+    /// Writes what a run came to: its entries, and the run itself if it waits. One that had waited
+    /// before is ended under its claim. The entries go with their thread if that was deleted
+    /// meanwhile.
     ///
     /// # Errors
-    /// If it cannot be written; nothing is then.
+    /// If it cannot be written; nothing is then. [`StoreError::NotFound`] if somebody else goes on
+    /// with the run.
     pub(crate) async fn append(
         &self,
         entries: Option<&TurnEntries>,
         waiting: Option<&SuspendedRow>,
+        claim: Option<&SuspendedClaim>,
     ) -> Result<(), StoreError> {
         let mut batch = Batch::default();
+        if let Some(claim) = claim {
+            batch.push(claim.end());
+        }
         if let Some(entries) = entries {
             append(&mut batch, entries);
         }

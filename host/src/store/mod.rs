@@ -43,7 +43,7 @@ pub use health::Statistics;
 use lock::DirectoryLock;
 use runs::Runs;
 use schedules::Schedules;
-pub(crate) use suspended::SuspendedRow;
+pub(crate) use suspended::{SuspendedClaim, SuspendedRow};
 pub use writer::WriterTask;
 
 /// Everything that is stored. Cheap to clone.

@@ -125,12 +125,23 @@ struct Stopped {
     has_changed: bool,
 }
 
+/// Whether a batch has changed a row. Faults are placed by commits that have: those that keep
+/// what is not there come whenever they do.
+fn has_changed(changes: &Changes) -> bool {
+    changes.iter().any(|&rows| rows > 0)
+}
+
 async fn write_to_pool(pool: &AnyPool, batch: &Batch, fault: &Fault) -> Result<Changes, Failed> {
     let mut transaction = pool.begin().await?;
     let changes = apply(&mut transaction, batch).await.map_err(|stopped| stopped.failed)?;
-    fault.at(Point::BeforeCommit);
+    let is_change = has_changed(&changes);
+    if is_change {
+        fault.at(Point::BeforeCommit);
+    }
     transaction.commit().await?;
-    fault.at(Point::AfterCommit);
+    if is_change {
+        fault.at(Point::AfterCommit);
+    }
     Ok(changes)
 }
 
@@ -301,9 +312,14 @@ impl WriterTask {
             self.connection.execute("ROLLBACK").await?;
             return Ok(outcomes);
         }
-        self.fault.at(Point::BeforeCommit);
+        let is_change = outcomes.iter().flatten().any(has_changed);
+        if is_change {
+            self.fault.at(Point::BeforeCommit);
+        }
         self.connection.execute("COMMIT").await?;
-        self.fault.at(Point::AfterCommit);
+        if is_change {
+            self.fault.at(Point::AfterCommit);
+        }
         self.health.committed(written);
         Ok(outcomes)
     }

@@ -209,6 +209,9 @@ pub struct RunInput {
     pub request_context: Map<String, Value>,
     /// Stop after each step.
     pub per_step: bool,
+    /// How many agents asked each other until one of them called it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub depth: u32,
     /// Names its trace, 32 hex digits.
     pub trace_id: String,
     /// Names its root span, 16 hex digits.

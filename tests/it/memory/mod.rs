@@ -3,6 +3,7 @@
 mod agents;
 mod durable;
 mod notes;
+mod resumed;
 mod routes;
 
 use hotbay_tests::TestHost;

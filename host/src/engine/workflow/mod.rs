@@ -24,6 +24,7 @@ mod resume;
 mod schedule;
 mod start;
 mod step;
+pub(super) mod tool;
 mod travel;
 mod wait;
 

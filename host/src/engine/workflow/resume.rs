@@ -104,7 +104,7 @@ pub(super) fn changed(row: &RunRow) -> EngineError {
 }
 
 /// Returns the records of a run's steps that wait themselves, not through a step inside.
-fn waiting(records: &HashMap<String, StepRecord>) -> Vec<(&String, &StepRecord)> {
+pub(super) fn waiting(records: &HashMap<String, StepRecord>) -> Vec<(&String, &StepRecord)> {
     let suspended = |record: &StepRecord| record.status == StepStatus::Suspended;
     let mut waiting: Vec<_> = records
         .iter()
@@ -181,7 +181,7 @@ fn answer(
 }
 
 /// Finds what is called at a path.
-fn task_at<'a>(program: &'a Program, path: &str) -> Option<&'a Task> {
+pub(super) fn task_at<'a>(program: &'a Program, path: &str) -> Option<&'a Task> {
     let mut workflow: Option<String> = None;
     let mut found = None;
     for part in path.split('.') {

@@ -32,6 +32,8 @@ pub struct StartRequest {
     pub request_context: Map<String, Value>,
     /// Stops it after each step.
     pub per_step: bool,
+    /// How many agents asked each other until one of them called it.
+    pub depth: u32,
     /// What is done if there is a run of this id.
     pub mode: StartMode,
 }
@@ -107,6 +109,7 @@ impl Workflows {
             initial_state: request.initial_state,
             request_context: request.request_context,
             per_step: request.per_step,
+            depth: request.depth,
             trace_id: id::trace(),
             span_id: id::span(),
         };

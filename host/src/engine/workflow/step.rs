@@ -295,7 +295,11 @@ impl Execution {
 
     /// Returns what a call is made for: the step, and all plugins as they are at this moment.
     fn origin(&self, step: Arc<dyn StepServices>) -> Origin {
-        Origin { snapshot: self.workflows.engine().snapshot(), depth: 0, step: Some(step) }
+        Origin { step: Some(step), ..self.bare_origin() }
+    }
+
+    fn bare_origin(&self) -> Origin {
+        Origin { snapshot: self.workflows.engine().snapshot(), depth: self.input.depth, step: None }
     }
 
     /// Calls a node's code and puts what it writes into the stream.
@@ -390,7 +394,7 @@ impl Execution {
             };
         };
         let messages = vec![hotbay_plugin::chat::Message::user(prompt)];
-        match self.workflows.engine().ask(id.to_owned(), messages, Map::new(), None).await {
+        match self.workflows.engine().ask(id.to_owned(), messages, Map::new(), Some(&self.bare_origin())).await {
             Ok(answer) => Attempt::Done(match answer.object {
                 Some(object) => json!({"text": answer.text, "object": object}),
                 None => json!({"text": answer.text}),

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{Drive, RunEnd, Subscription, Workflows, execution::Execution, feed::Feed};
 use crate::{engine::error::EngineError, types::run::RunStatus};
@@ -72,16 +73,28 @@ impl RunHandle {
         let (workflows, stop) = (self.workflows.clone(), self.execution.stop.clone());
         // What the drive held is not needed while somebody else goes on.
         drop(self);
+        workflows.settled(&workflow, &run_id, &stop).await
+    }
+}
+
+impl Workflows {
+    /// Looks at a run until it is over or waits for somebody.
+    pub(super) async fn settled(
+        &self,
+        workflow: &str,
+        run_id: &str,
+        stop: &CancellationToken,
+    ) -> Result<RunEnd, EngineError> {
         loop {
+            let view = self.view(workflow, run_id).await?;
+            if !matches!(view.row.status, RunStatus::Running | RunStatus::Waiting | RunStatus::Pending) {
+                return Ok(RunEnd { status: view.row.status, outcome: view.row.outcome, records: view.records });
+            }
             tokio::select! {
                 () = tokio::time::sleep(GLANCE) => {}
                 () = stop.cancelled() => {
                     return Err(EngineError::Conflict(format!("the host stops; run {run_id} goes on when it is back")));
                 }
-            }
-            let view = workflows.view(&workflow, &run_id).await?;
-            if !matches!(view.row.status, RunStatus::Running | RunStatus::Waiting | RunStatus::Pending) {
-                return Ok(RunEnd { status: view.row.status, outcome: view.row.outcome, records: view.records });
             }
         }
     }

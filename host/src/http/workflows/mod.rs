@@ -409,6 +409,7 @@ fn started(
         request_context: request.request_context,
         per_step: request.per_step == Some(true),
         mode,
+        depth: 0,
     }
 }
 

@@ -79,7 +79,8 @@ suite! {
             a_turn_of_a_deleted_thread_is_gone,
             a_copy_has_everything_but_the_ids,
             working_memory_changes_are_not_lost,
-            of_many_who_take_a_suspended_run_one_gets_it,
+            of_many_who_claim_a_suspended_run_one_gets_it,
+            a_claimed_run_stays_until_its_end_is_stored,
             a_suspended_run_is_stored_with_its_turn,
             listing_does_not_depend_on_how_much_there_is,
         ]

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::{
-    store::{Store, StoreError, SuspendedRow},
+    store::{Store, StoreError, SuspendedRow, runs::Lease},
     types::{
         id::{self, Millis},
         thread::{
@@ -212,7 +212,7 @@ pub(super) async fn a_turn_comes_after_everything_the_thread_has(store: &Store) 
     store.threads().put(&thread("t", "u", 1)).await.unwrap();
     store.messages().save(vec![message("late", "t", 1000)]).await.unwrap();
     let early = turn("t", vec![message("b", "t", 10), message("a", "t", 2000)]);
-    store.messages().append(Some(&early), None).await.unwrap();
+    store.messages().append(Some(&early), None, None).await.unwrap();
     let listed = store.messages().list(&MessageQuery::all("t", Direction::Ascending)).await.unwrap();
     let placed: Vec<_> = listed.entries.iter().map(|entry| (entry.id.as_str(), entry.created_at.0)).collect();
     assert_eq!(placed, [("late", 1000), ("b", 1001), ("a", 2000)]);
@@ -225,7 +225,7 @@ pub(super) async fn turns_that_end_at_once_do_not_mix(store: &Store) {
         .map(|n| turn("t", (0..3).map(|part| message(&format!("{n}-{part}"), "t", 1 + part * 5)).collect()))
         .collect();
     let written =
-        join_all(turns.iter().map(|turn| async move { store.messages().append(Some(turn), None).await })).await;
+        join_all(turns.iter().map(|turn| async move { store.messages().append(Some(turn), None, None).await })).await;
     assert!(written.iter().all(Result::is_ok));
     let said = said(store, "t").await;
     assert_eq!(said.len(), 96);
@@ -238,12 +238,16 @@ pub(super) async fn turns_that_end_at_once_do_not_mix(store: &Store) {
 
 pub(super) async fn what_was_said_before_is_not_said_twice(store: &Store) {
     store.threads().put(&thread("t", "u", 1)).await.unwrap();
-    store.messages().append(Some(&turn("t", vec![message("q", "t", 1), message("a", "t", 2)])), None).await.unwrap();
+    store
+        .messages()
+        .append(Some(&turn("t", vec![message("q", "t", 1), message("a", "t", 2)])), None, None)
+        .await
+        .unwrap();
     let again = StoredMessage { role: "assistant".to_owned(), ..message("q", "t", 3) };
     let mut next = turn("t", vec![again, message("q2", "t", 4)]);
     next.changed.push(StoredMessage { content: message("changed", "t", 0).content, ..message("a", "t", 0) });
     next.changed.push(message("never", "t", 0));
-    store.messages().append(Some(&next), None).await.unwrap();
+    store.messages().append(Some(&next), None, None).await.unwrap();
     let listed = store.messages().list(&MessageQuery::all("t", Direction::Ascending)).await.unwrap();
     assert_eq!(listed.total, 3);
     assert_eq!(listed.entries.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>(), ["q", "a", "q2"]);
@@ -255,7 +259,7 @@ pub(super) async fn a_turn_of_a_deleted_thread_is_gone(store: &Store) {
     store.threads().put(&thread("t", "u", 1)).await.unwrap();
     store.threads().remove("t").await.unwrap();
     let row = SuspendedRow::new("run".to_owned(), "agent".to_owned(), "{}".to_owned());
-    store.messages().append(Some(&turn("t", vec![message("m", "t", 1)])), Some(&row)).await.unwrap();
+    store.messages().append(Some(&turn("t", vec![message("m", "t", 1)])), Some(&row), None).await.unwrap();
     assert!(said(store, "t").await.is_empty());
     assert_eq!(total(store, "t").await, 0);
     assert!(store.suspended().get("run").await.unwrap().is_some());
@@ -300,23 +304,79 @@ pub(super) async fn working_memory_changes_are_not_lost(store: &Store) {
     assert!(matches!(store.threads().change_working_memory(&nowhere, change).await, Err(StoreError::NotFound(_))));
 }
 
-pub(super) async fn of_many_who_take_a_suspended_run_one_gets_it(store: &Store) {
-    let row = SuspendedRow::new("run".to_owned(), "agent".to_owned(), json!({"a": 1}).to_string());
-    store.messages().append(None, Some(&row)).await.unwrap();
+pub(super) async fn of_many_who_claim_a_suspended_run_one_gets_it(store: &Store) {
+    let row = waiting();
+    store.messages().append(None, Some(&row), None).await.unwrap();
     let read = store.suspended().get("run").await.unwrap().unwrap();
     assert_eq!((read.agent_id.as_str(), read.state.as_str()), ("agent", r#"{"a":1}"#));
-    let taken = join_all((0..8).map(|_| async { store.suspended().take(&read).await })).await;
-    assert_eq!(taken.iter().filter(|taken| taken.is_ok()).count(), 1);
+    assert!(!read.is_claimed());
+    let claim = async || store.suspended().claim(&read, &read.attempt(), LONG).await;
+    let claimed = join_all((0..8).map(|_| claim())).await;
+    assert_eq!(claimed.iter().filter(|claimed| claimed.is_ok()).count(), 1);
+    let held = store.suspended().get("run").await.unwrap().unwrap();
+    assert!(held.is_claimed());
+    assert!(matches!(store.suspended().claim(&held, &held.attempt(), LONG).await, Err(StoreError::NotFound(_))));
     // It waits again: who read it before has read something else.
-    store.messages().append(None, Some(&SuspendedRow::new("run".into(), "agent".into(), "{}".into()))).await.unwrap();
-    assert!(matches!(store.suspended().take(&read).await, Err(StoreError::NotFound(_))));
-    assert!(store.suspended().get("run").await.unwrap().is_some());
+    store.messages().append(None, Some(&waiting()), None).await.unwrap();
+    assert!(matches!(store.suspended().claim(&read, &read.attempt(), LONG).await, Err(StoreError::NotFound(_))));
+    assert!(!store.suspended().get("run").await.unwrap().unwrap().is_claimed());
+}
+
+pub(super) async fn a_claimed_run_stays_until_its_end_is_stored(store: &Store) {
+    store.threads().put(&thread("t", "u", 1)).await.unwrap();
+    let (suspended, messages) = (store.suspended(), store.messages());
+    messages.append(None, Some(&waiting()), None).await.unwrap();
+    let claim = async |lease| {
+        let row = suspended.get("run").await.unwrap().unwrap();
+        let claim = row.attempt();
+        suspended.claim(&row, &claim, lease).await.map(|()| claim)
+    };
+    // Given back, by its holder or by its host, it can be claimed again; the state is untouched.
+    let given_back = claim(LONG).await.unwrap();
+    suspended.give_back(&given_back).await.unwrap();
+    let left = claim(LONG).await.unwrap();
+    suspended.give_back_all("another").await.unwrap();
+    assert!(claim(LONG).await.is_err());
+    suspended.give_back_all(LONG.owner).await.unwrap();
+    // An end that has come is as good, but for those who keep their claim.
+    let late = claim(Lease { until: 1, ..LONG }).await.unwrap();
+    suspended.keep(&late, LONG).await.unwrap();
+    assert!(claim(LONG).await.is_err());
+    suspended.keep(&late, Lease { until: 1, ..LONG }).await.unwrap();
+    let holder = claim(LONG).await.unwrap();
+    assert_eq!(suspended.get("run").await.unwrap().unwrap().state, r#"{"a":1}"#);
+
+    // Of all who had it, only the last one may say what came of it.
+    let end = turn("t", vec![message("end", "t", 1)]);
+    for former in [&given_back, &left, &late] {
+        assert!(matches!(suspended.keep(former, LONG).await, Err(StoreError::NotFound(_))));
+        suspended.give_back(former).await.unwrap();
+        let refused = messages.append(Some(&end), None, Some(former)).await;
+        assert!(matches!(refused, Err(StoreError::NotFound(_))));
+    }
+    assert!(said(store, "t").await.is_empty());
+    assert!(suspended.get("run").await.unwrap().unwrap().is_claimed());
+    // It waits once more, for something else.
+    messages.append(None, Some(&SuspendedRow { state: "{}".to_owned(), ..waiting() }), Some(&holder)).await.unwrap();
+    assert!(messages.append(Some(&end), None, Some(&holder)).await.is_err());
+    let again = claim(LONG).await.unwrap();
+    messages.append(Some(&end), None, Some(&again)).await.unwrap();
+    assert_eq!(said(store, "t").await, ["end"]);
+    assert!(suspended.get("run").await.unwrap().is_none());
+    suspended.give_back(&again).await.unwrap();
+}
+
+/// A lease that does not end during a test.
+const LONG: Lease<'_> = Lease { owner: "host", until: i64::MAX };
+
+fn waiting() -> SuspendedRow {
+    SuspendedRow::new("run".to_owned(), "agent".to_owned(), json!({"a": 1}).to_string())
 }
 
 pub(super) async fn a_suspended_run_is_stored_with_its_turn(store: &Store) {
     store.threads().put(&thread("t", "u", 1)).await.unwrap();
     let row = SuspendedRow::new("run".to_owned(), "agent".to_owned(), Value::Null.to_string());
-    store.messages().append(Some(&turn("t", vec![message("q", "t", 1)])), Some(&row)).await.unwrap();
+    store.messages().append(Some(&turn("t", vec![message("q", "t", 1)])), Some(&row), None).await.unwrap();
     assert_eq!(said(store, "t").await, ["q"]);
     assert!(store.suspended().get("run").await.unwrap().is_some());
     assert!(store.suspended().get("other").await.unwrap().is_none());

@@ -46,9 +46,13 @@ CREATE TABLE owners (
 CREATE TABLE suspended_agent_runs (
     run_id TEXT PRIMARY KEY,
     agent_id TEXT NOT NULL,
-    -- Made up anew each time the run is put aside: whoever takes it names what it has read.
+    -- Made up anew each time the run is put aside or claimed: whoever claims it names what it
+    -- has read, whoever has it names its claim.
     version TEXT NOT NULL,
     state TEXT NOT NULL,
+    -- Who goes on with it, and until when nobody else may; 0 for nobody.
+    claimed_by TEXT,
+    claimed_until BIGINT NOT NULL,
     created_at BIGINT NOT NULL
 );
 

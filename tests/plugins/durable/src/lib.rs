@@ -16,7 +16,7 @@ mod workflows;
 use hotbay_plugin::prelude::*;
 
 use ledger::Ledger;
-use tools::{add_ten, durable_agent, echo};
+use tools::{add_ten, approved, durable_agent, durable_worker, echo};
 use workflows::{nodes, policies, swap, waits};
 
 #[derive(Deserialize, JsonSchema)]
@@ -31,9 +31,9 @@ async fn open(_ctx: &Ctx, settings: &Settings) -> Result<Ledger> {
 
 plugin!(
     description: "Workflows whose code keeps a ledger",
-    tools: [add_ten],
+    tools: [add_ten, approved],
     models: [echo],
-    agents: [durable_agent],
+    agents: [durable_agent, durable_worker],
     workflows: [
         nodes::linear,
         nodes::parallel,
