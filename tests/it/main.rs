@@ -5,6 +5,7 @@
 
 mod agent_runs;
 mod cli;
+mod client;
 mod dev;
 mod documented;
 mod memory;
