@@ -6,6 +6,7 @@
 mod agent_runs;
 mod agent_workflows;
 mod cli;
+mod client;
 mod dev;
 mod documented;
 mod durability;

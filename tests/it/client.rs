@@ -1,0 +1,49 @@
+//! The official client of the API, from npm, against a real host: `tests/client` walks it.
+//!
+//! `HOTBAY_TEST_NODE` is a Node.js the client runs on; without it nothing is run.
+
+use std::{fs, path::Path, process::Stdio};
+
+use hotbay_tests::TestHost;
+use tokio::{process::Command, time};
+
+/// The longest the walk may take.
+const LIMIT: time::Duration = time::Duration::from_secs(300);
+
+#[tokio::test]
+async fn the_official_client_finds_what_it_expects() {
+    #[expect(clippy::disallowed_methods, reason = "not the host: a test finds its programs in the environment")]
+    let Some(node) = std::env::var_os("HOTBAY_TEST_NODE").filter(|path| !path.is_empty()) else {
+        println!("not run: HOTBAY_TEST_NODE is not set");
+        return;
+    };
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("client");
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("contract/hotbay.toml");
+    let host = TestHost::builder()
+        .config(config)
+        .plugin("hotbay-test-reference")
+        .plugin("hotbay-test-memory")
+        .start()
+        .await
+        .unwrap();
+    let walk = Command::new(node)
+        .args(["--test", "--test-reporter=spec"])
+        .current_dir(&directory)
+        .env("HOTBAY_URL", host.url(""))
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = time::timeout(LIMIT, walk).await.expect("the walk ends").unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "the client did not find what it expected: {}", output.status);
+    // A walk that finds no tests is a success to Node.js.
+    assert!(said.contains(&format!("pass {}", tests_of(&directory))), "not all of the walk was run");
+}
+
+/// How many tests the files of the walk hold.
+fn tests_of(directory: &Path) -> usize {
+    let files = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let texts = files.filter(|path| path.extension().is_some_and(|it| it == "js")).map(fs::read_to_string);
+    texts.map(|text| text.unwrap().lines().filter(|line| line.starts_with("test(")).count()).sum()
+}
