@@ -213,6 +213,14 @@ impl WriterTask {
             if taken == 0 {
                 break;
             }
+            // Those who were answered just now run first, and what they write next comes along;
+            // else clients fall into two halves that take turns, each with commits half as large.
+            tokio::task::yield_now().await;
+            while group.len() < GROUP
+                && let Ok(job) = self.inbox.try_recv()
+            {
+                group.push(job);
+            }
             self.write_group(&mut group).await;
         }
         if let Err(error) = self.connection.close().await {
