@@ -110,12 +110,12 @@ fn meaning(code: &str) -> Meaning {
     if code.len() == 5 {
         return match code {
             "53100" => Meaning::Full,
-            "55P03" | "40001" | "40P01" => Meaning::Locked,
+            "55P03" => Meaning::Locked,
             "25006" | "42501" => Meaning::ReadOnly,
             "3D000" => Meaning::Access,
             "XX001" | "XX002" => Meaning::Corrupt,
             _ if code.starts_with("28") => Meaning::Access,
-            _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("57") => Meaning::Lost,
+            _ if ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)) => Meaning::Lost,
             _ => Meaning::Other,
         };
     }

@@ -23,8 +23,9 @@ use super::{
 const WAITING: usize = 1024;
 /// Most batches of one commit: enough to make the disk's latency small beside the work.
 const GROUP: usize = 128;
-/// How often a batch is tried again that lost to another one on PostgreSQL.
-const ATTEMPTS: u32 = 5;
+/// How often a batch is tried that loses to others on PostgreSQL. Of those that lock each other
+/// out one loses at a time, so among many the same one may lose many times.
+const ATTEMPTS: u32 = 30;
 
 /// How many rows each statement of a batch changed; 0 for those that did not run.
 pub(crate) type Changes = Vec<u64>;
