@@ -31,14 +31,15 @@ const SELECT: &str = "SELECT id, thread_id, resource_id, role, type, content, cr
 
 impl Store {
     /// Returns the messages.
-    pub(crate) fn messages(&self) -> Messages<'_> {
+    #[must_use]
+    pub fn messages(&self) -> Messages<'_> {
         Messages { database: &self.database }
     }
 }
 
 /// The messages of a store.
 #[derive(Clone, Copy)]
-pub(crate) struct Messages<'a> {
+pub struct Messages<'a> {
     database: &'a Database,
 }
 
@@ -47,7 +48,7 @@ impl Messages<'_> {
     ///
     /// # Errors
     /// If they cannot be written; none is then.
-    pub(crate) async fn save(&self, entries: Vec<StoredMessage>) -> Result<(), StoreError> {
+    pub async fn save(&self, entries: Vec<StoredMessage>) -> Result<(), StoreError> {
         // Of two with one id the last one counts.
         let mut ids = HashSet::new();
         let mut kept: Vec<_> = entries.into_iter().rev().filter(|entry| ids.insert(entry.id.clone())).collect();
@@ -98,7 +99,7 @@ impl Messages<'_> {
     ///
     /// # Errors
     /// If they cannot be read.
-    pub(crate) async fn list(&self, query: &MessageQuery) -> Result<Listed<StoredMessage>, StoreError> {
+    pub async fn list(&self, query: &MessageQuery) -> Result<Listed<StoredMessage>, StoreError> {
         if !query.metadata.is_empty() {
             return self.list_matching(query).await;
         }
@@ -226,7 +227,7 @@ impl Messages<'_> {
     ///
     /// # Errors
     /// If they cannot be read.
-    pub(crate) async fn get(&self, ids: &[String]) -> Result<Vec<StoredMessage>, StoreError> {
+    pub async fn get(&self, ids: &[String]) -> Result<Vec<StoredMessage>, StoreError> {
         let mut found = Vec::new();
         for ids in ids.chunks(ROWS) {
             let mut filter = Filter::default();

@@ -41,6 +41,7 @@ pub use database::StoreSettings;
 pub use error::StoreError;
 pub use health::Statistics;
 use lock::DirectoryLock;
+pub use messages::Messages;
 use runs::Runs;
 use schedules::Schedules;
 pub(crate) use suspended::{SuspendedClaim, SuspendedRow};

@@ -6,7 +6,7 @@ use std::{fs::File, io::Write, path::PathBuf};
 use hotbay_tests::TestHost;
 use tempfile::TempDir;
 
-use super::{assert_no_panic, until_not_ready, until_ready};
+use super::{assert_no_panic, ledger::Ledger, until_not_ready, until_ready};
 
 #[expect(clippy::disallowed_methods, reason = "not the host: a test cannot mount a file system")]
 fn small_disk() -> PathBuf {
@@ -32,13 +32,31 @@ fn fill_up(path: PathBuf) {
 #[tokio::test]
 async fn full_disk_stops_writes_until_there_is_space() {
     let data = TempDir::new_in(small_disk()).unwrap();
-    let host = TestHost::builder().data(data.path()).start().await.unwrap();
+    let mut host = TestHost::builder().data(data.path()).start().await.unwrap();
     until_ready(&host).await;
+    Ledger::begin(&host).await.unwrap();
+    let mut ledger = Ledger::default();
+    assert_eq!(ledger.save(&host, "before").await.unwrap().0, 200);
     let filler = data.path().join("filler");
     fill_up(filler.clone());
+    // What the database's files still have room for is acknowledged, and then nothing is.
+    let mut refused = 0;
+    for number in 0.. {
+        let (status, error) = ledger.save(&host, &format!("full {number}")).await.unwrap();
+        assert!(status == 200 || error == "the store is not available; try again", "{status}: {error}");
+        refused += usize::from(status == 503);
+        if refused == 10 {
+            break;
+        }
+        assert!(number < 10_000, "the disk is not full");
+    }
+    ledger.check(&host).await;
     let reason = until_not_ready(&host, "full").await;
     std::fs::remove_file(filler).unwrap();
     assert!(reason.contains("free space"), "{reason}");
     until_ready(&host).await;
+    assert_eq!(ledger.save(&host, "after").await.unwrap().0, 200);
+    host.restart().await.unwrap();
+    assert_eq!(ledger.check(&host).await, ledger.len());
     assert_no_panic(&host.log());
 }

@@ -3,8 +3,10 @@
 
 mod backup;
 mod damaged;
+mod fault;
 #[cfg(hotbay_test_small_disk)]
 mod full;
+mod ledger;
 mod locked;
 #[cfg(hotbay_test_postgres_programs)]
 mod postgres;

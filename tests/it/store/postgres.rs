@@ -13,7 +13,7 @@ use hotbay_tests::{TestHost, eventually};
 use sqlx::{AnyConnection, Connection};
 use tempfile::TempDir;
 
-use super::{NOTICE, assert_no_panic, number, until_not_ready, until_ready};
+use super::{NOTICE, assert_no_panic, ledger::Ledger, until_not_ready, until_ready};
 
 const NOBODY: u32 = 65534;
 
@@ -111,13 +111,20 @@ async fn killed_server_is_told_and_found_again() {
     let host = TestHost::builder().argument("--database-url").argument(&server.url()).start().await.unwrap();
     until_ready(&host).await;
     assert!(!host.data_dir().join("hotbay.db").exists());
+    Ledger::begin(&host).await.unwrap();
+    let mut ledger = Ledger::default();
+    for number in 0..20 {
+        assert_eq!(ledger.save(&host, &format!("before {number}")).await.unwrap().0, 200);
+    }
     server.kill().await;
+    let (status, error) = ledger.save(&host, "while it is gone").await.unwrap();
+    assert_eq!((status, error.as_str()), (503, "the store is not available; try again"));
     let reason = until_not_ready(&host, "no connection to the database").await;
     assert!(reason.contains("refused"), "{reason}");
     server.start().await;
     until_ready(&host).await;
-    let mut connection = AnyConnection::connect(&server.url()).await.unwrap();
-    assert!(number(&mut connection, "SELECT n FROM counts WHERE scope = 'probe'").await >= 2);
+    assert_eq!(ledger.save(&host, "after").await.unwrap().0, 200);
+    assert_eq!(ledger.check(&host).await, 21);
     assert_no_panic(&host.log());
 }
 
