@@ -1,6 +1,7 @@
 //! Runs of workflows outlive the host: killed at its commits, at any time, with the plugin
 //! swapped meanwhile. What really ran is in the plugin's ledger, outside the host.
 
+mod footprint;
 mod kill;
 mod ledger;
 mod policies;

@@ -1,0 +1,67 @@
+//! What runs leave behind in memory: nothing.
+
+use futures::{StreamExt, stream};
+use hotbay_tests::{TestHost, http::Outgoing};
+use serde_json::json;
+
+/// Callers at once.
+const CALLERS: usize = 32;
+/// What the resident memory may differ by, in kilobytes.
+const NOISE: u64 = 10 << 10;
+
+/// The host's resident memory, in kilobytes.
+fn resident(host: &TestHost) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", host.process_id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+async fn run(host: &TestHost, count: usize) {
+    let body = json!({ "inputData": { "message": "a" } });
+    stream::iter(0..count)
+        .for_each_concurrent(CALLERS, |_| async {
+            let (status, answer) = host.post_json("/api/workflows/linear-workflow/start-async", &body).await.unwrap();
+            assert_eq!((status, &answer["status"]), (200, &json!("success")), "{answer}");
+        })
+        .await;
+}
+
+async fn stream_run(host: &TestHost) {
+    let request = Outgoing::post("/api/workflows/sleep-workflow/stream", &json!({ "inputData": { "message": "a" } }));
+    let answer = host.send(request).await.unwrap();
+    assert_eq!(answer.status, Some(200));
+    let whole = answer.data;
+    assert!(whole.ends_with(b"\x1e") && whole.windows(15).any(|part| part == b"workflow-finish"), "{whole:?}");
+}
+
+#[tokio::test]
+async fn twenty_thousand_runs_and_two_hundred_streams_leave_nothing_in_memory() {
+    let host = TestHost::builder().plugin("hotbay-test-reference").start().await.unwrap();
+    run(&host, 1000).await;
+    stream::iter(0..200).for_each_concurrent(200, |_| stream_run(&host)).await;
+    let before = resident(&host);
+    run(&host, 19_000).await;
+    stream::iter(0..200).for_each_concurrent(200, |_| stream_run(&host)).await;
+    let after = resident(&host);
+    println!("resident after 1,000 runs {before} kB, after 20,000 {after} kB");
+    assert!(after < before + NOISE, "{before} kB have become {after} kB");
+}
+
+#[tokio::test]
+async fn suspended_runs_cost_no_memory() {
+    let host = TestHost::builder().plugin("hotbay-test-reference").start().await.unwrap();
+    let body = json!({ "inputData": { "message": "a" } });
+    let suspend = |count: usize| {
+        stream::iter(0..count).for_each_concurrent(CALLERS, |_| async {
+            let path = "/api/workflows/suspend-workflow/start-async";
+            let (_, answer) = host.post_json(path, &body).await.unwrap();
+            assert_eq!(answer["status"], "suspended", "{answer}");
+        })
+    };
+    suspend(500).await;
+    let before = resident(&host);
+    suspend(3000).await;
+    let after = resident(&host);
+    println!("resident with 500 suspended runs {before} kB, with 3,500 {after} kB");
+    assert!(after < before + NOISE, "{before} kB have become {after} kB");
+}
