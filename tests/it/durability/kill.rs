@@ -139,9 +139,9 @@ async fn runs_go_on_whenever_the_host_is_killed() {
     let mut host = host(&ledger).await;
     let mut begun = Begun::new();
     for kill in 0..20_u64 {
-        for index in 0..CASES.len() {
+        for (index, case) in CASES.iter().enumerate() {
             let (run, value) = (format!("run-{kill}-{index}"), 3);
-            if begin(&host, CASES[index].workflow, &run, &json!({ "value": value, "delayMs": 3 })).await {
+            if begin(&host, case.workflow, &run, &json!({ "value": value, "delayMs": 3 })).await {
                 begun.insert(run, (index, value));
             }
         }
