@@ -152,6 +152,12 @@ pub struct StepRecord {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<RunError>,
+    /// It left the workflow with its result.
+    #[serde(skip_serializing_if = "is_false")]
+    pub bailed: bool,
+    /// Why it tripped, if that is how it failed.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub tripwire: Option<Value>,
     /// When it began; all times are milliseconds since 1970.
     pub started_at: i64,
     /// When it ended.

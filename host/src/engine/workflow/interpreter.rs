@@ -67,6 +67,21 @@ impl Flow {
         }
     }
 
+    /// Returns what an execution that is over came to; `None` if it is not.
+    pub(super) fn of_ended(record: &StepRecord) -> Option<Self> {
+        let output = || record.output.clone().unwrap_or(Value::Null);
+        match record.status {
+            StepStatus::Success if record.bailed => Some(Self::Bailed(output())),
+            StepStatus::Success => Some(Self::Done(output())),
+            StepStatus::Failed => Some(match (&record.tripwire, &record.error) {
+                (Some(reason), _) => Self::Tripped(reason.clone()),
+                (None, Some(error)) => Self::Failed(error.clone()),
+                (None, None) => Self::Failed(RunError::new("the step failed")),
+            }),
+            StepStatus::Running | StepStatus::Waiting | StepStatus::Suspended | StepStatus::Bailed => None,
+        }
+    }
+
     /// Returns the flow that decides; of two waits the one that ends first.
     fn or(self, other: Self) -> Self {
         match (self, other) {
@@ -211,8 +226,8 @@ impl Execution {
         let path = Repetition::default().path(scope, body);
         let step = format!("{}{}", scope.steps, body.id);
         let former = self.journal.get(&path);
-        if let Some(StepRecord { status: StepStatus::Success, output: Some(output), .. }) = &former {
-            return Flow::Done(output.clone());
+        if let Some(flow) = former.as_ref().filter(|it| it.status == StepStatus::Success).and_then(Flow::of_ended) {
+            return flow;
         }
         let Value::Array(items) = &input else {
             return self.end_failed(&path, &step, &input, "foreach needs an array").await;
@@ -349,6 +364,7 @@ impl Execution {
                 let record = StepRecord {
                     status: StepStatus::Success,
                     output: Some(value.clone()),
+                    bailed: true,
                     ended_at: Some(now),
                     answered: false,
                     ..record
@@ -374,7 +390,10 @@ impl Execution {
                 (record.clone(), Some(RunChunk::StepSuspended(record)))
             }
             Flow::Waiting(_) => (StepRecord { status: StepStatus::Waiting, ..record }, None),
-            Flow::Tripped(_) => (StepRecord { status: StepStatus::Failed, ended_at: Some(now), ..record }, None),
+            Flow::Tripped(reason) => {
+                let tripwire = Some(reason.clone());
+                (StepRecord { status: StepStatus::Failed, tripwire, ended_at: Some(now), ..record }, None)
+            }
             // Nothing is known of it that is worth storing: it begins again.
             _ => return flow,
         };

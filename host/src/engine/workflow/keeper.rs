@@ -82,7 +82,7 @@ impl Workflows {
     }
 
     /// Takes up runs nobody drives. Returns whether there may be more.
-    async fn take_up_abandoned(&self) -> Result<bool, StoreError> {
+    pub(super) async fn take_up_abandoned(&self) -> Result<bool, StoreError> {
         let driven = self.active().len();
         if driven >= ENOUGH {
             return Ok(true);

@@ -418,3 +418,6 @@ fn graph_of<'a>(program: &'a Program, id: Option<&str>) -> Option<&'a Graph> {
         Some(id) => program.nested.get(id).map(|entry| &entry.graph),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -103,19 +103,19 @@ pub(super) fn changed(row: &RunRow) -> EngineError {
     ))
 }
 
-/// Returns the records of a run's steps that wait themselves, not through a step inside.
+/// Returns the records of a run's steps that wait themselves, not through a step inside, and
+/// that something waits for: a workflow inside may be over though one of its steps asked.
 pub(super) fn waiting(records: &HashMap<String, StepRecord>) -> Vec<(&String, &StepRecord)> {
     let suspended = |record: &StepRecord| record.status == StepStatus::Suspended;
-    let mut waiting: Vec<_> = records
-        .iter()
-        .filter(|(path, record)| {
-            suspended(record)
-                && !records.iter().any(|(inner, record)| {
-                    suspended(record)
-                        && inner.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with(['.', '[']))
-                })
+    let is_inside =
+        |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with(['.', '[']));
+    let is_over = |record: &StepRecord| matches!(record.status, StepStatus::Success | StepStatus::Failed);
+    let mut waiting: Vec<_> = records.iter().filter(|(_, record)| suspended(record)).collect();
+    waiting.retain(|(path, _)| {
+        !records.iter().any(|(other, record)| {
+            (suspended(record) && is_inside(other, path)) || (is_over(record) && is_inside(path, other))
         })
-        .collect();
+    });
     waiting.sort_by_key(|(_, record)| (record.order, record.item));
     waiting
 }

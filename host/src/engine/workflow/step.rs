@@ -57,12 +57,11 @@ impl Execution {
         let path = repetition.path(scope, node);
         let step = format!("{}{}", scope.steps, node.name);
         let former = self.journal.get(&path);
+        if let Some(flow) = former.as_ref().and_then(Flow::of_ended) {
+            return flow;
+        }
         if let Some(record) = &former {
             match record.status {
-                StepStatus::Success => return Flow::Done(record.output.clone().unwrap_or(Value::Null)),
-                StepStatus::Failed => {
-                    return Flow::Failed(record.error.clone().unwrap_or_else(|| RunError::new("the step failed")));
-                }
                 // A workflow inside is suspended through its steps; it goes on if one of them does.
                 StepStatus::Suspended if !record.answered && !self.is_answered_inside(&path) => {
                     return Flow::Suspended;
@@ -76,7 +75,7 @@ impl Execution {
                     let record = StepRecord { suspend_payload: Some(payload), ..record.clone() };
                     return self.end_other(&path, record, Flow::Suspended, true).await;
                 }
-                StepStatus::Running | StepStatus::Waiting | StepStatus::Suspended | StepStatus::Bailed => {}
+                _ => {}
             }
         }
         if self.cancel.is_cancelled() {
