@@ -105,6 +105,7 @@ impl App {
         let settings = WorkflowSettings {
             owner: host_id(&config.data)?,
             lease: config.deadlines.lease,
+            cancel_grace: config.deadlines.cancel_grace,
             concurrency: config.workflows.clone(),
         };
         let workflows = Workflows::new(engine.clone(), &store, tasks.clone(), settings);

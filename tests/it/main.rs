@@ -14,5 +14,6 @@ mod plugin_sdk;
 mod plugin_swap;
 mod plugin_workflows;
 mod replay;
+mod run_ends;
 mod scaffold;
 mod toolchains;
