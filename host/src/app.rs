@@ -110,8 +110,12 @@ impl App {
         );
         engine.release().await;
         services.connect(Arc::clone(plugins.registry()), ask_agent(&engine), recall(&engine));
-        let settings =
-            WorkflowSettings { owner: holder.owner, lease: holder.lease, concurrency: config.workflows.clone() };
+        let settings = WorkflowSettings {
+            owner: holder.owner,
+            lease: holder.lease,
+            cancel_grace: config.deadlines.cancel_grace,
+            concurrency: config.workflows.clone(),
+        };
         let workflows = Workflows::new(engine.clone(), &store, tasks.clone(), settings);
         engine.connect(workflows.clone());
         let keeper = workflows.clone();

@@ -22,6 +22,7 @@ mod plugin_sdk;
 mod plugin_swap;
 mod plugin_workflows;
 mod replay;
+mod run_ends;
 mod scaffold;
 mod schedules;
 mod store;

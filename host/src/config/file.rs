@@ -38,6 +38,7 @@ pub(super) struct File {
     pub(super) open_deadline: Option<Scalar>,
     pub(super) drain_deadline: Option<Scalar>,
     pub(super) lease: Option<Scalar>,
+    pub(super) cancel_grace: Option<Scalar>,
     pub(super) workflows: HashMap<String, ConcurrencySettings>,
     pub(super) providers: BTreeMap<String, ProviderSettings>,
     pub(super) plugins: BTreeMap<String, PluginSection>,

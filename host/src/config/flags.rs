@@ -61,4 +61,7 @@ pub struct Flags {
     /// How long another host waits before it goes on with this one's runs [default: 30s] [env: HOTBAY_LEASE]
     #[arg(long, value_name = "TIME")]
     pub lease: Option<String>,
+    /// How long a step may go on once its run was cancelled [default: 30s] [env: HOTBAY_CANCEL_GRACE]
+    #[arg(long, value_name = "TIME")]
+    pub cancel_grace: Option<String>,
 }

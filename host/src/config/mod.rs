@@ -97,6 +97,8 @@ pub struct Deadlines {
     pub drain: Duration,
     /// How long a run stays a host's without news of it.
     pub lease: Duration,
+    /// How long a step may go on once somebody ended its run.
+    pub cancel_grace: Duration,
 }
 
 impl Config {
@@ -190,6 +192,13 @@ impl Config {
                     parse::duration,
                 )?,
                 lease: from.pick("lease", flags.lease.as_ref(), file.lease.as_ref(), seconds(30), parse::lease)?,
+                cancel_grace: from.pick(
+                    "cancel_grace",
+                    flags.cancel_grace.as_ref(),
+                    file.cancel_grace.as_ref(),
+                    seconds(30),
+                    parse::duration,
+                )?,
             },
             providers: file.providers,
             plugins: file.plugins.into_iter().map(|(name, section)| (name, section.into())).collect(),
@@ -245,6 +254,7 @@ impl Config {
             "open_deadline": parse::show_duration(self.deadlines.open),
             "drain_deadline": parse::show_duration(self.deadlines.drain),
             "lease": parse::show_duration(self.deadlines.lease),
+            "cancel_grace": parse::show_duration(self.deadlines.cancel_grace),
             "workflows": self.workflows,
             "providers": self.providers,
             "plugins": plugins,

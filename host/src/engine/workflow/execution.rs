@@ -49,9 +49,11 @@ pub struct RunEnd {
 impl Execution {
     /// Drives the run until it ends or waits; `None` if this host lost it.
     pub(super) async fn drive(&self, was_queued: bool) -> Option<RunEnd> {
-        let begun = Standing { status: was_queued.then_some(RunStatus::Running), ..Standing::default() };
-        if was_queued && let Err(Lost(reason)) = self.journal.commit(begun).await {
+        let begun = Standing { status: Some(RunStatus::Running), ..Standing::default() };
+        let begins = was_queued && !self.cancel.is_cancelled() && !self.stop.is_cancelled();
+        if begins && let Err(Lost(reason)) = self.journal.commit(begun).await {
             tracing::warn!(run.id = &*self.run_id, reason, "a run that waited for its turn was lost");
+            self.workflows.lost().push((Arc::clone(&self.run_id), self.journal.fence()));
             return None;
         }
         let flow = tokio::select! {
@@ -63,6 +65,7 @@ impl Execution {
             Ok(end) => end,
             Err(Lost(reason)) => {
                 tracing::warn!(run.id = &*self.run_id, reason, "this host no longer drives the run");
+                self.workflows.lost().push((Arc::clone(&self.run_id), self.journal.fence()));
                 None
             }
         }
@@ -96,6 +99,8 @@ impl Execution {
                 outcome.tripwire = Some(tripwire);
                 RunStatus::Tripwire
             }
+            // It may have been told to end after its last node had looked.
+            Flow::Suspended | Flow::Waiting(_) | Flow::Paused if self.cancel.is_cancelled() => RunStatus::Canceled,
             Flow::Suspended => RunStatus::Suspended,
             Flow::Waiting(at) => {
                 wake_at = Some(at);

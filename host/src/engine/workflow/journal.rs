@@ -57,6 +57,35 @@ struct State {
     news: Vec<RunChunk>,
     run_state: Option<Value>,
     state_changed: bool,
+    /// Why nothing more is stored, once something was not.
+    lost: Option<String>,
+}
+
+/// What a commit took out to write it; put back unless it was written, for whoever waits for a
+/// write may be told to end while it is under way.
+struct Taken<'a> {
+    journal: &'a Journal,
+    paths: Vec<String>,
+    state_changed: bool,
+}
+
+impl Taken<'_> {
+    fn written(mut self) {
+        self.paths.clear();
+        self.state_changed = false;
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut state = self.journal.state();
+        for path in self.paths.drain(..) {
+            if !state.dirty.contains(&path) {
+                state.dirty.push(path);
+            }
+        }
+        state.state_changed |= self.state_changed;
+    }
 }
 
 /// What is written beside records.
@@ -79,7 +108,8 @@ impl Journal {
         patience: Duration,
     ) -> Self {
         let begun = records.values().map(|record| record.order).max().unwrap_or(0);
-        let state = State { records, begun, dirty: Vec::new(), news: Vec::new(), run_state, state_changed: false };
+        let state =
+            State { records, begun, dirty: Vec::new(), news: Vec::new(), run_state, state_changed: false, lost: None };
         Self { run_id, fence, runs, feed, state: Mutex::new(state), writing: tokio::sync::Mutex::default(), patience }
     }
 
@@ -156,16 +186,21 @@ impl Journal {
     /// Stores everything that is not stored.
     pub(super) async fn commit(&self, standing: Standing<'_>) -> Result<(), Lost> {
         let _writing = self.writing.lock().await;
-        let (records, run_state) = {
+        let (taken, records, run_state) = {
             let mut state = self.state();
+            // What was lost may be what this result was made from.
+            if let Some(reason) = &state.lost {
+                return Err(Lost(reason.clone()));
+            }
             std::mem::take(&mut state.news).into_iter().for_each(|chunk| self.feed.push(chunk));
             let paths = std::mem::take(&mut state.dirty);
             let records: Vec<(String, StepRecord)> = paths
-                .into_iter()
-                .filter_map(|path| state.records.get(&path).cloned().map(|record| (path, record)))
+                .iter()
+                .filter_map(|path| state.records.get(path).cloned().map(|record| (path.clone(), record)))
                 .collect();
-            let changed = std::mem::take(&mut state.state_changed);
-            (records, changed.then(|| state.run_state.as_ref().map(Value::to_string)).flatten())
+            let state_changed = std::mem::take(&mut state.state_changed);
+            let run_state = state_changed.then(|| state.run_state.as_ref().map(Value::to_string)).flatten();
+            (Taken { journal: self, paths, state_changed }, records, run_state)
         };
         if let Some(status) = standing.status
             && let Some(outcome) = standing.outcome
@@ -194,20 +229,32 @@ impl Journal {
             };
             match self.runs.advance(&self.run_id, self.fence, progress, Millis::now().0).await {
                 Ok(()) => {
+                    taken.written();
                     self.feed.stored(first + chunks.len() as u64);
                     return Ok(());
                 }
-                Err(StoreError::NotFound(_)) => return Err(Lost("another host drives the run now".to_owned())),
+                Err(StoreError::NotFound(_)) => return Err(self.lose("another host drives the run now".to_owned())),
                 // What was stored stays, so the run goes on from there once the store is back.
-                Err(error) if began.elapsed() + wait > self.patience => return Err(Lost(error.to_string())),
+                Err(error) if began.elapsed() + wait > self.patience => return Err(self.lose(error.to_string())),
                 Err(error) if error.is_retryable() => {
                     tracing::warn!(run.id = &*self.run_id, %error, "a step's result is not stored yet, trying again");
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(LONGEST_WAIT);
                 }
-                Err(error) => return Err(Lost(error.to_string())),
+                Err(error) => return Err(self.lose(error.to_string())),
             }
         }
+    }
+
+    /// Lets no other node of the run go on as if its result were stored.
+    fn lose(&self, reason: String) -> Lost {
+        self.state().lost = Some(reason.clone());
+        Lost(reason)
+    }
+
+    /// Returns how often the run had changed hands when this host got it.
+    pub(super) fn fence(&self) -> u64 {
+        self.fence
     }
 
     /// Returns what the host answered a request of a step before.

@@ -5,12 +5,12 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Claimed, Workflows, limits::Admission, resume};
+use super::{Claimed, Workflows, resume};
 use crate::{
     engine::error::EngineError,
     store::{
         StoreError,
-        runs::{Change, RunRow},
+        runs::{Change, Progress, RunRow},
     },
     types::{
         id::Millis,
@@ -65,6 +65,7 @@ impl Workflows {
     /// Keeps the leases and learns which runs somebody wants to end.
     async fn renew(&self) {
         let shared = &self.shared;
+        self.let_go().await;
         if self.active().is_empty() {
             return;
         }
@@ -78,6 +79,21 @@ impl Workflows {
                 wanted.iter().filter_map(|run| active.get(run.as_str())).for_each(|run| run.execution.cancel.cancel());
             }
             Err(error) => tracing::warn!(%error, "which runs are to end cannot be read"),
+        }
+    }
+
+    /// Ends the leases of runs this host stopped driving without being able to say so.
+    async fn let_go(&self) {
+        let lost = std::mem::take(&mut *self.lost());
+        for (run_id, fence) in lost {
+            let release = Progress { release: true, ..Progress::default() };
+            match self.shared.runs.advance(&run_id, fence, release, Millis::now().0).await {
+                Ok(()) | Err(StoreError::NotFound(_)) => {}
+                Err(error) => {
+                    tracing::warn!(run.id = &*run_id, %error, "a run's lease cannot be given back yet");
+                    self.lost().push((run_id, fence));
+                }
+            }
         }
     }
 
@@ -115,7 +131,11 @@ impl Workflows {
             Err(error) => return Err(error),
         };
         let records = self.shared.runs.records(&row.run_id).await?;
-        let fence = self.shared.runs.claim(&row, self.lease(), &Change::default(), now).await?;
+        // A limit holds for runs that are taken up as for those that are begun.
+        let admission = self.shared.limits.readmit(&program.root, row.resource_id.as_deref(), row.input.input.as_ref());
+        let is_queued = !admission.is_free();
+        let change = Change { is_queued, ..Change::default() };
+        let fence = self.shared.runs.claim(&row, self.lease(), &change, now).await?;
         tracing::info!(run.id = row.run_id, workflow.id = row.workflow_id, "going on with a run nobody drove");
         let claimed = Claimed {
             state: row.state.as_deref().and_then(|state| serde_json::from_str(state).ok()),
@@ -127,11 +147,11 @@ impl Workflows {
             fence,
             chunks: row.chunks,
             cancel_requested: row.cancel_requested,
-            is_queued: false,
+            is_queued,
             // Those who listened know that it began.
             is_announced: row.chunks == 0,
         };
-        self.drive(claimed, Admission::granted());
+        self.drive(claimed, admission);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures::{FutureExt, future::BoxFuture};
 use hotbay_plugin::manifest::ConcurrencyLimits;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -60,9 +61,11 @@ struct Turns {
 }
 
 /// Leave to begin as soon as there is room.
-pub(super) struct Admission {
-    turns: Vec<Arc<Turns>>,
-    places: Vec<OwnedSemaphorePermit>,
+pub(super) enum Admission {
+    /// There is room.
+    Granted(Permit),
+    /// A place in the queue.
+    Queued(BoxFuture<'static, Permit>),
 }
 
 /// A run's turn; the next one comes when it is dropped.
@@ -84,24 +87,38 @@ impl Limits {
     /// # Errors
     /// [`EngineError::Overloaded`] if too many wait already.
     pub(super) fn admit(&self, entry: &WorkflowEntry, request: &StartRequest) -> Result<Admission, EngineError> {
+        let turns = self.turns_of(entry, request.resource_id.as_deref(), request.input.as_ref());
+        let mut places = Vec::with_capacity(turns.len());
+        for turn in &turns {
+            let place = Arc::clone(&turn.waiting).try_acquire_owned();
+            let full = |_| EngineError::Overloaded { what: entry.id.to_string(), retry_after: RETRY_AFTER };
+            places.push(place.map_err(full)?);
+        }
+        Ok(Admission::new(turns, places))
+    }
+
+    /// Admits a run that was admitted before: it waits for its turn like others, but is not turned away.
+    pub(super) fn readmit(&self, entry: &WorkflowEntry, resource_id: Option<&str>, input: Option<&Value>) -> Admission {
+        let turns = self.turns_of(entry, resource_id, input);
+        let places = turns.iter().filter_map(|turn| Arc::clone(&turn.waiting).try_acquire_owned().ok()).collect();
+        Admission::new(turns, places)
+    }
+
+    /// Returns what a run takes its turn in.
+    fn turns_of(&self, entry: &WorkflowEntry, resource_id: Option<&str>, input: Option<&Value>) -> Vec<Arc<Turns>> {
         let declared = entry.manifest.concurrency.as_ref().map(ConcurrencySettings::from);
         let id = &*entry.id;
         let settings = self.settings.get(id).cloned().or(declared).or_else(|| self.settings.get(OTHERS).cloned());
-        let Some(settings) = settings else { return Ok(Admission::granted()) };
+        let Some(settings) = settings else { return Vec::new() };
         let queue = settings.queue.unwrap_or(QUEUE);
         let mut turns = Vec::new();
         if let (Some(path), Some(max)) = (&settings.key, settings.max_per_key) {
-            turns.push(self.turns(format!("{id}\n{}", key_of(path, request)), max, queue));
+            turns.push(self.turns(format!("{id}\n{}", key_of(path, resource_id, input)), max, queue));
         }
         if let Some(max) = settings.max {
             turns.push(self.turns(id.to_owned(), max, queue));
         }
-        let mut places = Vec::new();
-        for turn in &turns {
-            let place = Arc::clone(&turn.waiting).try_acquire_owned();
-            places.push(place.map_err(|_| EngineError::Overloaded { what: id.to_owned(), retry_after: RETRY_AFTER })?);
-        }
-        Ok(Admission { turns, places })
+        turns
     }
 
     fn turns(&self, name: String, max: usize, queue: usize) -> Arc<Turns> {
@@ -120,33 +137,42 @@ impl Limits {
 }
 
 impl Admission {
-    /// Returns leave for a run that was admitted before.
-    pub(super) fn granted() -> Self {
-        Self { turns: Vec::new(), places: Vec::new() }
+    fn new(turns: Vec<Arc<Turns>>, places: Vec<OwnedSemaphorePermit>) -> Self {
+        let mut turn: BoxFuture<'static, Permit> = Box::pin(async move {
+            let mut held = places;
+            for turns in turns {
+                match Arc::clone(&turns.semaphore).acquire_owned().await {
+                    Ok(turn) => held.push(turn),
+                    Err(error) => tracing::error!(%error, "a limit is gone"),
+                }
+            }
+            Permit { _turns: held }
+        });
+        // Asked once at this moment, which puts it in the queue: who was admitted first is first.
+        match (&mut turn).now_or_never() {
+            Some(permit) => Self::Granted(permit),
+            None => Self::Queued(turn),
+        }
     }
 
     /// Whether the run can begin at once.
     pub(super) fn is_free(&self) -> bool {
-        self.turns.iter().all(|turns| turns.semaphore.available_permits() > 0)
+        matches!(self, Self::Granted(_))
     }
 
     /// Waits for the run's turn.
-    pub(super) async fn wait(self, run_id: &str) -> Permit {
-        let mut held = self.places;
-        for turns in self.turns {
-            match Arc::clone(&turns.semaphore).acquire_owned().await {
-                Ok(turn) => held.push(turn),
-                Err(error) => tracing::error!(run.id = run_id, %error, "a limit is gone"),
-            }
+    pub(super) async fn wait(self) -> Permit {
+        match self {
+            Self::Granted(permit) => permit,
+            Self::Queued(turn) => turn.await,
         }
-        Permit { _turns: held }
     }
 }
 
-fn key_of(path: &str, request: &StartRequest) -> String {
+fn key_of(path: &str, resource_id: Option<&str>, input: Option<&Value>) -> String {
     if path == "resourceId" {
-        return request.resource_id.clone().unwrap_or_default();
+        return resource_id.unwrap_or_default().to_owned();
     }
-    let found = request.input.as_ref().and_then(|input| path.split('.').try_fold(input, |value, key| value.get(key)));
+    let found = input.and_then(|input| path.split('.').try_fold(input, |value, key| value.get(key)));
     found.map(Value::to_string).unwrap_or_default()
 }

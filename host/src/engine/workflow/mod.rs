@@ -30,10 +30,12 @@ mod wait;
 
 use std::{
     collections::{HashMap, HashSet},
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
+use futures::FutureExt;
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
@@ -80,6 +82,8 @@ pub struct WorkflowSettings {
     pub owner: String,
     /// How long a run stays this host's without news of it.
     pub lease: Duration,
+    /// How long a step may go on once somebody ended its run.
+    pub cancel_grace: Duration,
     /// How many runs of a workflow go on at once, by its id; `*` for those not named.
     pub concurrency: HashMap<String, ConcurrencySettings>,
 }
@@ -96,6 +100,8 @@ struct Shared {
     feeds: Mutex<HashMap<Arc<str>, Weak<Feed>>>,
     /// Hashes of graphs known to be stored.
     graphs: Mutex<HashSet<Arc<str>>>,
+    /// Runs this host let go of without giving the lease back, and the fences it had.
+    lost: Mutex<Vec<(Arc<str>, u64)>>,
     /// Tells the keeper to look for runs.
     news: Notify,
     schedules: Schedules,
@@ -141,6 +147,7 @@ impl Workflows {
                 active: Mutex::default(),
                 feeds: Mutex::default(),
                 graphs: Mutex::default(),
+                lost: Mutex::default(),
                 news: Notify::new(),
                 schedules: store.schedules(),
                 schedule_news: Notify::new(),
@@ -160,6 +167,14 @@ impl Workflows {
 
     fn active(&self) -> MutexGuard<'_, HashMap<Arc<str>, Active>> {
         self.shared.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cancel_grace(&self) -> Duration {
+        self.shared.settings.cancel_grace
+    }
+
+    fn lost(&self) -> MutexGuard<'_, Vec<(Arc<str>, u64)>> {
+        self.shared.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lease(&self) -> Lease<'_> {
@@ -254,16 +269,21 @@ impl Workflows {
             if row.status.is_over() {
                 return Ok(());
             }
-            let driven = self.active().get(run_id).map(|active| active.execution.cancel.clone());
-            if let Some(cancel) = driven {
+            if row.lease_until > Millis::now().0 {
                 // Stored first: a host that takes the run over knows, too.
                 self.shared.runs.request_cancel(run_id).await?;
-                cancel.cancel();
-                return Ok(());
+                if let Some(active) = self.active().get(run_id) {
+                    active.execution.cancel.cancel();
+                }
+                // It may have begun to wait meanwhile, without having seen the request.
+                if self.row(workflow_id, run_id).await?.lease_until > 0 {
+                    return Ok(());
+                }
+                continue;
             }
-            if row.lease_until > Millis::now().0 {
-                self.shared.runs.request_cancel(run_id).await?;
-                return Ok(());
+            // Driven without a lease: the host was too busy to keep it.
+            if let Some(active) = self.active().get(run_id) {
+                active.execution.cancel.cancel();
             }
             let settled = self.shared.runs.settle(&row, RunStatus::Canceled, &row.outcome, Millis::now().0).await;
             match settled {
@@ -271,6 +291,22 @@ impl Workflows {
                 Err(crate::store::StoreError::NotFound(_)) => {}
                 other => return Ok(other?),
             }
+        }
+    }
+
+    /// Ends a run that waits if somebody wanted that while it still went on.
+    async fn cancel_if_wanted(&self, run_id: &str) {
+        let canceled = async {
+            let Some(row) = self.shared.runs.get(run_id).await? else { return Ok(()) };
+            if !row.cancel_requested || row.status.is_over() || row.lease_until > 0 {
+                return Ok(());
+            }
+            self.shared.runs.settle(&row, RunStatus::Canceled, &row.outcome, Millis::now().0).await
+        };
+        match canceled.await {
+            // Whoever took it up meanwhile has seen the request.
+            Ok(()) | Err(crate::store::StoreError::NotFound(_)) => {}
+            Err(error) => tracing::warn!(run.id = run_id, %error, "whether a run is to end cannot be read"),
         }
     }
 
@@ -338,12 +374,20 @@ impl Workflows {
         let workflows = self.clone();
         self.shared.tasks.spawn("workflow-run", move |_| async move {
             let _turn = tokio::select! {
-                turn = admission.wait(&run_id) => Some(turn),
+                turn = admission.wait() => Some(turn),
                 () = execution.cancel.cancelled() => None,
                 () = execution.stop.cancelled() => None,
             };
-            let end = execution.drive(is_queued).await;
+            let driven = AssertUnwindSafe(execution.drive(is_queued)).catch_unwind().await;
+            let end = driven.unwrap_or_else(|_| {
+                tracing::error!(run.id = &*run_id, "driving a run panicked, it is taken up again");
+                workflows.lost().push((Arc::clone(&run_id), execution.journal.fence()));
+                None
+            });
             workflows.active().remove(&run_id);
+            if let Some(RunEnd { status: RunStatus::Suspended | RunStatus::Waiting | RunStatus::Paused, .. }) = &end {
+                workflows.cancel_if_wanted(&run_id).await;
+            }
             match &end {
                 // It goes on by itself: those who listen stay.
                 Some(end) if end.status != RunStatus::Waiting => feed.end(),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::{Claimed, Program, RunHandle, Workflows, check, graph_of, limits::Admission};
+use super::{Claimed, Program, RunHandle, Workflows, check, graph_of};
 use crate::{
     engine::error::EngineError,
     store::{
@@ -69,7 +69,10 @@ impl Workflows {
         gone: &[String],
     ) -> Result<RunHandle, EngineError> {
         let given: Vec<(&str, &StepRecord)> = changed.iter().map(|(path, record)| (path.as_str(), record)).collect();
-        let claimed = self.runs().claim(&row, self.lease(), &Change { records: &given, gone }, Millis::now().0).await;
+        let admission = self.shared.limits.readmit(&program.root, row.resource_id.as_deref(), row.input.input.as_ref());
+        let is_queued = !admission.is_free();
+        let change = Change { records: &given, gone, is_queued, is_wanted: true };
+        let claimed = self.runs().claim(&row, self.lease(), &change, Millis::now().0).await;
         let fence = claimed.map_err(|error| match error {
             StoreError::NotFound(_) => EngineError::Conflict(format!(
                 "workflow run {} was changed by somebody else at the same time",
@@ -88,10 +91,10 @@ impl Workflows {
             fence,
             chunks: row.chunks,
             cancel_requested: false,
-            is_queued: false,
+            is_queued,
             is_announced: true,
         };
-        Ok(self.drive(claimed, Admission::granted()))
+        Ok(self.drive(claimed, admission))
     }
 }
 

@@ -168,7 +168,8 @@ impl Workflows {
                 }
             });
         }
-        if self.active().contains_key(name.as_str()) {
+        let is_elsewhere = before.owner != self.shared.settings.owner && before.lease_until > Millis::now().0;
+        if is_elsewhere || self.active().contains_key(name.as_str()) {
             return Err(EngineError::Conflict(format!("workflow run {name} is running")));
         }
         if request.mode == StartMode::Fresh && before.status != RunStatus::Pending {

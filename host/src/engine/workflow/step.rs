@@ -29,8 +29,6 @@ use crate::{
 
 /// Chunks a step wrote that are not in the stream yet; a step that writes faster waits.
 const CHUNKS: usize = 64;
-/// How long a step may go on once somebody ended its run.
-const GRACE: Duration = Duration::from_secs(30);
 /// A wait up to this long keeps the run in memory.
 const SHORT_WAIT: Duration = Duration::from_secs(5);
 
@@ -280,7 +278,7 @@ impl Execution {
     /// Resolves when a step may no longer go on though its run was ended.
     async fn given_up(&self) {
         self.cancel.cancelled().await;
-        tokio::time::sleep(GRACE).await;
+        tokio::time::sleep(self.workflows.cancel_grace()).await;
     }
 
     pub(super) fn context(&self, path: &str, scope: &Scope, attempt: u32, input: &Value) -> Arc<StepContext> {

@@ -66,6 +66,10 @@ pub struct Change<'a> {
     pub records: &'a [(&'a str, &'a StepRecord)],
     /// Paths whose records are removed; what their steps were answered is forgotten, too.
     pub gone: &'a [String],
+    /// It waits for its turn first.
+    pub is_queued: bool,
+    /// Somebody wants it to go on, whoever wanted it to end before.
+    pub is_wanted: bool,
 }
 
 /// What a driver writes at the boundary of a step, all of it or nothing.
@@ -181,8 +185,10 @@ impl Runs {
         now: i64,
     ) -> Result<u64, StoreError> {
         let claim = Statement::new(
-            "UPDATE workflow_runs SET owner = $1, lease_until = $2, fence = fence + 1, status = 'running', \
-             wake_at = NULL, updated_at = $3, request = $4, state = $5 WHERE run_id = $6 AND fence = $7 AND status = $8",
+            "UPDATE workflow_runs SET owner = $1, lease_until = $2, fence = fence + 1, status = $9, \
+             wake_at = NULL, updated_at = $3, request = $4, state = $5, \
+             cancel_requested = CASE WHEN $10 = 1 THEN 0 ELSE cancel_requested END \
+             WHERE run_id = $6 AND fence = $7 AND status = $8",
         )
         .bind(lease.owner)
         .bind(lease.until)
@@ -192,6 +198,8 @@ impl Runs {
         .bind(&before.run_id)
         .bind(signed(before.fence))
         .bind(before.status.as_str())
+        .bind(if change.is_queued { RunStatus::Pending } else { RunStatus::Running }.as_str())
+        .bind(i64::from(change.is_wanted))
         .guard();
         let mut batch = Batch::from(claim);
         for path in change.gone {

@@ -227,7 +227,7 @@ impl Runs {
         let sql = format!(
             "SELECT {COLUMNS} FROM workflow_runs WHERE status IN ('running', 'waiting', 'pending') AND lease_until < $1 \
              AND (status <> 'pending' OR owner <> '') \
-             AND (wake_at IS NULL OR wake_at <= $1) AND workflow_id IN ({}) ORDER BY lease_until, run_id LIMIT $2",
+             AND (wake_at IS NULL OR wake_at <= $1) AND workflow_id IN ({}) ORDER BY lease_until, created_at, run_id LIMIT $2",
             places.join(", ")
         );
         let query = Statement::composed(sql).bind(now).bind(signed(limit));

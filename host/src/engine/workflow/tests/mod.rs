@@ -20,6 +20,7 @@ use tokio::time::{interval, timeout};
 use super::{ResumeRequest, StartRequest, WorkflowSettings, Workflows};
 use crate::{
     engine::Engine,
+    engine::Holder,
     model::catalog::Models,
     plugin::{
         generation::{Generation, Identity},
@@ -33,6 +34,7 @@ use model::{End, Model, Seen};
 use plan::Plan;
 use plugin::{Opened, Plugin};
 
+const LEASE: Duration = Duration::from_secs(60);
 const OWNER: &str = "host";
 /// How long a run may take to end or to stop answering.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -70,9 +72,14 @@ impl Host {
         Offers::default().put(&registry, &"random".into(), Offer::new(&generation).unwrap()).unwrap();
         let tasks = Tasks::default();
         let models = Arc::new(Models::new(BTreeMap::new(), |_| None));
-        let engine = Engine::new(registry, models, store.clone(), tasks.clone());
-        let settings =
-            WorkflowSettings { owner: OWNER.to_owned(), lease: Duration::from_secs(60), concurrency: HashMap::new() };
+        let holder = Holder { owner: OWNER.to_owned(), lease: LEASE };
+        let engine = Engine::new(registry, models, store.clone(), tasks.clone(), holder);
+        let settings = WorkflowSettings {
+            owner: OWNER.to_owned(),
+            lease: LEASE,
+            cancel_grace: LIMIT,
+            concurrency: HashMap::new(),
+        };
         let workflows = Workflows::new(engine, store, tasks.clone(), settings);
         Self { workflows, plugin, tasks }
     }
