@@ -82,6 +82,7 @@ CREATE TABLE workflow_runs (
     updated_at BIGINT NOT NULL
 );
 CREATE INDEX workflow_runs_by_workflow ON workflow_runs (workflow_id, created_at, run_id);
+CREATE INDEX workflow_runs_by_owner ON workflow_runs (workflow_id, resource_id, created_at, run_id);
 CREATE INDEX workflow_runs_by_status ON workflow_runs (status, workflow_id);
 CREATE INDEX workflow_runs_by_lease ON workflow_runs (status, lease_until);
 CREATE INDEX workflow_runs_by_wake ON workflow_runs (status, wake_at);
