@@ -45,7 +45,7 @@ pub(super) async fn execute(
         }
     }
     let meta = CallMeta { run_id, request_context, ..CallMeta::default() };
-    let reply = call(entry, data.to_string().into_bytes(), &meta).await?;
+    let reply = call(entry, data, &meta).await?;
     if reply.kind == ReplyKind::Suspended {
         // Outside a run nothing can be resumed: the tool has simply given no result.
         let nothing = Issue { path: Vec::new(), message: "Invalid input: expected object, received undefined".into() };
@@ -67,7 +67,7 @@ pub(super) async fn for_model(entry: &ToolEntry, args: &Value, meta: CallMeta) -
             return Outcome::Answered(input_misfit(&entry.manifest.id, &issues, args));
         }
     }
-    let reply = match call(entry, args.to_string().into_bytes(), &meta).await {
+    let reply = match call(entry, args, &meta).await {
         Ok(reply) => reply,
         Err(error) => return Outcome::Failed(error.to_string()),
     };
@@ -81,7 +81,8 @@ pub(super) async fn for_model(entry: &ToolEntry, args: &Value, meta: CallMeta) -
     }
 }
 
-async fn call(entry: &ToolEntry, body: Vec<u8>, meta: &CallMeta) -> Result<Reply, EngineError> {
+async fn call(entry: &ToolEntry, input: &Value, meta: &CallMeta) -> Result<Reply, EngineError> {
+    let body = serde_json::to_vec(input).expect("a JSON value is written to memory");
     let meta = if *meta == CallMeta::default() { Vec::new() } else { serde_json::to_vec(meta).unwrap_or_default() };
     let call = Call { body, meta, ..Call::default() };
     Ok(entry.generation.call(Target::Tool(entry.id.clone()), call).await?)
