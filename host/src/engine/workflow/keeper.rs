@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Claimed, Workflows, resume};
+use super::{Workflows, resume};
 use crate::{
     engine::error::EngineError,
     store::{
@@ -122,7 +122,6 @@ impl Workflows {
     }
 
     async fn take_up_one(&self, row: RunRow) -> Result<(), EngineError> {
-        let now = Millis::now().0;
         let program = match self.program(&row.workflow_id) {
             Ok(program) if *program.hash == *row.graph_hash => program,
             // With another graph, what its steps came to would mean something else.
@@ -131,27 +130,9 @@ impl Workflows {
             Err(error) => return Err(error),
         };
         let records = self.shared.runs.records(&row.run_id).await?;
-        // A limit holds for runs that are taken up as for those that are begun.
-        let admission = self.shared.limits.readmit(&program.root, row.resource_id.as_deref(), row.input.input.as_ref());
-        let is_queued = !admission.is_free();
-        let change = Change { is_queued, ..Change::default() };
-        let fence = self.shared.runs.claim(&row, self.lease(), &change, now).await?;
-        tracing::info!(run.id = row.run_id, workflow.id = row.workflow_id, "going on with a run nobody drove");
-        let claimed = Claimed {
-            state: row.state.as_deref().and_then(|state| serde_json::from_str(state).ok()),
-            run_id: row.run_id,
-            resource_id: row.resource_id,
-            program,
-            input: row.input,
-            records,
-            fence,
-            chunks: row.chunks,
-            cancel_requested: row.cancel_requested,
-            is_queued,
-            // Those who listened know that it began.
-            is_announced: row.chunks == 0,
-        };
-        self.drive(claimed, admission);
+        let (run_id, workflow_id) = (row.run_id.clone(), row.workflow_id.clone());
+        self.claim(row, program, records, Change::default()).await?;
+        tracing::info!(run.id = run_id, workflow.id = workflow_id, "going on with a run nobody drove");
         Ok(())
     }
 

@@ -43,8 +43,8 @@ use super::{Engine, error::EngineError};
 use crate::{
     plugin::registry::{Snapshot, WorkflowEntry},
     store::{
-        Store,
-        runs::{Lease, RunRow, Runs},
+        Store, StoreError,
+        runs::{Change, Lease, RunRow, Runs},
         schedules::Schedules,
     },
     tasks::Tasks,
@@ -226,9 +226,9 @@ impl Workflows {
     /// If the store fails or holds what is no graph.
     pub async fn graphs(&self, row: &RunRow) -> Result<Option<Graphs>, EngineError> {
         let Some(stored) = self.shared.runs.graph(&row.graph_hash).await? else { return Ok(None) };
-        Graphs::of_stored(&stored).map(Some).map_err(|error| {
-            EngineError::Store(crate::store::StoreError::Corrupt(format!("a stored graph cannot be read: {error}")))
-        })
+        Graphs::of_stored(&stored)
+            .map(Some)
+            .map_err(|error| EngineError::Store(StoreError::Corrupt(format!("a stored graph cannot be read: {error}"))))
     }
 
     /// Returns a run's stream from the `from`-th chunk on: what there was, and what comes.
@@ -288,7 +288,7 @@ impl Workflows {
             let settled = self.shared.runs.settle(&row, RunStatus::Canceled, &row.outcome, Millis::now().0).await;
             match settled {
                 // It was taken up meanwhile: looked at again.
-                Err(crate::store::StoreError::NotFound(_)) => {}
+                Err(StoreError::NotFound(_)) => {}
                 other => return Ok(other?),
             }
         }
@@ -305,7 +305,7 @@ impl Workflows {
         };
         match canceled.await {
             // Whoever took it up meanwhile has seen the request.
-            Ok(()) | Err(crate::store::StoreError::NotFound(_)) => {}
+            Ok(()) | Err(StoreError::NotFound(_)) => {}
             Err(error) => tracing::warn!(run.id = run_id, %error, "whether a run is to end cannot be read"),
         }
     }
@@ -334,6 +334,40 @@ impl Workflows {
         let feed = Arc::new(Feed::new(chunks));
         feeds.insert(Arc::clone(run_id), Arc::downgrade(&feed));
         feed
+    }
+
+    /// Claims a stored run, of which `records` will be there after `change`, and drives it.
+    /// Runs that are taken up count for the limits as those that are begun.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if it changed since `row` was read.
+    async fn claim(
+        &self,
+        row: RunRow,
+        program: Program,
+        records: HashMap<String, StepRecord>,
+        change: Change<'_>,
+    ) -> Result<RunHandle, StoreError> {
+        let admission = self.shared.limits.readmit(&program.root, row.resource_id.as_deref(), row.input.input.as_ref());
+        let is_queued = !admission.is_free();
+        let change = Change { is_queued, ..change };
+        let fence = self.shared.runs.claim(&row, self.lease(), &change, Millis::now().0).await?;
+        let claimed = Claimed {
+            state: row.state.as_deref().and_then(|state| serde_json::from_str(state).ok()),
+            run_id: row.run_id,
+            resource_id: row.resource_id,
+            program,
+            input: row.input,
+            records,
+            fence,
+            chunks: row.chunks,
+            // Who asks it to go on takes back what was asked before.
+            cancel_requested: row.cancel_requested && !change.is_wanted,
+            is_queued,
+            // Those who listened to one that nobody drove know that it began.
+            is_announced: change.is_wanted || row.chunks == 0,
+        };
+        Ok(self.drive(claimed, admission))
     }
 
     /// Drives a run this host holds the lease of, in a task of its own.

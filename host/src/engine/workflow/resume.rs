@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::{Claimed, Program, RunHandle, Workflows, check, graph_of};
+use super::{Program, RunHandle, Workflows, check, graph_of};
 use crate::{
     engine::error::EngineError,
     store::{
@@ -59,7 +59,7 @@ impl Workflows {
         self.take_up(row, program, records, answered, &[]).await
     }
 
-    /// Claims a run, changes its records and drives it.
+    /// Claims a run somebody asks to go on, changes its records and drives it.
     pub(super) async fn take_up(
         &self,
         row: RunRow,
@@ -68,33 +68,16 @@ impl Workflows {
         changed: HashMap<String, StepRecord>,
         gone: &[String],
     ) -> Result<RunHandle, EngineError> {
+        records.extend(changed.clone());
         let given: Vec<(&str, &StepRecord)> = changed.iter().map(|(path, record)| (path.as_str(), record)).collect();
-        let admission = self.shared.limits.readmit(&program.root, row.resource_id.as_deref(), row.input.input.as_ref());
-        let is_queued = !admission.is_free();
-        let change = Change { records: &given, gone, is_queued, is_wanted: true };
-        let claimed = self.runs().claim(&row, self.lease(), &change, Millis::now().0).await;
-        let fence = claimed.map_err(|error| match error {
-            StoreError::NotFound(_) => EngineError::Conflict(format!(
-                "workflow run {} was changed by somebody else at the same time",
-                row.run_id
-            )),
+        let change = Change { records: &given, gone, is_wanted: true, ..Change::default() };
+        let run_id = row.run_id.clone();
+        self.claim(row, program, records, change).await.map_err(|error| match error {
+            StoreError::NotFound(_) => {
+                EngineError::Conflict(format!("workflow run {run_id} was changed by somebody else at the same time"))
+            }
             other => other.into(),
-        })?;
-        records.extend(changed);
-        let claimed = Claimed {
-            state: row.state.as_deref().and_then(|state| serde_json::from_str(state).ok()),
-            run_id: row.run_id,
-            resource_id: row.resource_id,
-            program,
-            input: row.input,
-            records,
-            fence,
-            chunks: row.chunks,
-            cancel_requested: false,
-            is_queued,
-            is_announced: true,
-        };
-        Ok(self.drive(claimed, admission))
+        })
     }
 }
 
