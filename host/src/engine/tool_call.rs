@@ -60,7 +60,7 @@ pub(super) async fn execute(
         }
     }
     let meta = CallMeta { run_id, request_context, ..CallMeta::default() };
-    let reply = call(entry, data.to_string().into_bytes(), &meta, origin).await?;
+    let reply = call(entry, data, &meta, origin).await?;
     if reply.kind == ReplyKind::Suspended {
         // Outside a run nothing can be resumed: the tool has simply given no result.
         let nothing = Issue { path: Vec::new(), message: "Invalid input: expected object, received undefined".into() };
@@ -82,7 +82,7 @@ pub(super) async fn for_model(entry: &ToolEntry, args: &Value, meta: CallMeta, o
             return Outcome::Answered(input_misfit(&entry.manifest.id, &issues, args));
         }
     }
-    let reply = match call(entry, args.to_string().into_bytes(), &meta, origin).await {
+    let reply = match call(entry, args, &meta, origin).await {
         Ok(reply) => reply,
         Err(error) => return Outcome::Failed(error.to_string()),
     };
@@ -124,7 +124,8 @@ pub(super) async fn in_workflow(
     Ok(entry.generation.call(Target::Tool(entry.id.clone()), call).await?)
 }
 
-async fn call(entry: &ToolEntry, body: Vec<u8>, meta: &CallMeta, origin: Origin) -> Result<Reply, EngineError> {
+async fn call(entry: &ToolEntry, input: &Value, meta: &CallMeta, origin: Origin) -> Result<Reply, EngineError> {
+    let body = serde_json::to_vec(input).expect("a JSON value is written to memory");
     let meta = if *meta == CallMeta::default() { Vec::new() } else { serde_json::to_vec(meta).unwrap_or_default() };
     let call = Call { body, meta, context: Some(Arc::new(origin)), ..Call::default() };
     Ok(entry.generation.call(Target::Tool(entry.id.clone()), call).await?)

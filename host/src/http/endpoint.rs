@@ -5,8 +5,8 @@
 use std::{fmt, sync::Arc};
 
 use axum::{
-    Router,
-    extract::State,
+    Extension, Router,
+    extract::{DefaultBodyLimit, State},
     handler::Handler,
     middleware,
     routing::{MethodFilter, MethodRouter, on},
@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 
 use super::{
     extract::{self, Shape},
+    openapi::{self, Description},
     sse::EVENT_STREAM,
 };
 use crate::app::AppState;
@@ -37,7 +38,7 @@ pub(super) trait Argument {
 
 impl<S> Argument for State<S> {}
 impl Argument for HeaderMap {}
-impl<T> Argument for axum::Extension<T> {}
+impl<T> Argument for Extension<T> {}
 impl Argument for axum::extract::Request {}
 impl Argument for bytes::Bytes {}
 
@@ -119,12 +120,7 @@ impl Endpoint {
         H: Handler<T, AppState>,
         T: Arguments + 'static,
     {
-        let takes = T::takes();
-        let mut route = on(filter, handler);
-        if takes.body.is_some() {
-            // A body that is not JSON is reported before anything else about the request.
-            route = route.layer(middleware::from_fn(extract::read_json));
-        }
+        let (takes, route) = (T::takes(), on(filter, handler));
         Self { method, path, tag: "", summary: "", takes, answers: Answers::default(), route }
     }
 
@@ -150,6 +146,22 @@ impl Endpoint {
     pub(super) fn chunks(mut self) -> Self {
         self.answers = Answers::Chunks;
         self
+    }
+
+    /// Returns the route. Each layer costs every request of it, so it has those it needs only.
+    fn route(&self, common: &Common) -> MethodRouter<AppState> {
+        let limit = common.body_limit;
+        let mut route = self.route.clone();
+        if self.takes.body.is_some() {
+            // A body that is not JSON is reported before anything else about the request.
+            route = route.layer(middleware::from_fn(move |request, next| extract::read_json(limit, request, next)));
+        } else if self.method != Method::GET {
+            route = route.layer(DefaultBodyLimit::max(limit));
+        }
+        if self.path == openapi::PATH {
+            route = route.layer(Extension(Arc::clone(&common.description)));
+        }
+        route
     }
 
     /// Returns the content type of a success.
@@ -191,7 +203,15 @@ pub(super) fn tagged<const N: usize>(tag: &'static str, endpoints: [Endpoint; N]
     endpoints.into_iter().map(|endpoint| Endpoint { tag, ..endpoint }).collect()
 }
 
+/// What routes are given besides the request.
+pub(super) struct Common {
+    /// The longest a body may be, in bytes.
+    pub(super) body_limit: usize,
+    /// The description of the API.
+    pub(super) description: Arc<Description>,
+}
+
 /// Returns the routes of these rows.
-pub(super) fn routes(endpoints: &Arc<[Endpoint]>) -> Router<AppState> {
-    endpoints.iter().fold(Router::new(), |router, endpoint| router.route(&endpoint.template(), endpoint.route.clone()))
+pub(super) fn routes(endpoints: &Arc<[Endpoint]>, common: &Common) -> Router<AppState> {
+    endpoints.iter().fold(Router::new(), |router, endpoint| router.route(&endpoint.template(), endpoint.route(common)))
 }

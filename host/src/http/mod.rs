@@ -7,11 +7,13 @@ pub mod error;
 pub mod extract;
 
 mod agents;
+mod cors;
 mod endpoint;
 mod memory;
 mod middleware;
 mod openapi;
 mod plugins;
+mod rendered;
 mod schedules;
 mod sse;
 mod system;
@@ -24,13 +26,13 @@ mod tests;
 use std::sync::Arc;
 
 use axum::{
-    Extension, Router,
+    Router,
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header};
 
 use crate::app::AppState;
-use endpoint::{Endpoint, delete, get, patch, post, routes, tagged};
+use endpoint::{Common, Endpoint, delete, get, patch, post, routes, tagged};
 use openapi::Description;
 
 /// What is served outside the API's prefix: probes of load balancers.
@@ -62,7 +64,7 @@ fn endpoints() -> Vec<Endpoint> {
             post("/agents/:agentId/decline-tool-call-generate", agents::decline_generate).says("Refuses a tool call, waits for the rest"),
             post("/agents/:agentId/resume-stream", agents::resume).says("Resumes a suspended tool call, streams the rest").streams(),
             post("/agents/:agentId/generate-legacy", agents::legacy).says("Refuses clients of an older kind"),
-            get("/agents/:agentId/tools", agents::tools).says("Lists an agent's tools"),
+            get("/agents/:agentId/tools", agents::own_tools).says("Lists an agent's tools"),
             get("/agents/:agentId/tools/:toolId", agents::tool).says("Returns one of an agent's tools"),
             post("/agents/:agentId/tools/:toolId/execute", agents::execute_tool).says("Runs one of an agent's tools"),
         ]),
@@ -134,7 +136,7 @@ fn endpoints() -> Vec<Endpoint> {
             get("/system/packages", system::packages).says("Returns what the server is made of"),
             get("/scores/scorers", system::none_by_name).says("Lists the scorers"),
             get("/processors", system::none_by_name).says("Lists the processors"),
-            get("/openapi.json", openapi::document).says("Returns the description of the API"),
+            get(openapi::PATH, openapi::document).says("Returns the description of the API"),
         ]),
     ]
     .concat()
@@ -148,14 +150,13 @@ pub fn router(app: AppState) -> Router {
 fn serve(app: AppState, outside: Vec<Endpoint>, inside: Vec<Endpoint>) -> Router {
     let (outside, inside): (Arc<[_]>, Arc<[_]>) = (outside.into(), inside.into());
     let prefix = app.config.prefix.trim_end_matches('/').to_owned();
-    let description = Description::new(&prefix, &outside, &inside);
-    let inside = routes(&inside);
+    let common = Common {
+        body_limit: app.config.body_limit,
+        description: Arc::new(Description::new(&prefix, &outside, &inside)),
+    };
+    let inside = routes(&inside, &common);
     let router = if prefix.is_empty() { inside } else { Router::new().nest(&prefix, inside) };
-    let router = router
-        .merge(routes(&outside))
-        .fallback(not_found)
-        .method_not_allowed_fallback(not_found)
-        .layer(Extension(Arc::new(description)));
+    let router = router.merge(routes(&outside, &common)).fallback(not_found).method_not_allowed_fallback(not_found);
     middleware::wrap(router, &app).with_state(app)
 }
 

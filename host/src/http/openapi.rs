@@ -45,7 +45,10 @@ impl Description {
     }
 }
 
-/// `GET /openapi.json`
+/// Where the description is.
+pub(super) const PATH: &str = "/openapi.json";
+
+/// Returns the description.
 pub(super) async fn document(Extension(description): Extension<Arc<Description>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], description.bytes())
 }

@@ -5,7 +5,6 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::header;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -14,10 +13,12 @@ use super::{
     agents::info,
     error::ApiError,
     extract::{Body, PathId, Query},
+    rendered::{json, rendered},
 };
 use crate::{
     app::AppState,
     engine::{ToolAnswer, error::EngineError},
+    plugin::registry::Snapshot,
 };
 
 /// What a tool is run with.
@@ -42,17 +43,23 @@ pub(super) struct ExecuteQuery {
 }
 
 /// Lists the tools by id.
-pub(super) async fn list(State(app): State<AppState>) -> Json<Map<String, Value>> {
+pub(super) async fn list(State(app): State<AppState>) -> Response {
     let snapshot = app.engine.snapshot();
-    let tools = snapshot.tools.iter().map(|entry| (entry.manifest.id.clone(), info::tool(&entry.manifest, false)));
-    Json(tools.collect())
+    rendered(&snapshot, "tools", "", || -> Map<String, Value> {
+        snapshot.tools.iter().map(|entry| (entry.manifest.id.clone(), info::tool(&entry.manifest, false))).collect()
+    })
 }
 
 /// Returns one tool.
-pub(super) async fn get(State(app): State<AppState>, PathId(id): PathId) -> Result<Json<Value>, ApiError> {
+pub(super) async fn get(State(app): State<AppState>, PathId(id): PathId) -> Result<Response, ApiError> {
     let snapshot = app.engine.snapshot();
-    let entry = snapshot.tools.get(id.as_str()).ok_or(EngineError::UnknownTool(id))?;
-    Ok(Json(info::tool(&entry.manifest, false)))
+    tool(&snapshot, &id)
+}
+
+/// Answers with a tool.
+pub(super) fn tool(snapshot: &Snapshot, id: &str) -> Result<Response, ApiError> {
+    let entry = snapshot.tools.get(id).ok_or_else(|| EngineError::UnknownTool(id.to_owned()))?;
+    Ok(rendered(snapshot, "tool", id, || info::tool(&entry.manifest, false)))
 }
 
 /// Runs a tool by itself.
@@ -75,7 +82,7 @@ pub(super) async fn execute(
 /// Answers with what a tool answered: its own JSON, or what does not fit.
 pub(super) fn answered(answer: ToolAnswer) -> Response {
     match answer {
-        ToolAnswer::Value(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        ToolAnswer::Value(text) => json(text),
         ToolAnswer::Misfit(misfit) => Json(misfit).into_response(),
     }
 }

@@ -60,6 +60,17 @@ pub(crate) fn kill_group(leader: u32) {
     }
 }
 
+/// Gives memory that nothing in the process uses back to the system. May take milliseconds.
+///
+/// The allocator keeps what was freed, which after a load is several times the files' length.
+pub(crate) fn return_free_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes a plain number and works under the allocator's own locks.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Returns the user the host runs as.
 pub(crate) fn user() -> u32 {
     // SAFETY: takes nothing, cannot fail.

@@ -8,8 +8,6 @@
 //! `session` asks, `cases` says what, `rows` fills the store for lists.
 
 mod cases;
-#[path = "../common/process.rs"]
-mod process;
 mod rows;
 mod session;
 

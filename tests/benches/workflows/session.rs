@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
+use hotbay_tests::process;
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Method,
@@ -17,8 +18,6 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{net::TcpStream, task::LocalSet};
-
-use crate::process;
 
 /// The longest a round may take; reached only when the server hangs.
 const LIMIT: Duration = Duration::from_secs(300);

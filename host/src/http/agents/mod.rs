@@ -17,8 +17,9 @@ use serde_json::{Map, Value};
 use super::{
     error::ApiError,
     extract::{Body, Path, PathId, Query},
+    rendered::rendered,
     sse,
-    tools::{ExecuteQuery, ExecuteRequest, answered},
+    tools::{self, ExecuteQuery, ExecuteRequest, answered},
 };
 use crate::{
     app::AppState,
@@ -53,16 +54,18 @@ fn status(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 }
 
 /// Lists the agents by id.
-pub(super) async fn list(State(app): State<AppState>, Query(query): Query<ListQuery>) -> Json<Map<String, Value>> {
+pub(super) async fn list(State(app): State<AppState>, Query(query): Query<ListQuery>) -> Response {
     let snapshot = app.engine.snapshot();
     let partial = query.partial.as_deref() == Some("true");
-    let agents = snapshot.agents.iter().map(|entry| {
-        let mut agent = info::agent(&snapshot, entry, partial);
-        agent.insert("id".to_owned(), entry.manifest.id.as_str().into());
-        agent.insert("hasDraft".to_owned(), false.into());
-        (entry.manifest.id.clone(), agent.into())
-    });
-    Json(agents.collect())
+    rendered(&snapshot, if partial { "agents, partial" } else { "agents" }, "", || -> Map<String, Value> {
+        let agents = snapshot.agents.iter().map(|entry| {
+            let mut agent = info::agent(&snapshot, entry, partial);
+            agent.insert("id".to_owned(), entry.manifest.id.as_str().into());
+            agent.insert("hasDraft".to_owned(), false.into());
+            (entry.manifest.id.clone(), agent.into())
+        });
+        agents.collect()
+    })
 }
 
 /// Returns one agent.
@@ -70,31 +73,26 @@ pub(super) async fn get(
     State(app): State<AppState>,
     PathId(id): PathId,
     Query(_): Query<GetQuery>,
-) -> Result<Json<Map<String, Value>>, ApiError> {
+) -> Result<Response, ApiError> {
     let snapshot = app.engine.snapshot();
     let entry = find(&snapshot, &id)?;
-    Ok(Json(info::agent(&snapshot, entry, false)))
+    Ok(rendered(&snapshot, "agent", &id, || info::agent(&snapshot, entry, false)))
 }
 
 /// Lists an agent's tools by the names models see.
-pub(super) async fn tools(
-    State(app): State<AppState>,
-    PathId(id): PathId,
-) -> Result<Json<Map<String, Value>>, ApiError> {
+pub(super) async fn own_tools(State(app): State<AppState>, PathId(id): PathId) -> Result<Response, ApiError> {
     let snapshot = app.engine.snapshot();
     let entry = find(&snapshot, &id)?;
-    Ok(Json(info::tools(&snapshot, &entry.manifest, false)))
+    Ok(rendered(&snapshot, "agent's tools", &id, || info::tools(&snapshot, &entry.manifest, false)))
 }
 
 /// Returns one of an agent's tools.
 pub(super) async fn tool(
     State(app): State<AppState>,
     Path((id, tool)): Path<(String, String)>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     let snapshot = app.engine.snapshot();
-    let tool_id = own_tool(find(&snapshot, &id)?, &tool)?;
-    let entry = snapshot.tools.get(tool_id).ok_or(EngineError::UnknownTool(tool))?;
-    Ok(Json(info::tool(&entry.manifest, false)))
+    tools::tool(&snapshot, own_tool(find(&snapshot, &id)?, &tool)?)
 }
 
 /// Runs one of an agent's tools by itself.

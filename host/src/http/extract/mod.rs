@@ -8,7 +8,7 @@ mod query;
 mod shape;
 
 use axum::{
-    extract::{FromRequest, FromRequestParts, Request},
+    extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request},
     middleware::Next,
     response::Response,
 };
@@ -48,16 +48,17 @@ pub struct Path<T>(pub T);
 #[derive(Debug, Clone)]
 struct JsonBody(Option<Value>);
 
-/// Reads and parses a request's body; the limit is the router's.
-pub(super) async fn read_json(request: Request, next: Next) -> Result<Response, ApiError> {
+/// Reads and parses a request's body of at most `limit` bytes.
+pub(super) async fn read_json(limit: usize, request: Request, next: Next) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
     let mut document = None;
     if is_json(&parts.headers) {
-        let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), &()).await.map_err(|rejection| {
-            match rejection.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large"),
-                _ => ApiError::bad_request("the request ended before its body was complete"),
-            }
+        // A request of its own: the parts are not to be copied for the sake of the body.
+        let mut whole = Request::new(body);
+        DefaultBodyLimit::max(limit).apply(&mut whole);
+        let bytes = Bytes::from_request(whole, &()).await.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large"),
+            _ => ApiError::bad_request("the request ended before its body was complete"),
         })?;
         if !bytes.is_empty() {
             document = Some(parse(&bytes)?);
@@ -118,8 +119,11 @@ where
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let shape = Shape::of::<T>();
-        let document = query::document(parts.uri.query().unwrap_or_default(), shape)
-            .map_err(|issues| ApiError::invalid(Invalid::Query, issues))?;
+        let document = match parts.uri.query() {
+            // Most requests have none, and then there is nothing to read or convert.
+            None | Some("") => Value::Object(serde_json::Map::new()),
+            Some(query) => query::document(query, shape).map_err(|issues| ApiError::invalid(Invalid::Query, issues))?,
+        };
         typed(shape, document, Invalid::Query).map(Self)
     }
 }

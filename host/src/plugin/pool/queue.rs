@@ -3,16 +3,25 @@
 //! One lock and one condition variable: a task that becomes ready wakes exactly one idle
 //! thread, and none if all are busy. A work-stealing executor was tried; on a call that
 //! comes alone it wakes a second thread for nothing, which costs more than the call.
+//!
+//! Sleeping and waking cost several microseconds each, more than most calls. So a thread
+//! that has run out of tasks first lets others run for a moment: under load these are the
+//! host's threads, which bring the next tasks, and nobody had to be woken.
 
 use std::{
     collections::VecDeque,
     sync::{
-        Condvar, Mutex, PoisonError,
+        Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
 };
 
 use async_task::Runnable;
+
+/// How often a thread without tasks lets others run before it sleeps. Few: where nobody else
+/// wants to run this is time spent for nothing.
+const YIELDS: usize = 4;
 
 /// The tasks that can go on.
 #[derive(Default)]
@@ -24,8 +33,10 @@ pub(super) struct Queue {
 #[derive(Default)]
 struct Inner {
     tasks: VecDeque<Runnable>,
-    /// Threads in `pop` without a task.
+    /// Threads that sleep until there is a task.
     idle: usize,
+    /// A thread looks for a task before it sleeps. One is enough.
+    looking: bool,
     closed: bool,
 }
 
@@ -40,7 +51,8 @@ impl Queue {
             return;
         }
         inner.tasks.push_back(task);
-        let wake = inner.idle > 0;
+        // Who looks finds it, and wakes another if there are more.
+        let wake = inner.idle > 0 && !inner.looking;
         drop(inner);
         if wake {
             self.ready.notify_one();
@@ -50,6 +62,7 @@ impl Queue {
     /// Waits for a task; `None` when this thread is to end.
     pub(super) fn pop(&self, retire: &AtomicBool) -> Option<Runnable> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut has_looked = false;
         loop {
             if inner.closed || retire.load(Ordering::SeqCst) {
                 // The wake-up this thread may have got was for somebody who stays.
@@ -59,12 +72,37 @@ impl Queue {
                 return None;
             }
             if let Some(task) = inner.tasks.pop_front() {
+                // Tasks that came while this thread looked woke nobody: their turn now.
+                if !inner.tasks.is_empty() && inner.idle > 0 && !inner.looking {
+                    self.ready.notify_one();
+                }
                 return Some(task);
             }
+            if !inner.looking && !has_looked {
+                has_looked = true;
+                inner = self.look(inner);
+                continue;
+            }
+            has_looked = false;
             inner.idle += 1;
             inner = self.ready.wait(inner).unwrap_or_else(PoisonError::into_inner);
             inner.idle -= 1;
         }
+    }
+
+    /// Gives others some chances to bring a task. Returns with the lock held.
+    fn look<'a>(&'a self, mut inner: MutexGuard<'a, Inner>) -> MutexGuard<'a, Inner> {
+        inner.looking = true;
+        for _ in 0..YIELDS {
+            drop(inner);
+            thread::yield_now();
+            inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            if !inner.tasks.is_empty() || inner.closed {
+                break;
+            }
+        }
+        inner.looking = false;
+        inner
     }
 
     /// Makes idle threads look whether they are to end.

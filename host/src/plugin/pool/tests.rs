@@ -113,3 +113,28 @@ fn the_watchdog_sleeps_when_nothing_runs() {
     block_on(pool.spawn(&lane, 1, false, async {})).expect("runs");
     eventually("asleep", || pool.shared.asleep.load(Ordering::SeqCst));
 }
+
+#[test]
+fn a_task_runs_whether_threads_sleep_look_or_work_when_it_comes() {
+    let (pool, lane) = pool();
+    let pool = Arc::new(pool);
+    let (done, finished) = mpsc::channel();
+    for _ in 0..4 {
+        let (pool, lane, done) = (Arc::clone(&pool), Arc::clone(&lane), done.clone());
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            for call in 1..=2_000 {
+                // Pauses of all lengths, from none to longer than a thread looks before it sleeps.
+                for _ in 0..fastrand::u32(..2_000) {
+                    std::hint::spin_loop();
+                }
+                let answer = runtime.block_on(pool.spawn(&lane, call, false, async move { call }));
+                assert_eq!(answer.expect("it runs"), call);
+            }
+            done.send(()).expect("the test waits");
+        });
+    }
+    for _ in 0..4 {
+        finished.recv_timeout(SOON).expect("no call is left lying");
+    }
+}

@@ -4,6 +4,8 @@
 //! entry of one, pins the generations in it, so what it found can still be called.
 //! Which generations are in it is the supervisor's decision.
 
+mod kept;
+
 use std::{
     borrow::Borrow,
     collections::{BTreeMap, HashMap},
@@ -17,6 +19,8 @@ use hotbay_plugin::manifest::{
     VectorStoreManifest, WorkflowManifest,
 };
 use tokio::sync::watch;
+
+pub use kept::Kept;
 
 use super::{
     error::{LoadCode, LoadError},
@@ -159,6 +163,8 @@ pub struct Snapshot {
     pub mcp_servers: Names<McpServerEntry>,
     /// Capabilities of other kinds, by kind and name.
     pub services: Names<ServiceEntry, (Arc<str>, Arc<str>)>,
+    /// What was made of it.
+    pub kept: Kept,
 }
 
 type Offered<T, K = Arc<str>> = Vec<(K, Arc<T>)>;

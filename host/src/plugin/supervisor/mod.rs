@@ -23,6 +23,7 @@ use super::{
     generation::{DrainDeadlines, Generation},
     intake::{Intake, Mapped, Staged},
     pool::PluginPool,
+    process,
     registry::{Offer, Registry},
     services::HostServices,
     settings::PluginSettings,
@@ -124,6 +125,12 @@ impl Supervisor {
         })
     }
 
+    /// Gives back the memory that loading needed for a moment, in the background.
+    fn return_memory(&self) {
+        let work = async { drop(tokio::task::spawn_blocking(process::return_free_memory).await) };
+        self.spawn("plugin-memory", Box::pin(work));
+    }
+
     /// Deletes old copies of plugins that are no longer there, in the background.
     pub(crate) fn tidy_up(&self) {
         let intake = Arc::clone(&self.intake);
@@ -174,13 +181,16 @@ impl Supervisor {
                 self.failed(file, error);
             }
         }
+        self.return_memory();
     }
 
     /// Loads one file and lets it serve. A failure is recorded, too.
     pub(crate) async fn load(&self, file: &Path, why: Why) -> Result<(), LoadError> {
         let turn = self.turn(file);
         let _turn = turn.lock().await;
-        self.load_in_turn(file, why).await.inspect_err(|error| self.failed(file, error.clone()))
+        let loaded = self.load_in_turn(file, why).await.inspect_err(|error| self.failed(file, error.clone()));
+        self.return_memory();
+        loaded
     }
 
     async fn load_in_turn(&self, file: &Path, why: Why) -> Result<(), LoadError> {
