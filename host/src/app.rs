@@ -120,6 +120,8 @@ impl App {
         engine.connect(workflows.clone());
         let keeper = workflows.clone();
         background.spawn("workflow-keeper", |cancel| keeper.keep(cancel));
+        let others = workflows.clone();
+        background.spawn("workflow-others", |cancel| others.watch_others(cancel));
         let clock = workflows.clone();
         background.spawn("workflow-schedules", |cancel| clock.keep_time(cancel));
         Ok(Arc::new(Self { config, engine, workflows, plugins, models, store, services, tasks, background }))

@@ -260,10 +260,8 @@ impl TestHost {
     ///
     /// When it does not run, or runs on beyond the deadline.
     pub async fn stop(&mut self, deadline: Duration) -> anyhow::Result<ExitStatus> {
+        self.signal("TERM")?;
         let mut running = self.running.take().context("the host does not run")?;
-        let id = running.child.id().to_string();
-        let asked = Command::new("kill").args(["-TERM", &id]).status()?;
-        ensure!(asked.success(), "process {id} cannot be asked to stop");
         let (end, mut ticks) = (Instant::now() + deadline, interval(INTERVAL));
         loop {
             ticks.tick().await;
@@ -275,6 +273,31 @@ impl TestHost {
                 bail!("the host did not stop within {deadline:?}");
             }
         }
+    }
+
+    /// Halts the host in the middle of whatever it does, as a machine that is put to sleep would.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.signal("STOP")
+    }
+
+    /// Lets a paused host go on.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn unpause(&self) -> anyhow::Result<()> {
+        self.signal("CONT")
+    }
+
+    fn signal(&self, name: &str) -> anyhow::Result<()> {
+        let id = self.running.as_ref().context("the host does not run")?.child.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status()?;
+        ensure!(sent.success(), "process {id} takes no {name}");
+        Ok(())
     }
 
     /// Leaves a variable out of the environment from the next start on.

@@ -11,6 +11,7 @@ pub mod host;
 pub mod http;
 pub mod openai_fake;
 pub mod plugin_host;
+pub mod postgres;
 pub mod process;
 pub mod replay;
 pub mod sse;

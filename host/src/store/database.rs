@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use sqlx::{
-    Any, AnyConnection, AnyPool, ConnectOptions, Connection,
+    Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Connection, Executor,
     any::{AnyConnectOptions, AnyPoolOptions, AnyRow},
 };
 
@@ -20,6 +20,9 @@ use super::{
 pub(super) const FILE: &str = "hotbay.db";
 /// Connections to PostgreSQL, reading and writing.
 const CONNECTIONS: u32 = 16;
+/// PostgreSQL ends a transaction that hears nothing for this long: a host that is stopped in the
+/// middle of one, or whose machine is gone, would keep its rows from all others.
+const SILENCE: Duration = Duration::from_secs(5);
 /// A connection that was used within this time is taken to be there still.
 const IDLE: Duration = Duration::from_secs(1);
 /// How long a read waits for a connection before it is an error.
@@ -74,12 +77,20 @@ impl Database {
         let connect = tokio::time::timeout(ACQUIRE, AnyConnection::connect_with(&options)).await;
         let connect = connect.map_err(|_| failed(StoreError::from(sqlx::Error::PoolTimedOut)))?;
         let mut connection = connect.map_err(|error| failed(error.into()))?;
+        // That the schema is there already is no news.
+        connection.execute("SET client_min_messages = warning").await.map_err(|error| failed(error.into()))?;
         migrations::apply(&mut connection).await.map_err(failed)?;
         connection.close().await?;
         let readers = AnyPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE)
             .test_before_acquire(false)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    let limit = format!("SET idle_in_transaction_session_timeout = {}", SILENCE.as_millis());
+                    connection.execute(AssertSqlSafe(limit)).await.map(drop)
+                })
+            })
             .before_acquire(|connection, used| {
                 Box::pin(async move {
                     // One that was idle may be gone; asking each time would double what a read takes.

@@ -115,6 +115,8 @@ fn meaning(code: &str) -> Meaning {
             "3D000" => Meaning::Access,
             "XX001" | "XX002" => Meaning::Corrupt,
             _ if code.starts_with("28") => Meaning::Access,
+            // Nothing was heard in the middle of a transaction for too long.
+            "25P03" | "25P04" => Meaning::Lost,
             _ if ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)) => Meaning::Lost,
             _ => Meaning::Other,
         };

@@ -2,6 +2,8 @@
 //! swapped meanwhile. What really ran is in the plugin's ledger, outside the host.
 
 mod footprint;
+#[cfg(hotbay_test_postgres)]
+mod hosts;
 mod kill;
 mod ledger;
 mod policies;

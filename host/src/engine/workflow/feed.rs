@@ -33,6 +33,17 @@ struct State {
     stored: u64,
     visible: u64,
     is_over: bool,
+    is_driven: bool,
+}
+
+impl State {
+    /// Goes on after the first `chunks` if there are more of them than this host knows.
+    fn overtake(&mut self, chunks: u64) {
+        if chunks > self.stored {
+            self.chunks.clear();
+            (self.first, self.stored, self.visible) = (chunks, chunks, chunks);
+        }
+    }
 }
 
 struct Chunk {
@@ -44,7 +55,14 @@ struct Chunk {
 impl Feed {
     /// Returns the feed of a run whose stream has had so many chunks, all stored.
     pub(super) fn new(chunks: u64) -> Self {
-        let state = State { first: chunks, chunks: VecDeque::new(), stored: chunks, visible: chunks, is_over: false };
+        let state = State {
+            first: chunks,
+            chunks: VecDeque::new(),
+            stored: chunks,
+            visible: chunks,
+            is_over: false,
+            is_driven: false,
+        };
         Self { state: Mutex::new(state), seen: watch::Sender::new(chunks) }
     }
 
@@ -86,9 +104,35 @@ impl Feed {
         self.seen.send_modify(|_| {});
     }
 
-    /// Takes note that the run goes on.
-    pub(super) fn reopen(&self) {
-        self.state().is_over = false;
+    /// Takes note that this host drives the run, whose stream has had so many chunks, all stored.
+    pub(super) fn begin(&self, chunks: u64) {
+        let mut state = self.state();
+        state.is_over = false;
+        state.is_driven = true;
+        // What a former drive told and could not store is told again by this one.
+        let kept = usize::try_from(state.stored - state.first).unwrap_or(usize::MAX);
+        state.chunks.truncate(kept);
+        state.visible = state.visible.min(state.stored);
+        state.overtake(chunks);
+    }
+
+    /// Takes note that this host no longer drives the run.
+    pub(super) fn let_go(&self) {
+        self.state().is_driven = false;
+    }
+
+    /// Whether this host drives the run, and so knows its chunks first.
+    pub(super) fn is_driven(&self) -> bool {
+        self.state().is_driven
+    }
+
+    /// Takes note that another host has stored so many chunks: those who listen read them back.
+    pub(super) fn overtake(&self, chunks: u64) {
+        let mut state = self.state();
+        if !state.is_driven {
+            state.overtake(chunks);
+            self.show(state);
+        }
     }
 
     fn show(&self, mut state: MutexGuard<'_, State>) {

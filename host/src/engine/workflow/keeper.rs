@@ -73,12 +73,8 @@ impl Workflows {
             tracing::warn!(%error, "leases of runs cannot be kept");
             return;
         }
-        match shared.runs.to_cancel(&shared.settings.owner).await {
-            Ok(wanted) => {
-                let active = self.active();
-                wanted.iter().filter_map(|run| active.get(run.as_str())).for_each(|run| run.execution.cancel.cancel());
-            }
-            Err(error) => tracing::warn!(%error, "which runs are to end cannot be read"),
+        if let Err(error) = self.end_unwanted().await {
+            tracing::warn!(%error, "which runs are to end cannot be read");
         }
     }
 
@@ -99,26 +95,37 @@ impl Workflows {
 
     /// Takes up runs nobody drives. Returns whether there may be more.
     pub(super) async fn take_up_abandoned(&self) -> Result<bool, StoreError> {
-        let driven = self.active().len();
-        if driven >= ENOUGH {
-            return Ok(true);
-        }
         let snapshot = self.shared.engine.snapshot();
-        let known: Vec<&str> = snapshot.workflows.iter().map(|entry| &*entry.id).collect();
-        let abandoned = self.shared.runs.abandoned(&known, Millis::now().0, AT_ONCE).await?;
-        let is_behind = abandoned.len() as u64 == AT_ONCE;
-        for row in abandoned {
-            if self.active().contains_key(row.run_id.as_str()) {
-                continue;
+        let begun = snapshot.workflows.iter().filter(|entry| !entry.manifest.internal);
+        let known: Vec<&str> = begun.map(|entry| &*entry.id).collect();
+        // Those that stay as they are: who looks for others looks behind them.
+        let mut left = 0;
+        loop {
+            if self.active().len() >= ENOUGH {
+                return Ok(true);
             }
-            let run_id = row.run_id.clone();
-            match self.take_up_one(row).await {
-                // Another host was faster.
-                Ok(()) | Err(EngineError::Store(StoreError::NotFound(_))) => {}
-                Err(error) => tracing::warn!(run.id = run_id, %error, "a run cannot be taken up"),
+            let abandoned = self.shared.runs.abandoned(&known, Millis::now().0, left, AT_ONCE).await?;
+            let is_all = (abandoned.len() as u64) < AT_ONCE;
+            let mut is_any_taken = false;
+            for row in abandoned {
+                if self.active().contains_key(row.run_id.as_str()) {
+                    left += 1;
+                    continue;
+                }
+                let run_id = row.run_id.clone();
+                match self.take_up_one(row).await {
+                    // Another host was faster.
+                    Ok(()) | Err(EngineError::Store(StoreError::NotFound(_))) => is_any_taken = true,
+                    Err(error) => {
+                        tracing::warn!(run.id = run_id, %error, "a run cannot be taken up");
+                        left += 1;
+                    }
+                }
+            }
+            if is_all || is_any_taken {
+                return Ok(!is_all);
             }
         }
-        Ok(is_behind)
     }
 
     async fn take_up_one(&self, row: RunRow) -> Result<(), EngineError> {

@@ -19,6 +19,7 @@ mod interpreter;
 mod journal;
 mod keeper;
 mod limits;
+mod others;
 mod program;
 mod resume;
 mod schedule;
@@ -167,6 +168,10 @@ impl Workflows {
 
     fn active(&self) -> MutexGuard<'_, HashMap<Arc<str>, Active>> {
         self.shared.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn feeds(&self) -> MutexGuard<'_, HashMap<Arc<str>, Weak<Feed>>> {
+        self.shared.feeds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn cancel_grace(&self) -> Duration {
@@ -324,7 +329,7 @@ impl Workflows {
 
     /// Returns the feed of a run, the one somebody listens to already if there is one.
     fn feed(&self, run_id: &Arc<str>, chunks: u64) -> Arc<Feed> {
-        let mut feeds = self.shared.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut feeds = self.feeds();
         if let Some(feed) = feeds.get(run_id).and_then(Weak::upgrade) {
             return feed;
         }
@@ -374,7 +379,7 @@ impl Workflows {
     fn drive(&self, run: Claimed, admission: Admission) -> RunHandle {
         let run_id: Arc<str> = run.run_id.as_str().into();
         let feed = self.feed(&run_id, run.chunks);
-        feed.reopen();
+        feed.begin(run.chunks);
         let journal = Journal::new(
             Arc::clone(&run_id),
             run.fence,
@@ -419,6 +424,7 @@ impl Workflows {
                 None
             });
             workflows.active().remove(&run_id);
+            feed.let_go();
             if let Some(RunEnd { status: RunStatus::Suspended | RunStatus::Waiting | RunStatus::Paused, .. }) = &end {
                 workflows.cancel_if_wanted(&run_id).await;
             }

@@ -1,15 +1,12 @@
 //! Following a run to its end.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Drive, RunEnd, Subscription, Workflows, execution::Execution, feed::Feed};
+use super::{Drive, RunEnd, Subscription, Workflows, execution::Execution, feed::Feed, others::GLANCE};
 use crate::{engine::error::EngineError, types::run::RunStatus};
-
-/// How often a run that somebody else drives is looked at.
-const GLANCE: Duration = Duration::from_millis(250);
 
 /// A run that goes on, for those who want to follow it. Dropping it changes nothing.
 pub struct RunHandle {

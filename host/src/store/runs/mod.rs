@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{
-    database::Database,
+    database::{Database, Dialect},
     error::StoreError,
     statement::{Batch, Statement},
 };
@@ -92,6 +92,12 @@ pub struct Progress<'a> {
 }
 
 impl Runs {
+    /// Whether other hosts may write them, too.
+    #[must_use]
+    pub fn are_shared(&self) -> bool {
+        self.database.dialect == Dialect::Postgres
+    }
+
     /// Stores a run that does not exist yet, with fence 1.
     ///
     /// # Errors

@@ -124,9 +124,8 @@ impl Runs {
     pub async fn records_of(&self, runs: &[&str]) -> Result<HashMap<String, HashMap<String, StepRecord>>, StoreError> {
         let mut found: HashMap<String, HashMap<String, StepRecord>> = HashMap::new();
         for runs in runs.chunks(200) {
-            let places: Vec<String> = (1..=runs.len()).map(|place| format!("${place}")).collect();
             let sql =
-                format!("SELECT run_id, path, record FROM workflow_steps WHERE run_id IN ({})", places.join(", "));
+                format!("SELECT run_id, path, record FROM workflow_steps WHERE run_id IN ({})", places(runs.len()));
             let query = runs.iter().fold(Statement::composed(sql), |query, run| query.bind(*run));
             for row in self.database.rows(query).await? {
                 let record: &str = column(&row, "record")?;
@@ -169,6 +168,22 @@ impl Runs {
         row.as_ref().map(|row| column(row, "answer")).transpose()
     }
 
+    /// Returns how many chunks the streams of those of the runs that are there have had.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn told(&self, runs: &[&str]) -> Result<HashMap<String, u64>, StoreError> {
+        let mut found = HashMap::new();
+        for runs in runs.chunks(200) {
+            let sql = format!("SELECT run_id, chunks FROM workflow_runs WHERE run_id IN ({})", places(runs.len()));
+            let query = runs.iter().fold(Statement::composed(sql), |query, run| query.bind(*run));
+            for row in self.database.rows(query).await? {
+                found.insert(column(&row, "run_id")?, unsigned(column(&row, "chunks")?));
+            }
+        }
+        Ok(found)
+    }
+
     /// Returns the graph with this hash.
     ///
     /// # Errors
@@ -204,10 +219,9 @@ impl Runs {
     /// # Errors
     /// If the store fails.
     pub async fn counts(&self, statuses: &[RunStatus]) -> Result<Vec<(String, RunStatus, u64)>, StoreError> {
-        let places: Vec<String> = (1..=statuses.len()).map(|place| format!("${place}")).collect();
         let sql = format!(
             "SELECT workflow_id, status, COUNT(*) AS n FROM workflow_runs WHERE status IN ({}) GROUP BY workflow_id, status",
-            places.join(", ")
+            places(statuses.len())
         );
         let query = statuses.iter().fold(Statement::composed(sql), |query, status| query.bind(status.as_str()));
         let rows = self.database.rows(query).await?;
@@ -215,22 +229,28 @@ impl Runs {
     }
 
     /// Returns runs of these workflows that should go on and that nobody drives: running ones,
-    /// and waiting ones whose time has come. The longest forgotten first.
+    /// and waiting ones whose time has come. The longest forgotten first, after so many.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn abandoned(&self, workflows: &[&str], now: i64, limit: u64) -> Result<Vec<RunRow>, StoreError> {
+    pub async fn abandoned(
+        &self,
+        workflows: &[&str],
+        now: i64,
+        offset: u64,
+        limit: u64,
+    ) -> Result<Vec<RunRow>, StoreError> {
         if workflows.is_empty() {
             return Ok(Vec::new());
         }
-        let places: Vec<String> = (3..3 + workflows.len()).map(|place| format!("${place}")).collect();
+        let places: Vec<String> = (4..4 + workflows.len()).map(|place| format!("${place}")).collect();
         let sql = format!(
             "SELECT {COLUMNS} FROM workflow_runs WHERE status IN ('running', 'waiting', 'pending') AND lease_until < $1 \
              AND (status <> 'pending' OR owner <> '') \
-             AND (wake_at IS NULL OR wake_at <= $1) AND workflow_id IN ({}) ORDER BY lease_until, created_at, run_id LIMIT $2",
+             AND (wake_at IS NULL OR wake_at <= $1) AND workflow_id IN ({}) ORDER BY lease_until, created_at, run_id LIMIT $2 OFFSET $3",
             places.join(", ")
         );
-        let query = Statement::composed(sql).bind(now).bind(signed(limit));
+        let query = Statement::composed(sql).bind(now).bind(signed(limit)).bind(signed(offset));
         let query = workflows.iter().fold(query, |query, workflow| query.bind(*workflow));
         self.database.rows(query).await?.iter().map(read).collect()
     }
@@ -258,6 +278,11 @@ impl Runs {
         );
         self.database.rows(query.bind(owner)).await?.iter().map(|row| column(row, "run_id")).collect()
     }
+}
+
+/// Returns the places of the first `n` parameters.
+fn places(n: usize) -> String {
+    (1..=n).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
 }
 
 fn condition(filter: &RunFilter<'_>) -> (String, Vec<Parameter>) {
