@@ -22,7 +22,6 @@ mod plugin_sdk;
 mod plugin_swap;
 mod plugin_workflows;
 mod replay;
-mod run_ends;
 mod scaffold;
 mod schedules;
 mod store;

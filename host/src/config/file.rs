@@ -37,6 +37,7 @@ pub(super) struct File {
     pub(super) call_deadline: Option<Scalar>,
     pub(super) open_deadline: Option<Scalar>,
     pub(super) drain_deadline: Option<Scalar>,
+    pub(super) stream_drain_deadline: Option<Scalar>,
     pub(super) lease: Option<Scalar>,
     pub(super) cancel_grace: Option<Scalar>,
     pub(super) workflows: HashMap<String, ConcurrencySettings>,

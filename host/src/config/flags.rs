@@ -58,6 +58,9 @@ pub struct Flags {
     /// Longest time calls of a replaced plugin go on [default: 30s] [env: HOTBAY_DRAIN_DEADLINE]
     #[arg(long, value_name = "TIME")]
     pub drain_deadline: Option<String>,
+    /// The same for those that stream, steps of workflows among them [default: 10m] [env: HOTBAY_STREAM_DRAIN_DEADLINE]
+    #[arg(long, value_name = "TIME")]
+    pub stream_drain_deadline: Option<String>,
     /// How long another host waits before it goes on with this one's runs [default: 30s] [env: HOTBAY_LEASE]
     #[arg(long, value_name = "TIME")]
     pub lease: Option<String>,

@@ -95,6 +95,8 @@ pub struct Deadlines {
     pub open: Duration,
     /// The calls of a generation that was replaced.
     pub drain: Duration,
+    /// The same, for calls that stream.
+    pub stream_drain: Duration,
     /// How long a run stays a host's without news of it.
     pub lease: Duration,
     /// How long a step may go on once somebody ended its run.
@@ -191,6 +193,13 @@ impl Config {
                     seconds(30),
                     parse::duration,
                 )?,
+                stream_drain: from.pick(
+                    "stream_drain_deadline",
+                    flags.stream_drain_deadline.as_ref(),
+                    file.stream_drain_deadline.as_ref(),
+                    seconds(600),
+                    parse::duration,
+                )?,
                 lease: from.pick("lease", flags.lease.as_ref(), file.lease.as_ref(), seconds(30), parse::lease)?,
                 cancel_grace: from.pick(
                     "cancel_grace",
@@ -220,6 +229,7 @@ impl Config {
         settings.call_deadline = self.deadlines.call;
         settings.open_deadline = self.deadlines.open;
         settings.drain_deadline = self.deadlines.drain;
+        settings.stream_drain_deadline = self.deadlines.stream_drain;
         settings
     }
 
@@ -253,6 +263,7 @@ impl Config {
             "call_deadline": parse::show_duration(self.deadlines.call),
             "open_deadline": parse::show_duration(self.deadlines.open),
             "drain_deadline": parse::show_duration(self.deadlines.drain),
+            "stream_drain_deadline": parse::show_duration(self.deadlines.stream_drain),
             "lease": parse::show_duration(self.deadlines.lease),
             "cancel_grace": parse::show_duration(self.deadlines.cancel_grace),
             "workflows": self.workflows,

@@ -11,7 +11,7 @@ use hotbay_tests::{TestHost, eventually, http::Outgoing, postgres::with_database
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 
-use super::{SOON, begin, ledger, page_when};
+use super::{SOON, begin, host_with, ledger, page_when};
 
 const WORKFLOW: &str = "durable-linear";
 const STEPS: [&str; 5] = ["one", "two", "three", "four", "five"];
@@ -21,9 +21,7 @@ const CALLERS: usize = 32;
 
 /// Starts a host on a shared database. Its ledger is its own, so that it tells who ran what.
 async fn host(url: &str, ledger: &Path) -> TestHost {
-    let config = format!("[plugins.hotbay-test-durable.config]\nledger = {ledger:?}\n");
-    let builder = TestHost::builder().config_text(config).plugin("hotbay-test-durable");
-    builder.argument("--database-url").argument(url).argument("--lease").argument("5s").start().await.unwrap()
+    host_with(ledger, "", &["--database-url", url, "--lease", "5s"]).await
 }
 
 /// Everything that is stored of runs.

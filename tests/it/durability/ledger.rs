@@ -16,11 +16,23 @@ pub(super) struct Line {
     pub(super) ok: Option<bool>,
 }
 
+impl Line {
+    /// Returns the run, empty for what belongs to none.
+    pub(super) fn run(&self) -> &str {
+        self.run.as_deref().unwrap_or_default()
+    }
+}
+
+/// Reads the ledger, the oldest line first. None is an empty one.
+pub(super) fn lines(path: &Path) -> Vec<Line> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 /// Reads the ledger, by run. What belongs to no run is left out.
 pub(super) fn read(path: &Path) -> BTreeMap<String, Vec<Line>> {
     let mut runs: BTreeMap<String, Vec<Line>> = BTreeMap::new();
-    for line in fs::read_to_string(path).unwrap().lines() {
-        let line: Line = serde_json::from_str(line).unwrap();
+    for line in lines(path) {
         if let Some(run) = line.run.clone() {
             runs.entry(run).or_default().push(line);
         }

@@ -1,11 +1,13 @@
 //! Runs of workflows outlive the host: killed at its commits, at any time, with the plugin
 //! swapped meanwhile. What really ran is in the plugin's ledger, outside the host.
 
+mod cancel;
 mod footprint;
 #[cfg(hotbay_test_postgres)]
 mod hosts;
 mod kill;
 mod ledger;
+mod limits;
 mod policies;
 mod swap;
 
@@ -19,8 +21,14 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// Starts a host with the plugin that keeps a ledger.
 async fn host(ledger: &Path) -> TestHost {
-    let config = format!("[plugins.hotbay-test-durable.config]\nledger = {ledger:?}\n");
-    TestHost::builder().config_text(config).plugin("hotbay-test-durable").start().await.unwrap()
+    host_with(ledger, "", &[]).await
+}
+
+/// As [`host`], with more settings.
+async fn host_with(ledger: &Path, config: &str, arguments: &[&str]) -> TestHost {
+    let config = format!("[plugins.hotbay-test-durable.config]\nledger = {ledger:?}\n{config}");
+    let builder = TestHost::builder().config_text(config).plugin("hotbay-test-durable");
+    arguments.iter().fold(builder, |builder, argument| builder.argument(argument)).start().await.unwrap()
 }
 
 /// Begins a run. Whether the host said that it has; it may die before.

@@ -1,7 +1,6 @@
-//! What becomes of a step that was running when the host died, of what the host answered it,
-//! and of runs that must wait for their turn.
+//! What becomes of a step that was running when the host died, and of what the host answered it.
 
-use hotbay_tests::{TestHost, eventually, http::Outgoing};
+use hotbay_tests::{TestHost, eventually};
 use serde_json::json;
 
 use super::{SOON, begin, host, ledger, page_when};
@@ -10,8 +9,9 @@ use crate::store::{connect, number};
 /// Waits until the ledger has a body's beginning.
 async fn until_begun(path: &std::path::Path, run: &str, step: &str) {
     eventually(SOON, || {
-        let runs = if path.exists() { ledger::read(path) } else { Default::default() };
-        let begun = runs.get(run).is_some_and(|lines| lines.iter().any(|line| line.step == step && line.at == "start"));
+        let begun = ledger::read(path)
+            .get(run)
+            .is_some_and(|lines| lines.iter().any(|line| line.step == step && line.at == "start"));
         std::future::ready(begun.then_some(()))
     })
     .await;
@@ -71,45 +71,4 @@ async fn repeated_step_gets_the_answer_it_got_before() {
     let lines = &ledger::read(&ledger)["r"];
     let begun = |step: &str| lines.iter().filter(|line| line.step == step && line.at == "start").count();
     assert_eq!((begun("call-tool"), begun("durable-add-ten")), (2, 1), "{lines:#?}");
-}
-
-#[tokio::test]
-async fn runs_beyond_the_limit_wait_and_beyond_the_queue_are_turned_away() {
-    let directory = tempfile::tempdir().unwrap();
-    let ledger = directory.path().join("ledger");
-    let config = format!(
-        "[plugins.hotbay-test-durable.config]\nledger = {ledger:?}\n[workflows.durable-linear]\nmax = 1\nqueue = 2\n"
-    );
-    let mut host = TestHost::builder().config_text(config).plugin("hotbay-test-durable").start().await.unwrap();
-    let input = json!({ "value": 1, "delayMs": 100 });
-    for run in ["first", "second", "third"] {
-        assert!(begin(&host, "durable-linear", run, &input).await, "{run}");
-    }
-    let (_, second) = host.get_json("/api/workflows/durable-linear/runs/second").await.unwrap();
-    assert_eq!(second["status"], "pending");
-    let body = json!({ "inputData": input });
-    let refused = host.send(Outgoing::post("/api/workflows/durable-linear/start-async", &body)).await.unwrap();
-    assert_eq!(refused.status, Some(429));
-    assert!(refused.headers.contains_key("retry-after"), "{:?}", refused.headers);
-    // A run that waits for its turn is as safe as one that goes on.
-    host.restart().await.unwrap();
-    for run in ["first", "second", "third"] {
-        assert_eq!(page_when(&host, "durable-linear", run, "success").await["result"]["value"], 6, "{run}");
-    }
-}
-
-#[tokio::test]
-async fn run_that_waits_for_its_turn_can_be_cancelled() {
-    let directory = tempfile::tempdir().unwrap();
-    let ledger = directory.path().join("ledger");
-    let config =
-        format!("[plugins.hotbay-test-durable.config]\nledger = {ledger:?}\n[workflows.durable-linear]\nmax = 1\n");
-    let host = TestHost::builder().config_text(config).plugin("hotbay-test-durable").start().await.unwrap();
-    assert!(begin(&host, "durable-linear", "first", &json!({ "value": 1, "delayMs": 200 })).await);
-    assert!(begin(&host, "durable-linear", "second", &json!({ "value": 1 })).await);
-    let (status, _) = host.post_json("/api/workflows/durable-linear/runs/second/cancel", &json!({})).await.unwrap();
-    assert_eq!(status, 200);
-    page_when(&host, "durable-linear", "second", "canceled").await;
-    page_when(&host, "durable-linear", "first", "success").await;
-    assert!(!ledger::read(&ledger).contains_key("second"));
 }

@@ -101,6 +101,9 @@ impl Workflows {
             None => None,
         };
         let before = self.admissible(&request, before)?;
+        if request.resource_id.is_none() {
+            request.resource_id = before.as_ref().and_then(|before| before.resource_id.clone());
+        }
         let admission = self.shared.limits.admit(&program.root, &request)?;
         let is_queued = !admission.is_free();
         self.store_graphs(&program).await?;
@@ -113,12 +116,11 @@ impl Workflows {
             trace_id: id::trace(),
             span_id: id::span(),
         };
-        let resource_id = request.resource_id.or_else(|| before.as_ref().and_then(|before| before.resource_id.clone()));
         let state = input.initial_state.as_ref().map(Value::to_string);
         let run = NewRun {
             run_id: &run_id,
             workflow_id: &request.workflow_id,
-            resource_id: resource_id.as_deref(),
+            resource_id: request.resource_id.as_deref(),
             graph_hash: &program.hash,
             input: &input,
             status: if is_queued { RunStatus::Pending } else { RunStatus::Running },
@@ -138,7 +140,7 @@ impl Workflows {
         let claimed = Claimed {
             state: input.initial_state.clone(),
             run_id,
-            resource_id,
+            resource_id: request.resource_id,
             program,
             input,
             records: std::collections::HashMap::new(),

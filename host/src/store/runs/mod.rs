@@ -192,7 +192,7 @@ impl Runs {
     ) -> Result<u64, StoreError> {
         let claim = Statement::new(
             "UPDATE workflow_runs SET owner = $1, lease_until = $2, fence = fence + 1, status = $9, \
-             wake_at = NULL, updated_at = $3, request = $4, state = $5, \
+             wake_at = NULL, updated_at = $3, request = $4, state = $5, outcome = NULL, \
              cancel_requested = CASE WHEN $10 = 1 THEN 0 ELSE cancel_requested END \
              WHERE run_id = $6 AND fence = $7 AND status = $8",
         )

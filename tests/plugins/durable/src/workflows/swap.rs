@@ -5,14 +5,22 @@ use hotbay_plugin::prelude::*;
 use crate::{build, ledger::recorded};
 
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 struct Words {
     text: String,
+    /// How long the next body takes
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delay_ms: Option<u64>,
+}
+
+fn said(text: String) -> Words {
+    Words { text, delay_ms: None }
 }
 
 /// Adds the build's name
 #[step]
 async fn say(ctx: &Ctx, words: Words) -> Result<Words> {
-    recorded(ctx, "say", None, async { Ok(Words { text: format!("{} {}", words.text, build::name()) }) }).await
+    recorded(ctx, "say", words.delay_ms, async { Ok(said(format!("{} {}", words.text, build::name()))) }).await
 }
 
 /// Waits for a word
@@ -20,7 +28,7 @@ async fn say(ctx: &Ctx, words: Words) -> Result<Words> {
 async fn wait(ctx: &Ctx, words: Words) -> Result<Words> {
     recorded(ctx, "wait", None, async {
         match ctx.resume_data::<Words>()? {
-            Some(more) => Ok(Words { text: format!("{} {}", words.text, more.text) }),
+            Some(more) => Ok(said(format!("{} {}", words.text, more.text))),
             None => ctx.suspend(&words),
         }
     })
