@@ -27,10 +27,11 @@
 //! Keys and values belong to the plugin by its name and outlive its generations. The
 //! `workflow` ops are answered only within the call of a workflow's node.
 //!
-//! Within a step of a workflow the host stores its answers to `tool.call`, `agent.generate`
-//! and `http.request` before it gives them. When the same attempt of the step is run again,
-//! after a crash or because the run was resumed, the same request gets the stored answer and
-//! nothing is done twice. What a step does by itself, and `model.chat`, is done again: use
+//! Within a step of a workflow the host stores its answers to `tool.call`, `agent.generate`,
+//! `http.request` and `model.chat` before it gives them; the parts of a model's answer are seen
+//! as they come, its end once all of them are stored. When the same attempt of the step is run
+//! again, after a crash or because the run was resumed, the same request gets the stored answer
+//! and nothing is done twice. What a step does by itself is done again: use
 //! [`crate::Ctx::idempotency_key`].
 //!
 //! # A workflow's node (`Workflow::call`)

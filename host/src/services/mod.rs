@@ -78,7 +78,7 @@ pub trait StepServices: Send + Sync {
     async fn ask_run(&self, op: &str, body: &Value) -> Result<Value, Error>;
 }
 
-/// Requests whose answer a repeated step gets again.
+/// Requests whose answer a repeated step gets again, beside those to models.
 const REMEMBERED: [&str; 3] = ["tool.call", "agent.generate", "http.request"];
 
 /// Reads the last messages of a thread for a plugin: the thread's id and how many.
@@ -178,14 +178,17 @@ impl HostServices for Services {
             };
             return answer(&step.ask_run(op, &parse(&body)?).await?);
         }
+        if op == "model.chat" {
+            return self.chat(&caller, &body, sink, step.as_ref()).await;
+        }
         let Some(step) = step.filter(|_| REMEMBERED.contains(&op)) else {
-            return self.perform(&caller, op, body, sink, None).await;
+            return self.perform(&caller, op, body, None).await;
         };
         let (key, known) = step.recall(op, &body).await;
         if let Some(known) = known {
             return Ok(known);
         }
-        let answer = self.perform(&caller, op, body, sink, Some(step.meta(&key))).await?;
+        let answer = self.perform(&caller, op, body, Some(step.meta(&key))).await?;
         step.remember(&key, &answer).await?;
         Ok(answer)
     }
@@ -197,12 +200,10 @@ impl Services {
         caller: &Caller,
         op: &str,
         body: Vec<u8>,
-        sink: Option<ChunkSender>,
         meta: Option<CallMeta>,
     ) -> Result<Vec<u8>, Error> {
         match op {
             "tool.call" => self.call_tool(caller, &body, meta).await,
-            "model.chat" => self.chat(caller, &body, sink).await,
             "agent.generate" => self.generate(caller, &body).await,
             "memory.recall" => {
                 let RecallRequest { thread_id, last } = parse(&body)?;

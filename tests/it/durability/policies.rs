@@ -50,12 +50,10 @@ async fn step_that_a_person_must_judge_waits_after_a_kill() {
     assert_eq!((status, &body["result"]["value"]), (200, &json!(4)), "{body}");
 }
 
-#[tokio::test]
-async fn repeated_step_gets_the_answer_it_got_before() {
-    let directory = tempfile::tempdir().unwrap();
-    let ledger = directory.path().join("ledger");
-    let mut host = host(&ledger).await;
-    assert!(begin(&host, "durable-calls", "r", &json!({ "value": 1, "delayMs": 500 })).await);
+/// Kills the host while a step goes on that was answered already, and returns what the run comes to.
+async fn killed_once_answered(workflow: &str, ledger: &std::path::Path) -> serde_json::Value {
+    let mut host = host(ledger).await;
+    assert!(begin(&host, workflow, "r", &json!({ "value": 1, "delayMs": 500 })).await);
     let mut connection = connect(&host.data_dir()).await;
     // The answer is stored, the step goes on for a while.
     loop {
@@ -66,9 +64,20 @@ async fn repeated_step_gets_the_answer_it_got_before() {
     }
     drop(connection);
     host.restart().await.unwrap();
-    let page = page_when(&host, "durable-calls", "r", "success").await;
-    assert_eq!(page["result"]["value"], 12);
-    let lines = &ledger::read(&ledger)["r"];
-    let begun = |step: &str| lines.iter().filter(|line| line.step == step && line.at == "start").count();
-    assert_eq!((begun("call-tool"), begun("durable-add-ten")), (2, 1), "{lines:#?}");
+    page_when(&host, workflow, "r", "success").await["result"]["value"].clone()
+}
+
+/// A step that is repeated is answered by tools and models as before, without asking them again.
+#[tokio::test]
+async fn repeated_step_gets_the_answers_it_got_before() {
+    for (workflow, step, asked, result) in
+        [("durable-calls", "call-tool", "durable-add-ten", 12), ("durable-chats", "ask-model", "durable/echo", 2)]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = directory.path().join("ledger");
+        assert_eq!(killed_once_answered(workflow, &ledger).await, result, "{workflow}");
+        let lines = ledger::lines(&ledger);
+        let begun = |step: &str| lines.iter().filter(|line| line.step == step && line.at == "start").count();
+        assert_eq!((begun(step), begun(asked)), (2, 1), "{lines:#?}");
+    }
 }

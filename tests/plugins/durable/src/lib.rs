@@ -55,6 +55,7 @@ plugin!(
         policies::recover_fail,
         policies::recover_suspend,
         policies::calls,
+        policies::chats,
         policies::limited,
         policies::yearly,
         swap::swap,

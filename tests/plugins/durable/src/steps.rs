@@ -114,3 +114,15 @@ pub(crate) async fn call_tool(ctx: &Ctx, num: Num) -> Result<Num> {
     })
     .await
 }
+
+/// Has a model say the number, then takes its time
+#[step(id = "ask-model")]
+pub(crate) async fn ask_model(ctx: &Ctx, num: Num) -> Result<Num> {
+    recorded(ctx, "ask-model", None, async {
+        let said = ctx.model("durable/echo").ask(num.value.to_string()).text().await?;
+        pause(ctx, num.delay_ms).await;
+        let value: i64 = said.parse().map_err(|_| Error::new(format!("the model said `{said}`")))?;
+        Ok(num.clone().with(value))
+    })
+    .await
+}

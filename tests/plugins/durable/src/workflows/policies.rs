@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hotbay_plugin::prelude::*;
 
-use crate::steps::{Counted, Num, add_one, call_tool, count, flaky};
+use crate::steps::{Counted, Num, add_one, ask_model, call_tool, count, flaky};
 
 fn workflow(id: &str) -> Workflow {
     Workflow::new(id).input::<Num>().output::<Num>()
@@ -40,6 +40,10 @@ pub(crate) fn recover_suspend() -> Workflow {
 
 pub(crate) fn calls() -> Workflow {
     workflow("durable-calls").then(call_tool).then(add_one().id("after"))
+}
+
+pub(crate) fn chats() -> Workflow {
+    workflow("durable-chats").then(ask_model).then(add_one().id("after"))
 }
 
 pub(crate) fn limited() -> Workflow {
