@@ -114,11 +114,39 @@ impl Statement {
             Cow::Borrowed(sql) => (*sql).into_sql_str(),
             Cow::Owned(sql) => AssertSqlSafe(sql.clone()).into_sql_str(),
         };
-        self.parameters.iter().fold(sqlx::query(sql), |query, parameter| match parameter {
-            Parameter::Text(text) => query.bind(text.clone()),
-            Parameter::Integer(number) => query.bind(*number),
-        })
+        bound(sqlx::query(sql), &self.parameters)
     }
+}
+
+/// Returns one query that runs several statements in turn, which only SQLite can. Its values
+/// are theirs, one after the other, so the numbers in their texts go up.
+pub(super) fn joined(statements: &[Statement]) -> Query<'static, Any, AnyArguments> {
+    if let [alone] = statements {
+        return alone.query();
+    }
+    let mut text = String::with_capacity(statements.iter().map(|statement| statement.sql.len() + 8).sum());
+    let mut before = 0;
+    for statement in statements {
+        let mut pieces = statement.sql.split('$');
+        text.push_str(pieces.next().unwrap_or_default());
+        for piece in pieces {
+            let digits = piece.bytes().take_while(u8::is_ascii_digit).count();
+            let (number, rest) = piece.split_at(digits);
+            let number = number.parse::<usize>().unwrap_or_default();
+            text.push_str(&format!("${}{rest}", number + before));
+        }
+        text.push(';');
+        before += statement.parameters.len();
+    }
+    let query = sqlx::query(AssertSqlSafe(text).into_sql_str());
+    statements.iter().fold(query, |query, statement| bound(query, &statement.parameters))
+}
+
+fn bound<'q>(query: Query<'q, Any, AnyArguments>, parameters: &[Parameter]) -> Query<'q, Any, AnyArguments> {
+    parameters.iter().fold(query, |query, parameter| match parameter {
+        Parameter::Text(text) => query.bind(text.clone()),
+        Parameter::Integer(number) => query.bind(*number),
+    })
 }
 
 /// Statements that are written together or not at all.

@@ -6,16 +6,18 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use sqlx::{AnyConnection, AnyPool, Connection, Executor};
+use futures::TryStreamExt;
+use sqlx::{AnyConnection, AnyPool, Connection, Either, Executor};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    database::Dialect,
     error::StoreError,
     fault::{Fault, Point},
     health::Health,
     sqlite,
-    statement::{Batch, Rule},
+    statement::{Batch, Rule, joined},
 };
 
 /// Batches waiting for the writer. Who finds it full waits; they are all in requests or
@@ -133,7 +135,7 @@ fn has_changed(changes: &Changes) -> bool {
 
 async fn write_to_pool(pool: &AnyPool, batch: &Batch, fault: &Fault) -> Result<Changes, Failed> {
     let mut transaction = pool.begin().await?;
-    let changes = apply(&mut transaction, batch).await.map_err(|stopped| stopped.failed)?;
+    let changes = apply(&mut transaction, batch, Dialect::Postgres).await.map_err(|stopped| stopped.failed)?;
     let is_change = has_changed(&changes);
     if is_change {
         fault.at(Point::BeforeCommit);
@@ -145,28 +147,43 @@ async fn write_to_pool(pool: &AnyPool, batch: &Batch, fault: &Fault) -> Result<C
     Ok(changes)
 }
 
-async fn apply(connection: &mut AnyConnection, batch: &Batch) -> Result<Changes, Stopped> {
+/// Runs a batch. On SQLite each query is a journey to the thread that owns the connection and
+/// back, which costs more than most statements do, so statements that run whatever comes of
+/// those before them travel together.
+async fn apply(connection: &mut AnyConnection, batch: &Batch, dialect: Dialect) -> Result<Changes, Stopped> {
     let mut changes: Changes = Vec::with_capacity(batch.statements.len());
     // Of the statement before; `None` if it did not run.
     let mut before = None;
-    for statement in &batch.statements {
-        let runs = match statement.rule {
-            Rule::Plain | Rule::Guard => true,
-            Rule::IfChanged => before.is_some_and(|changed| changed > 0),
-        };
-        if !runs {
+    while let [first, rest @ ..] = &batch.statements[changes.len()..] {
+        if first.rule == Rule::IfChanged && before.is_none_or(|changed| changed == 0) {
             before = None;
             changes.push(0);
             continue;
         }
-        let has_changed = changes.iter().any(|changed| *changed > 0);
-        let done = connection.execute(statement.query()).await;
-        let changed = done.map_err(|error| Stopped { failed: error.into(), has_changed })?.rows_affected();
-        if statement.rule == Rule::Guard && changed == 0 {
-            return Err(Stopped { failed: Failed::Guard, has_changed });
+        let companions = match dialect {
+            Dialect::Sqlite => rest.iter().take_while(|statement| statement.rule != Rule::IfChanged).count(),
+            Dialect::Postgres => 0,
+        };
+        let together = &batch.statements[changes.len()..=changes.len() + companions];
+        let mut results = connection.fetch_many(joined(together));
+        let mut is_refused = false;
+        for statement in together {
+            // One result for each: what is written gives no rows.
+            let result = results.try_next().await;
+            let has_changed = has_changed(&changes);
+            let result = result.map_err(|error| {
+                // What went wrong after a guard that found nothing would not have been tried.
+                let failed = if is_refused { Failed::Guard } else { error.into() };
+                Stopped { failed, has_changed }
+            })?;
+            let changed = result.and_then(Either::left).map_or(0, |result| result.rows_affected());
+            is_refused |= statement.rule == Rule::Guard && changed == 0;
+            before = Some(changed);
+            changes.push(changed);
         }
-        before = Some(changed);
-        changes.push(changed);
+        if is_refused {
+            return Err(Stopped { failed: Failed::Guard, has_changed: has_changed(&changes) });
+        }
     }
     Ok(changes)
 }
@@ -284,7 +301,7 @@ impl WriterTask {
             if undo == Undo::Savepoint {
                 self.connection.execute("SAVEPOINT batch").await?;
             }
-            let outcome = match apply(&mut self.connection, &job.batch).await {
+            let outcome = match apply(&mut self.connection, &job.batch, Dialect::Sqlite).await {
                 Ok(changes) => Ok(changes),
                 Err(Stopped { failed, has_changed }) => {
                     let error = StoreError::from(failed);

@@ -46,6 +46,9 @@ pub(super) async fn guard_that_finds_nothing_stops_its_batch(store: &Store) {
         assert!(matches!(error, StoreError::NotFound(_)), "{error:?}");
         assert_eq!(read(store, "a").await, None);
     }
+    write(store, "taken", 1).await;
+    let error = store.database.write([set("nobody", 2).guard(), insert("taken", 2)]).await.unwrap_err();
+    assert!(matches!(error, StoreError::NotFound(_)), "what comes after a guard does not count: {error:?}");
     assert_eq!(store.problem().await, None, "a guard says nothing about the store");
 }
 
