@@ -120,13 +120,10 @@ impl Statement {
 
 /// Returns one query that runs several statements in turn, which only SQLite can. Its values
 /// are theirs, one after the other, so the numbers in their texts go up.
-pub(super) fn joined(statements: &[Statement]) -> Query<'static, Any, AnyArguments> {
-    if let [alone] = statements {
-        return alone.query();
-    }
-    let mut text = String::with_capacity(statements.iter().map(|statement| statement.sql.len() + 8).sum());
+pub(super) fn joined<'a>(statements: impl Iterator<Item = &'a Statement> + Clone) -> Query<'static, Any, AnyArguments> {
+    let mut text = String::with_capacity(statements.clone().map(|statement| statement.sql.len() + 8).sum());
     let mut before = 0;
-    for statement in statements {
+    for statement in statements.clone() {
         let mut pieces = statement.sql.split('$');
         text.push_str(pieces.next().unwrap_or_default());
         for piece in pieces {
@@ -139,7 +136,7 @@ pub(super) fn joined(statements: &[Statement]) -> Query<'static, Any, AnyArgumen
         before += statement.parameters.len();
     }
     let query = sqlx::query(AssertSqlSafe(text).into_sql_str());
-    statements.iter().fold(query, |query, statement| bound(query, &statement.parameters))
+    statements.fold(query, |query, statement| bound(query, &statement.parameters))
 }
 
 fn bound<'q>(query: Query<'q, Any, AnyArguments>, parameters: &[Parameter]) -> Query<'q, Any, AnyArguments> {
@@ -159,6 +156,17 @@ impl Batch {
     /// Adds a statement.
     pub(crate) fn push(&mut self, statement: Statement) {
         self.statements.push(statement);
+    }
+
+    /// Whether all of it runs, whatever comes of its statements.
+    pub(super) fn is_straight(&self) -> bool {
+        self.statements.iter().all(|statement| statement.rule != Rule::IfChanged)
+    }
+
+    /// Whether both do the same with other values.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.statements.len() == other.statements.len()
+            && self.statements.iter().zip(&other.statements).all(|(one, other)| one.sql == other.sql)
     }
 }
 

@@ -165,7 +165,7 @@ async fn apply(connection: &mut AnyConnection, batch: &Batch, dialect: Dialect) 
             Dialect::Postgres => 0,
         };
         let together = &batch.statements[changes.len()..=changes.len() + companions];
-        let mut results = connection.fetch_many(joined(together));
+        let mut results = connection.fetch_many(joined(together.iter()));
         let mut is_refused = false;
         for statement in together {
             // One result for each: what is written gives no rows.
@@ -296,33 +296,10 @@ impl WriterTask {
 
     async fn transaction(&mut self, group: &[Job], undo: Undo) -> Result<Outcomes, Abort> {
         self.connection.execute("BEGIN IMMEDIATE").await?;
-        let mut outcomes = Vec::with_capacity(group.len());
-        for job in group {
-            if undo == Undo::Savepoint {
-                self.connection.execute("SAVEPOINT batch").await?;
-            }
-            let outcome = match apply(&mut self.connection, &job.batch, Dialect::Sqlite).await {
-                Ok(changes) => Ok(changes),
-                Err(Stopped { failed, has_changed }) => {
-                    let error = StoreError::from(failed);
-                    if matches!(error, StoreError::Unavailable(_)) {
-                        return Err(Abort::Store(error));
-                    }
-                    match undo {
-                        Undo::Nothing if has_changed => return Err(Abort::Halfway),
-                        Undo::Nothing => {}
-                        Undo::Savepoint => {
-                            self.connection.execute("ROLLBACK TO batch").await?;
-                        }
-                    }
-                    Err(error)
-                }
-            };
-            if undo == Undo::Savepoint {
-                self.connection.execute("RELEASE batch").await?;
-            }
-            outcomes.push(outcome);
-        }
+        let outcomes = match undo {
+            Undo::Nothing => self.straight(group).await?,
+            Undo::Savepoint => self.one_by_one(group).await?,
+        };
         let written = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
         if written == 0 {
             // Nothing to commit is nothing to wait for the disk for.
@@ -340,4 +317,101 @@ impl WriterTask {
         self.health.committed(written);
         Ok(outcomes)
     }
+
+    /// Writes a group whose batches most likely all succeed: those that are alike travel together.
+    async fn straight(&mut self, group: &[Job]) -> Result<Outcomes, Abort> {
+        let mut outcomes: Vec<Option<Result<Changes, StoreError>>> = group.iter().map(|_| None).collect();
+        for alike in alike(group) {
+            if let [alone] = alike[..] {
+                let outcome = match apply(&mut self.connection, &group[alone].batch, Dialect::Sqlite).await {
+                    Ok(changes) => Ok(changes),
+                    Err(Stopped { has_changed: true, failed }) => return Err(halfway(failed)),
+                    Err(Stopped { failed, .. }) => Err(alone_or_abort(failed)?),
+                };
+                outcomes[alone] = Some(outcome);
+                continue;
+            }
+            let batches = alike.iter().map(|&index| &group[index].batch);
+            let query = joined(batches.flat_map(|batch| &batch.statements));
+            let mut results = self.connection.fetch_many(query);
+            for index in alike {
+                let mut changes = Changes::new();
+                for statement in &group[index].batch.statements {
+                    let result = results.try_next().await.map_err(|error| halfway(error.into()))?;
+                    let changed = result.and_then(Either::left).map_or(0, |result| result.rows_affected());
+                    if statement.rule == Rule::Guard && changed == 0 {
+                        return Err(Abort::Halfway);
+                    }
+                    changes.push(changed);
+                }
+                outcomes[index] = Some(Ok(changes));
+            }
+        }
+        Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Ok(Changes::new()))).collect())
+    }
+
+    /// Writes a group one after the other; what a batch that fails has changed is undone.
+    async fn one_by_one(&mut self, group: &[Job]) -> Result<Outcomes, Abort> {
+        let mut outcomes = Vec::with_capacity(group.len());
+        for job in group {
+            self.connection.execute("SAVEPOINT batch").await?;
+            let outcome = match apply(&mut self.connection, &job.batch, Dialect::Sqlite).await {
+                Ok(changes) => Ok(changes),
+                Err(Stopped { failed, .. }) => {
+                    let error = alone_or_abort(failed)?;
+                    self.connection.execute("ROLLBACK TO batch").await?;
+                    Err(error)
+                }
+            };
+            self.connection.execute("RELEASE batch").await?;
+            outcomes.push(outcome);
+        }
+        Ok(outcomes)
+    }
+}
+
+/// What a failure after changes means for the group.
+fn halfway(failed: Failed) -> Abort {
+    match StoreError::from(failed) {
+        error @ StoreError::Unavailable(_) => Abort::Store(error),
+        _ => Abort::Halfway,
+    }
+}
+
+/// Returns the error of a batch that changed nothing, unless it is one of the whole store.
+fn alone_or_abort(failed: Failed) -> Result<StoreError, Abort> {
+    match StoreError::from(failed) {
+        error @ StoreError::Unavailable(_) => Err(Abort::Store(error)),
+        error => Ok(error),
+    }
+}
+
+/// Most batches that are one query. Powers of two, so that few different texts are prepared.
+const ALIKE: usize = 8;
+
+/// Sorts batches into those that are one query, by their places in the group. Who waits for one
+/// has not been told of another, so their order is free.
+fn alike(group: &[Job]) -> Vec<Vec<usize>> {
+    let mut kinds: Vec<Vec<usize>> = Vec::new();
+    for (index, job) in group.iter().enumerate() {
+        let is_like = |kind: &&mut Vec<usize>| {
+            let first = &group[kind[0]].batch;
+            first.is_straight() && job.batch.is_like(first)
+        };
+        match kinds.iter_mut().find(is_like) {
+            Some(kind) => kind.push(index),
+            None => kinds.push(vec![index]),
+        }
+    }
+    let mut queries = Vec::new();
+    for kind in kinds {
+        let mut rest = &kind[..];
+        while !rest.is_empty() {
+            let most = ALIKE.min(1 << rest.len().ilog2());
+            let (query, after) = rest.split_at(most);
+            queries.push(query.to_vec());
+            rest = after;
+        }
+    }
+    queries
 }
