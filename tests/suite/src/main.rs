@@ -29,7 +29,7 @@ const SUITES: [Suite; 5] = [
               then set it to the path of target/nightly/debug/libhotbay_test_reference.so",
     },
     Suite {
-        name: "the store on PostgreSQL",
+        name: "PostgreSQL: the store on it, and two hosts that share it",
         variable: "HOTBAY_TEST_POSTGRES_URL",
         how: "start a PostgreSQL, then set it to postgres://USER:PASSWORD@HOST:PORT/postgres; \
               the user must be allowed to create databases",
