@@ -277,3 +277,52 @@ async fn errors_are_a_sentence_and_details() {
     let fails = Outgoing::post(generate, &json!({"messages": "FAIL"}));
     check_refused(&host, fails, 500, "mock model failure", &[]).await;
 }
+
+/// The routes of agents, workflows, tools and memory that the documentation names.
+const ROUTES: &str = "
+GET /api/agents
+GET /api/agents/{agentId}
+POST /api/agents/{agentId}/generate
+POST /api/agents/{agentId}/stream
+GET /api/agents/{agentId}/tools
+POST /api/agents/{agentId}/tools/{toolId}/execute
+GET /api/workflows
+GET /api/workflows/{workflowId}
+POST /api/workflows/{workflowId}/create-run
+POST /api/workflows/{workflowId}/start-async
+POST /api/workflows/{workflowId}/stream
+POST /api/workflows/{workflowId}/resume
+POST /api/workflows/{workflowId}/resume-async
+GET /api/workflows/{workflowId}/runs
+GET /api/workflows/{workflowId}/runs/{runId}
+GET /api/tools
+GET /api/tools/{toolId}
+POST /api/tools/{toolId}/execute
+GET /api/memory/threads
+GET /api/memory/threads/{threadId}
+POST /api/memory/threads
+DELETE /api/memory/threads/{threadId}
+POST /api/memory/threads/{threadId}/clone
+GET /api/memory/threads/{threadId}/messages
+POST /api/memory/threads/{threadId}/messages
+";
+
+#[tokio::test]
+async fn every_documented_route_is_described_and_served() {
+    let host = plain_host().await;
+    let (_, description) = host.get_json("/api/openapi.json").await.unwrap();
+    let unserved = host.send(Outgoing::get("/api/no-such-route")).await.unwrap();
+    for route in ROUTES.lines().filter(|line| !line.is_empty()) {
+        let (method, path) = route.split_once(' ').unwrap();
+        let described = &description["paths"][path][method.to_lowercase()];
+        assert!(described["summary"].is_string(), "{route}: {described}");
+        let mut request = Outgoing::get(&path.replace(['{', '}'], "_"));
+        request.method = method.to_owned();
+        let answer = host.send(request).await.unwrap();
+        assert!(
+            answer.status != unserved.status || answer.text() != unserved.text(),
+            "{route} is answered as a route that is not there: {}",
+            answer.text()
+        );
+    }
+}
