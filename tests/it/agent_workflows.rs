@@ -1,29 +1,18 @@
 //! Workflows as tools of agents.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use hotbay_tests::{TestHost, eventually};
+use hotbay_tests::eventually;
 use serde_json::{Value, json};
-use tempfile::TempDir;
+
+use crate::working::Working;
 
 const WORKER: &str = "/api/agents/durable-worker";
 
-/// A host with an agent that runs workflows, of its own plugin and of another.
-struct Working {
-    host: TestHost,
-    ledger: PathBuf,
-    _home: TempDir,
-}
+/// The plugin whose workflows the agent runs beside those of its own.
+const OTHER: &str = "hotbay-test-reference";
 
 impl Working {
-    async fn start() -> Self {
-        let home = TempDir::new().unwrap();
-        let ledger = home.path().join("ledger");
-        let config = format!("[plugins.hotbay-test-durable.config]\nledger = {:?}\n", ledger.display().to_string());
-        let builder = TestHost::builder().plugin("hotbay-test-durable").plugin("hotbay-test-reference");
-        Self { host: builder.config_text(config).start().await.unwrap(), ledger, _home: home }
-    }
-
     async fn post(&self, path: &str, body: &Value) -> Value {
         let (status, answer) = self.host.post_json(path, body).await.unwrap();
         assert_eq!(status, 200, "{path}: {answer}");
@@ -60,10 +49,8 @@ impl Working {
         runs["total"].as_u64().unwrap()
     }
 
-    fn begun(&self, step: &str) -> usize {
-        let text = fs::read_to_string(&self.ledger).unwrap_or_default();
-        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        lines.filter(|line| line["at"] == "start" && line["step"] == step).count()
+    fn times(&self, step: &str) -> usize {
+        self.begun().iter().filter(|line| line["step"] == step).count()
     }
 }
 
@@ -79,7 +66,7 @@ fn event<'a>(events: &'a [Value], kind: &str) -> &'a Value {
 
 #[tokio::test]
 async fn a_finished_run_is_the_tools_result() {
-    let working = Working::start().await;
+    let working = Working::start(&[OTHER]).await;
     let answer = working.call("workflow-durable-suspend", &json!({"inputData": {"value": "no number"}})).await;
     assert!(answer.to_string().contains("Invalid input data"), "{answer:#}");
     assert_eq!(working.runs("durable-suspend").await, 0);
@@ -95,7 +82,7 @@ async fn a_finished_run_is_the_tools_result() {
 
 #[tokio::test]
 async fn a_failed_run_is_the_tools_error() {
-    let working = Working::start().await;
+    let working = Working::start(&[OTHER]).await;
     let answer = working.call("workflow-failing-workflow", &json!({"inputData": {"message": "a"}})).await;
     assert!(result(&answer)["runId"].is_null(), "{answer}");
     assert!(answer.to_string().contains("gave no result: step exploded"), "{answer:#}");
@@ -104,7 +91,7 @@ async fn a_failed_run_is_the_tools_error() {
 
 #[tokio::test]
 async fn a_run_that_waits_suspends_the_agents_and_goes_on_with_it() {
-    let mut working = Working::start().await;
+    let mut working = Working::start(&[OTHER]).await;
     let waiting = working.call("workflow-durable-suspend", &json!({"inputData": {"value": 1}})).await;
     assert_eq!(waiting["finishReason"], "suspended", "{waiting:#}");
     let payload = &waiting["suspendPayload"];
@@ -124,17 +111,17 @@ async fn a_run_that_waits_suspends_the_agents_and_goes_on_with_it() {
 
 #[tokio::test]
 async fn a_call_that_is_made_again_finds_the_run_it_had_begun() {
-    let mut working = Working::start().await;
+    let mut working = Working::start(&[OTHER]).await;
     let input = json!({"value": 1, "delayMs": 700});
     let waiting = working.call("workflow-durable-suspend", &json!({"inputData": input})).await;
     let body = json!({"runId": waiting["runId"], "resumeData": {"add": 5}});
     let stream = working.host.sse(&format!("{WORKER}/resume-stream"), &body).await.unwrap();
-    eventually(Duration::from_secs(60), || async { (working.begun("after") == 1).then_some(()) }).await;
+    eventually(Duration::from_secs(60), || async { (working.times("after") == 1).then_some(()) }).await;
     working.host.restart().await.unwrap();
     drop(stream);
     let events = working.resume(&waiting, &json!({"add": 7})).await;
     // The first answer counted: what came of it was stored before the host died.
     assert_eq!(event(&events, "tool-result")["result"]["result"]["value"], 8);
     assert_eq!(working.runs("durable-suspend").await, 1);
-    assert_eq!(working.begun("before"), 1);
+    assert_eq!(working.times("before"), 1);
 }

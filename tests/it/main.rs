@@ -27,3 +27,4 @@ mod schedules;
 mod store;
 mod swap_load;
 mod toolchains;
+mod working;

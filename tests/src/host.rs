@@ -300,11 +300,6 @@ impl TestHost {
         Ok(())
     }
 
-    /// Leaves a variable out of the environment from the next start on.
-    pub fn forget_variable(&mut self, name: &str) {
-        self.builder.variables.retain(|(variable, _)| variable != name);
-    }
-
     /// Starts the host again on the same directories, after killing it if it runs. Its port changes.
     ///
     /// # Errors

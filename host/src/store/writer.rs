@@ -165,7 +165,8 @@ async fn apply(connection: &mut AnyConnection, batch: &Batch, dialect: Dialect) 
             Dialect::Postgres => 0,
         };
         let together = &batch.statements[changes.len()..=changes.len() + companions];
-        let mut results = connection.fetch_many(joined(together.iter()));
+        let query = if companions == 0 { first.query() } else { joined(together.iter()) };
+        let mut results = connection.fetch_many(query);
         let mut is_refused = false;
         for statement in together {
             // One result for each: what is written gives no rows.
@@ -320,15 +321,20 @@ impl WriterTask {
 
     /// Writes a group whose batches most likely all succeed: those that are alike travel together.
     async fn straight(&mut self, group: &[Job]) -> Result<Outcomes, Abort> {
-        let mut outcomes: Vec<Option<Result<Changes, StoreError>>> = group.iter().map(|_| None).collect();
+        let mut outcomes = Vec::with_capacity(group.len());
         for alike in alike(group) {
             if let [alone] = alike[..] {
                 let outcome = match apply(&mut self.connection, &group[alone].batch, Dialect::Sqlite).await {
                     Ok(changes) => Ok(changes),
-                    Err(Stopped { has_changed: true, failed }) => return Err(halfway(failed)),
-                    Err(Stopped { failed, .. }) => Err(alone_or_abort(failed)?),
+                    Err(Stopped { failed, has_changed }) => {
+                        let error = own(failed)?;
+                        if has_changed {
+                            return Err(Abort::Halfway);
+                        }
+                        Err(error)
+                    }
                 };
-                outcomes[alone] = Some(outcome);
+                outcomes.push((alone, outcome));
                 continue;
             }
             let batches = alike.iter().map(|&index| &group[index].batch);
@@ -337,17 +343,24 @@ impl WriterTask {
             for index in alike {
                 let mut changes = Changes::new();
                 for statement in &group[index].batch.statements {
-                    let result = results.try_next().await.map_err(|error| halfway(error.into()))?;
+                    let result = match results.try_next().await {
+                        Ok(result) => result,
+                        Err(error) => {
+                            own(error.into())?;
+                            return Err(Abort::Halfway);
+                        }
+                    };
                     let changed = result.and_then(Either::left).map_or(0, |result| result.rows_affected());
                     if statement.rule == Rule::Guard && changed == 0 {
                         return Err(Abort::Halfway);
                     }
                     changes.push(changed);
                 }
-                outcomes[index] = Some(Ok(changes));
+                outcomes.push((index, Ok(changes)));
             }
         }
-        Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Ok(Changes::new()))).collect())
+        outcomes.sort_unstable_by_key(|(index, _)| *index);
+        Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
     }
 
     /// Writes a group one after the other; what a batch that fails has changed is undone.
@@ -358,7 +371,7 @@ impl WriterTask {
             let outcome = match apply(&mut self.connection, &job.batch, Dialect::Sqlite).await {
                 Ok(changes) => Ok(changes),
                 Err(Stopped { failed, .. }) => {
-                    let error = alone_or_abort(failed)?;
+                    let error = own(failed)?;
                     self.connection.execute("ROLLBACK TO batch").await?;
                     Err(error)
                 }
@@ -370,16 +383,8 @@ impl WriterTask {
     }
 }
 
-/// What a failure after changes means for the group.
-fn halfway(failed: Failed) -> Abort {
-    match StoreError::from(failed) {
-        error @ StoreError::Unavailable(_) => Abort::Store(error),
-        _ => Abort::Halfway,
-    }
-}
-
-/// Returns the error of a batch that changed nothing, unless it is one of the whole store.
-fn alone_or_abort(failed: Failed) -> Result<StoreError, Abort> {
+/// Returns the error of a batch, unless it is one of the whole store.
+fn own(failed: Failed) -> Result<StoreError, Abort> {
     match StoreError::from(failed) {
         error @ StoreError::Unavailable(_) => Err(Abort::Store(error)),
         error => Ok(error),

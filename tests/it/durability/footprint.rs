@@ -1,7 +1,7 @@
 //! What runs leave behind in memory: nothing.
 
 use futures::{StreamExt, stream};
-use hotbay_tests::{TestHost, http::Outgoing};
+use hotbay_tests::{TestHost, http::Outgoing, process};
 use serde_json::json;
 
 /// Callers at once.
@@ -11,9 +11,7 @@ const NOISE: u64 = 10 << 10;
 
 /// The host's resident memory, in kilobytes.
 fn resident(host: &TestHost) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", host.process_id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    process::resident(host.process_id()).unwrap() >> 10
 }
 
 /// A host with one arena: how much freed memory each of many holds on to is chance.

@@ -170,7 +170,7 @@ async fn whatever_commit_the_host_dies_at_turns_are_whole() {
         let mut host = builder.start().await.unwrap();
         let (acknowledged, waiting) = live(&host).await;
         assert!(acknowledged < 4, "{fault}: the host did not die");
-        host.forget_variable("HOTBAY_TEST_FAULT");
+        host.set_variable("HOTBAY_TEST_FAULT", None);
         host.restart().await.unwrap();
         let (status, listed) = host.get_json("/api/memory/threads/t/messages").await.unwrap();
         let kept = listed["messages"].as_array().map_or(0, Vec::len);

@@ -1,33 +1,18 @@
 //! Runs that are resumed and broken off: by a crash, by a caller who leaves, by a model that fails.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use futures::future::join_all;
-use hotbay_tests::{TestHost, eventually};
+use hotbay_tests::eventually;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use super::{get, post};
+use crate::working::Working;
 
 const SOON: Duration = Duration::from_secs(60);
 const APPROVE: &str = "/api/agents/durable-worker/approve-tool-call-generate";
 
-/// A host whose worker has a tool that takes as long as it is told, and writes down when it runs.
-struct Working {
-    host: TestHost,
-    ledger: PathBuf,
-    _home: TempDir,
-}
-
 impl Working {
-    async fn start() -> Self {
-        let home = TempDir::new().unwrap();
-        let ledger = home.path().join("ledger");
-        let config = format!("[plugins.hotbay-test-durable.config]\nledger = {:?}\n", ledger.display().to_string());
-        let host = TestHost::builder().plugin("hotbay-test-durable").config_text(config).start().await.unwrap();
-        Self { host, ledger, _home: home }
-    }
-
     /// Has the worker ask for approval of a call that takes `delay`; returns the run and the call.
     async fn waiting(&self, delay: Duration, memory: &Value) -> Value {
         let input = json!({"value": 1, "delayMs": delay.as_millis()});
@@ -38,13 +23,6 @@ impl Working {
         let answer = post(&self.host, "/api/agents/durable-worker/generate", &body).await;
         assert_eq!(answer["finishReason"], "suspended", "{answer}");
         json!({"runId": answer["runId"], "toolCallId": answer["toolCalls"][0]["payload"]["toolCallId"]})
-    }
-
-    /// The keys of the calls that began.
-    fn begun(&self) -> Vec<String> {
-        let text = fs::read_to_string(&self.ledger).unwrap_or_default();
-        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        lines.filter(|line| line["at"] == "start").map(|line| line["key"].as_str().unwrap().to_owned()).collect()
     }
 
     async fn until_begun(&self, times: usize) {
@@ -62,7 +40,7 @@ fn memory() -> Value {
 
 #[tokio::test]
 async fn a_run_is_resumed_again_after_the_host_was_killed_in_between() {
-    let mut working = Working::start().await;
+    let mut working = Working::start(&[]).await;
     let waiting = working.waiting(Duration::from_millis(1500), &memory()).await;
     assert_eq!(working.entries().await, 2);
     let stream = working.host.sse("/api/agents/durable-worker/approve-tool-call", &waiting).await.unwrap();
@@ -75,14 +53,15 @@ async fn a_run_is_resumed_again_after_the_host_was_killed_in_between() {
     assert_eq!(answer["finishReason"], "stop", "{answer}");
     assert_eq!(working.entries().await, 3);
     let begun = working.begun();
-    assert!(begun.len() == 2 && begun[0] == begun[1], "{begun:?}");
+    let keys: Vec<&str> = begun.iter().map(|line| line["key"].as_str().unwrap()).collect();
+    assert!(keys.len() == 2 && keys[0] == keys[1], "{keys:?}");
     assert_eq!(working.host.post_json(APPROVE, &waiting).await.unwrap().0, 404);
     assert_eq!(working.entries().await, 3);
 }
 
 #[tokio::test]
 async fn a_run_is_resumed_again_after_its_reader_has_left() {
-    let working = Working::start().await;
+    let working = Working::start(&[]).await;
     for memory in [memory(), Value::Null] {
         let before = working.begun().len();
         let waiting = working.waiting(Duration::from_millis(1500), &memory).await;
@@ -103,7 +82,7 @@ async fn a_run_is_resumed_again_after_its_reader_has_left() {
 
 #[tokio::test]
 async fn a_run_without_a_conversation_that_fails_waits_again() {
-    let working = Working::start().await;
+    let working = Working::start(&[]).await;
     let call = json!({"toolName": "durable-approved", "input": {"value": 1}});
     let script = json!([{"toolCalls": [call]}, {"error": "the model is away"}]);
     let body = json!({"messages": "do it", "providerOptions": {"mock": {"script": script}}});
@@ -122,7 +101,7 @@ async fn a_run_without_a_conversation_that_fails_waits_again() {
 
 #[tokio::test]
 async fn of_many_who_resume_a_run_without_a_conversation_one_does() {
-    let working = Working::start().await;
+    let working = Working::start(&[]).await;
     let waiting = working.waiting(Duration::ZERO, &Value::Null).await;
     let resumed = join_all((0..8).map(|_| working.host.post_json(APPROVE, &waiting))).await;
     let mut statuses: Vec<u16> = resumed.into_iter().map(|resumed| resumed.unwrap().0).collect();
