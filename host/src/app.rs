@@ -117,6 +117,7 @@ impl App {
             concurrency: config.workflows.clone(),
         };
         let workflows = Workflows::new(engine.clone(), &store, tasks.clone(), settings);
+        workflows.release().await?;
         engine.connect(workflows.clone());
         let keeper = workflows.clone();
         background.spawn("workflow-keeper", |cancel| keeper.keep(cancel));
@@ -132,7 +133,9 @@ impl App {
     /// The server has stopped accepting before.
     pub async fn shut_down(&self) {
         self.tasks.shut_down(RUNS).await;
-        self.workflows.release().await;
+        if let Err(error) = self.workflows.release().await {
+            tracing::warn!(%error, "leases end by themselves, for they cannot be given back");
+        }
         self.engine.release().await;
         let ended = tokio::time::timeout(CALLS + PLUGIN_SHUTDOWN, self.plugins.shutdown(CALLS)).await;
         if ended.is_err() {

@@ -1,8 +1,9 @@
 //! Keeping leases, and taking up runs nobody drives: after a crash, after a wait, after
 //! another host died.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::{Workflows, resume};
@@ -26,24 +27,30 @@ const ENOUGH: usize = 512;
 impl Workflows {
     /// Keeps this host's leases and takes up what nobody drives, until it is cancelled.
     ///
-    /// Runs a former process of this host was driving are taken up first.
+    /// What a former process of this host was driving is taken up only if [`Self::release`]
+    /// came before anything was begun.
     pub async fn keep(self, cancel: CancellationToken) {
-        let shared = Arc::clone(&self.shared);
-        while let Err(error) = shared.runs.give_up_all(&shared.settings.owner).await {
-            tracing::warn!(%error, "runs cannot be taken up while the store is not available");
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_secs(1)) => {}
-                () = cancel.cancelled() => return,
-            }
+        // Leases must not wait for what else is to be done.
+        tokio::join!(self.keep_leases(&cancel), self.take_up_all(&cancel));
+    }
+
+    /// Returns how often leases are renewed and abandoned runs are looked for.
+    fn beat(&self) -> Duration {
+        (self.shared.settings.lease / 3).max(Duration::from_millis(50))
+    }
+
+    async fn keep_leases(&self, cancel: &CancellationToken) {
+        let mut beats = tokio::time::interval(self.beat());
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while cancel.run_until_cancelled(beats.tick()).await.is_some() {
+            self.renew().await;
         }
-        let beat = (shared.settings.lease / 3).max(Duration::from_millis(50));
+    }
+
+    async fn take_up_all(&self, cancel: &CancellationToken) {
+        let shared = &self.shared;
         let mut registry = shared.engine.subscribe();
-        let mut next_beat = tokio::time::Instant::now();
         loop {
-            if tokio::time::Instant::now() >= next_beat {
-                next_beat = tokio::time::Instant::now() + beat;
-                self.renew().await;
-            }
             let is_behind = match self.take_up_abandoned().await {
                 Ok(is_behind) => is_behind,
                 Err(error) => {
@@ -52,9 +59,8 @@ impl Workflows {
                 }
             };
             let wake = if is_behind { Duration::from_millis(20) } else { self.next_wake().await };
-            let until = (tokio::time::Instant::now() + wake).min(next_beat);
             tokio::select! {
-                () = tokio::time::sleep_until(until) => {}
+                () = tokio::time::sleep(wake) => {}
                 () = shared.news.notified() => {}
                 _ = registry.changed() => {}
                 () = cancel.cancelled() => return,
@@ -149,20 +155,23 @@ impl Workflows {
         Ok(self.shared.runs.settle(row, RunStatus::Suspended, &outcome, Millis::now().0).await?)
     }
 
-    /// Returns how long nothing is to be done.
+    /// Returns how long nothing is to be done, a beat at most.
     async fn next_wake(&self) -> Duration {
         let now = Millis::now().0;
-        match self.shared.runs.next_wake(now).await {
+        let wake = match self.shared.runs.next_wake(now).await {
             Ok(Some(at)) => Duration::from_millis(u64::try_from(at.saturating_sub(now)).unwrap_or(0).max(1)),
-            Ok(None) => self.shared.settings.lease,
+            Ok(None) => Duration::MAX,
             Err(_) => Duration::from_secs(1),
-        }
+        };
+        wake.min(self.beat())
     }
 
-    /// Gives every lease of this host back, so that others need not wait for their end.
-    pub async fn release(&self) {
-        if let Err(error) = self.shared.runs.give_up_all(&self.shared.settings.owner).await {
-            tracing::warn!(%error, "leases end by themselves, for they cannot be given back");
-        }
+    /// Gives every lease of this host back: those a former process of it held, before this one
+    /// begins anything, and its own when it ends, so that others need not wait.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn release(&self) -> Result<(), StoreError> {
+        self.shared.runs.give_up_all(&self.shared.settings.owner).await
     }
 }

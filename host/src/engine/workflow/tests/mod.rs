@@ -58,6 +58,10 @@ struct Host {
 
 impl Host {
     fn start(plan: &Plan, store: &Store) -> Self {
+        Self::named(OWNER, plan, store)
+    }
+
+    fn named(owner: &str, plan: &Plan, store: &Store) -> Self {
         let plugin = Arc::new(Plugin::new(plan, store.clone()));
         let identity = Identity {
             plugin: "random".into(),
@@ -72,10 +76,10 @@ impl Host {
         Offers::default().put(&registry, &"random".into(), Offer::new(&generation).unwrap()).unwrap();
         let tasks = Tasks::default();
         let models = Arc::new(Models::new(BTreeMap::new(), |_| None));
-        let holder = Holder { owner: OWNER.to_owned(), lease: LEASE };
+        let holder = Holder { owner: owner.to_owned(), lease: LEASE };
         let engine = Engine::new(registry, models, store.clone(), tasks.clone(), holder);
         let settings = WorkflowSettings {
-            owner: OWNER.to_owned(),
+            owner: owner.to_owned(),
             lease: LEASE,
             cancel_grace: LIMIT,
             concurrency: HashMap::new(),
@@ -112,7 +116,7 @@ impl Host {
         let done = records.into_iter().filter(|(_, record)| record.status.as_str() == "success");
         let host = Self::start(plan, store);
         host.plugin.must_not_repeat(done.map(|(path, _)| path));
-        store.runs().give_up_all(OWNER).await.unwrap();
+        host.workflows.release().await.unwrap();
         host.workflows.take_up_abandoned().await.unwrap();
         host.plugin.fall_silent_after(1);
         host
@@ -273,4 +277,48 @@ fn random_workflows_come_to_what_the_model_says() {
 #[test]
 fn random_workflows_come_to_the_same_when_hosts_die_after_every_commit() {
     check_all(120, Fate::DiesAfterEachCommit);
+}
+
+/// Begins a run that gets no answer from its plugin.
+async fn begin_silent(host: &Host, run_id: &str) {
+    host.plugin.fall_silent_after(0);
+    let request = StartRequest {
+        workflow_id: "root".to_owned(),
+        run_id: Some(run_id.to_owned()),
+        input: Some(json!(1)),
+        ..StartRequest::default()
+    };
+    host.workflows.start(request).await.unwrap();
+    timeout(LIMIT, host.plugin.silent.notified()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_keeper_that_comes_late_takes_up_others_runs_and_leaves_its_hosts_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = StoreSettings { data: directory.path().to_owned(), url: None, fault: None };
+    let tasks = Tasks::default();
+    let (store, writer) = Store::open(&settings).await.unwrap();
+    tasks.spawn("store", |cancel| writer.unwrap().run(cancel));
+    let node = plan::Node { id: "n1".to_owned(), kind: plan::Kind::Step { does: plan::Does::Give, retries: 0 } };
+    let plan = Plan { nodes: vec![node], choices: vec![0] };
+
+    let dead = Host::named("dead", &plan, &store);
+    begin_silent(&dead, "abandoned").await;
+    dead.tasks.shut_down(Duration::ZERO).await;
+    dead.workflows.release().await.unwrap();
+    let host = Host::start(&plan, &store);
+    begin_silent(&host, "own").await;
+    let keeper = host.workflows.clone();
+    host.tasks.spawn("keeper", |cancel| keeper.keep(cancel));
+    // It has looked for what nobody drives.
+    timeout(LIMIT, host.plugin.silent.notified()).await.unwrap();
+
+    let row = async |run_id| host.workflows.view("root", run_id).await.unwrap().row;
+    assert_eq!(row("abandoned").await.owner, OWNER);
+    let own = row("own").await;
+    assert_eq!(own.owner, OWNER);
+    assert!(own.lease_until > 0, "any host may take it up");
+    host.tasks.shut_down(Duration::ZERO).await;
+    tasks.shut_down(LIMIT).await;
+    store.close().await;
 }
