@@ -20,6 +20,7 @@ use crate::{
         workflow::{WorkflowSettings, Workflows},
     },
     model::catalog::Models,
+    observe::{self, Observe},
     plugin::{Plugins, Spawner, error::LoadError},
     services::{AskAgent, Recall, Services},
     store::{Store, StoreError, StoreSettings},
@@ -51,6 +52,8 @@ pub struct App {
     pub models: Arc<Models>,
     /// What outlives the process.
     pub store: Store,
+    /// What happened.
+    pub observe: Observe,
     /// What plugins may ask of the host.
     pub services: Arc<Services>,
     /// Runs and streams. They are told to end before plugins are.
@@ -93,6 +96,8 @@ impl App {
         let executable = std::env::current_exe().map_err(StartError::Executable)?;
         let (tasks, background) = (Tasks::default(), Tasks::default());
         let store = open_store(&config, &background).await?;
+        let observe = Observe::start(&config.record, &background);
+        observe::layer::connect(observe.recorder());
         let models = Arc::new(Models::new(config.providers.clone(), config::variable));
         // Plugins need the services when they open, the services need plugins when they are
         // asked for one, so these are connected once both are there.
@@ -107,6 +112,7 @@ impl App {
             store.clone(),
             tasks.clone(),
             holder.clone(),
+            observe.recorder().clone(),
         );
         engine.release().await;
         services.connect(Arc::clone(plugins.registry()), ask_agent(&engine), recall(&engine));
@@ -125,7 +131,7 @@ impl App {
         background.spawn("workflow-others", |cancel| others.watch_others(cancel));
         let clock = workflows.clone();
         background.spawn("workflow-schedules", |cancel| clock.keep_time(cancel));
-        Ok(Arc::new(Self { config, engine, workflows, plugins, models, store, services, tasks, background }))
+        Ok(Arc::new(Self { config, engine, workflows, plugins, models, store, observe, services, tasks, background }))
     }
 
     /// Ends everything, runs first, then plugins. Returns within ten seconds.

@@ -19,6 +19,7 @@
 //! | [`model`] | chat models: those of providers, and the trait all share |
 //! | [`plugin`] | files to capabilities: checked, probed, mapped, swapped, retired |
 //! | [`store`] | what outlives the process, on SQLite or PostgreSQL; the only part that knows SQL |
+//! | [`observe`] | logs and traces: recorded, kept, found again |
 //! | [`types`] | plain data all of them speak |
 //!
 //! # A request's way
@@ -63,6 +64,8 @@ pub mod services;
 pub mod model;
 pub mod plugin;
 pub mod store;
+
+pub mod observe;
 
 pub mod types;
 

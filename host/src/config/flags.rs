@@ -46,6 +46,18 @@ pub struct Flags {
     /// How it is logged, text or json [default: text] [env: HOTBAY_LOG_FORMAT]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<String>,
+    /// What is kept of the log to be found again, as --log; off keeps neither logs nor traces [default: info] [env: HOTBAY_RECORD]
+    #[arg(long, value_name = "FILTER")]
+    pub record: Option<String>,
+    /// Whether traces have what goes into agents, models, tools and steps, and comes out [default: true] [env: HOTBAY_RECORD_CONTENT]
+    #[arg(long, value_name = "BOOL")]
+    pub record_content: Option<String>,
+    /// How many days of logs and traces are kept [default: 14] [env: HOTBAY_RECORD_DAYS]
+    #[arg(long, value_name = "DAYS")]
+    pub record_days: Option<String>,
+    /// How many bytes of logs and traces are kept, the oldest days go first [default: 4GiB] [env: HOTBAY_RECORD_BYTES]
+    #[arg(long, value_name = "BYTES")]
+    pub record_bytes: Option<String>,
     /// Longest time of one run [default: 10m] [env: HOTBAY_RUN_DEADLINE]
     #[arg(long, value_name = "TIME")]
     pub run_deadline: Option<String>,

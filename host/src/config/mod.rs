@@ -59,6 +59,8 @@ pub struct Config {
     pub allow_unauthenticated: bool,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// What is kept of logs and traces.
+    pub record: RecordSettings,
     /// How long things may take.
     pub deadlines: Deadlines,
     /// Model providers by name.
@@ -82,6 +84,27 @@ pub struct LogSettings {
     pub format: LogFormat,
     /// Whether colours may be used on a terminal.
     pub color: bool,
+}
+
+/// What is kept of logs and traces, to be found again.
+#[derive(Debug, Clone, Serialize)]
+pub struct RecordSettings {
+    /// A level, or directives as [`LogSettings::filter`] has; `off` keeps neither logs nor traces.
+    pub filter: String,
+    /// Whether what goes into agents, models, tools and steps, and comes out, is kept.
+    pub content: bool,
+    /// How many days are kept, today not counted.
+    pub days: u64,
+    /// How many bytes are kept at most; the oldest days go first.
+    pub bytes: u64,
+}
+
+impl RecordSettings {
+    /// Whether anything is kept.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.filter != "off"
+    }
 }
 
 /// How long things may take.
@@ -163,6 +186,36 @@ impl Config {
                 )?,
                 // The convention: set and not empty, whatever the value.
                 color: environment("NO_COLOR").is_none_or(|value| value.is_empty()),
+            },
+            record: RecordSettings {
+                filter: from.pick(
+                    "record",
+                    flags.record.as_ref(),
+                    file.record.as_ref(),
+                    "info".into(),
+                    parse::log_filter,
+                )?,
+                content: from.pick(
+                    "record_content",
+                    flags.record_content.as_ref(),
+                    file.record_content.as_ref(),
+                    true,
+                    parse::boolean,
+                )?,
+                days: from.pick(
+                    "record_days",
+                    flags.record_days.as_ref(),
+                    file.record_days.as_ref(),
+                    14,
+                    parse::days,
+                )?,
+                bytes: from.pick(
+                    "record_bytes",
+                    flags.record_bytes.as_ref(),
+                    file.record_bytes.as_ref(),
+                    4 << 30,
+                    |text| parse::bytes(text).map(|bytes| bytes as u64),
+                )?,
             },
             deadlines: Deadlines {
                 run: from.pick(
@@ -259,6 +312,10 @@ impl Config {
             "allow_unauthenticated": self.allow_unauthenticated,
             "log": self.log.filter,
             "log_format": self.log.format,
+            "record": self.record.filter,
+            "record_content": self.record.content,
+            "record_days": self.record.days,
+            "record_bytes": self.record.bytes,
             "run_deadline": parse::show_duration(self.deadlines.run),
             "call_deadline": parse::show_duration(self.deadlines.call),
             "open_deadline": parse::show_duration(self.deadlines.open),

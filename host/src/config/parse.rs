@@ -69,6 +69,11 @@ pub(super) fn bytes(text: &str) -> Result<usize, String> {
     if size.is_finite() && (1.0..=1e15).contains(&size) { Ok(size as usize) } else { Err(expected()) }
 }
 
+/// Parses a number of days.
+pub(super) fn days(text: &str) -> Result<u64, String> {
+    text.parse().ok().filter(|days| *days <= 36_500).ok_or_else(|| "a number of days, for example 14".into())
+}
+
 /// Parses a time with a unit; a bare number is seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let expected = || "a time, for example 500ms, 30s, 10m or 2h".to_owned();

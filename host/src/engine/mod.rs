@@ -36,6 +36,7 @@ use serde_json::{Map, Value};
 use crate::{
     memory::{Conversation, ConversationRequest, Memory},
     model::catalog::Models,
+    observe::Recorder,
     plugin::registry::{AgentEntry, Registry, Snapshot},
     services::Origin,
     store::Store,
@@ -67,6 +68,7 @@ struct Shared {
     memory: Memory,
     tasks: Tasks,
     holder: Holder,
+    recorder: Recorder,
     /// Made from the engine, so connected once both are there.
     workflows: OnceLock<Workflows>,
 }
@@ -83,9 +85,16 @@ struct Plan {
 impl Engine {
     /// Returns an engine over what plugins offer, the models the host knows, and what is stored.
     /// What nobody waits for, such as a thread's title, is made by `tasks`; runs are resumed as
-    /// `holder`'s.
+    /// `holder`'s. What happens is told to `recorder`.
     #[must_use]
-    pub fn new(registry: Arc<Registry>, models: Arc<Models>, store: Store, tasks: Tasks, holder: Holder) -> Self {
+    pub fn new(
+        registry: Arc<Registry>,
+        models: Arc<Models>,
+        store: Store,
+        tasks: Tasks,
+        holder: Holder,
+        recorder: Recorder,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 registry,
@@ -93,6 +102,7 @@ impl Engine {
                 memory: Memory::new(store),
                 tasks,
                 holder,
+                recorder,
                 workflows: OnceLock::new(),
             }),
         }

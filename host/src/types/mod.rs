@@ -2,10 +2,12 @@
 
 pub mod graph;
 pub mod id;
+pub mod log;
 pub mod message;
 pub mod plugin;
 pub mod run;
 pub mod schema;
+pub mod span;
 pub mod spoken;
 pub mod thread;
 pub mod usage;

@@ -22,6 +22,7 @@ use crate::{
     engine::Engine,
     engine::Holder,
     model::catalog::Models,
+    observe::Recorder,
     plugin::{
         generation::{Generation, Identity},
         registry::{Offer, Offers, Registry},
@@ -77,7 +78,7 @@ impl Host {
         let tasks = Tasks::default();
         let models = Arc::new(Models::new(BTreeMap::new(), |_| None));
         let holder = Holder { owner: owner.to_owned(), lease: LEASE };
-        let engine = Engine::new(registry, models, store.clone(), tasks.clone(), holder);
+        let engine = Engine::new(registry, models, store.clone(), tasks.clone(), holder, Recorder::off());
         let settings = WorkflowSettings {
             owner: owner.to_owned(),
             lease: LEASE,

@@ -1,0 +1,176 @@
+//! The way in: whoever has something to record gives it here and goes on.
+//!
+//! Nothing here waits. What comes in faster than it can be written is shed, what matters
+//! least first, and counted.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::tracer::Trace;
+use crate::types::{
+    log::{Level, LogRecord},
+    span::Span,
+};
+
+/// Inputs that may wait to be written. Several seconds of what one core can write; in memory
+/// about a kilobyte each.
+const QUEUE: usize = 64 << 10;
+
+/// What is to be written.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// A log record.
+    Log(LogRecord),
+    /// Spans that ended.
+    Spans(Vec<Span>),
+    /// Records of another service, whose sender waits until they are on the disk.
+    Batch { logs: Vec<LogRecord>, spans: Vec<Span>, written: oneshot::Sender<Result<(), String>> },
+}
+
+/// What was shed since the start.
+#[derive(Debug, Default)]
+pub struct Shed {
+    /// Log records, by level: debug, info, warn, error and fatal.
+    pub logs: [AtomicU64; 5],
+    /// Spans.
+    pub spans: AtomicU64,
+}
+
+/// Takes what is to be recorded. Cheap to clone.
+#[derive(Clone)]
+pub struct Recorder {
+    shared: Option<Arc<Shared>>,
+}
+
+struct Shared {
+    queue: mpsc::Sender<Input>,
+    shed: Shed,
+    records_content: bool,
+    number: AtomicU64,
+    /// Traces that go on. Held for a lookup.
+    live: Mutex<HashMap<u64, Weak<Trace>>>,
+}
+
+impl Recorder {
+    /// Returns one that records nothing.
+    #[must_use]
+    pub fn off() -> Self {
+        Self { shared: None }
+    }
+
+    /// Returns one, and what it was given. `records_content` says whether what goes into models
+    /// and tools, and comes out of them, is recorded.
+    pub(super) fn new(records_content: bool) -> (Self, mpsc::Receiver<Input>) {
+        let (queue, inputs) = mpsc::channel(QUEUE);
+        let shared =
+            Shared { queue, shed: Shed::default(), records_content, number: AtomicU64::new(0), live: Mutex::default() };
+        (Self { shared: Some(Arc::new(shared)) }, inputs)
+    }
+
+    /// Whether anything is recorded.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    pub(super) fn records_content(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.records_content)
+    }
+
+    /// Records a log record.
+    pub fn log(&self, record: LogRecord) {
+        let Some(shared) = &self.shared else { return };
+        let level = record.level;
+        // What matters more finds room longer.
+        let reserve = match level {
+            Level::Debug => QUEUE / 2,
+            Level::Info => QUEUE / 4,
+            Level::Warn => QUEUE / 8,
+            Level::Error | Level::Fatal => 0,
+        };
+        if shared.queue.capacity() <= reserve || shared.queue.try_send(Input::Log(record)).is_err() {
+            shared.shed.logs[level as usize].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Records spans that ended.
+    pub fn spans(&self, spans: Vec<Span>) {
+        let Some(shared) = &self.shared else { return };
+        let count = spans.len() as u64;
+        if count == 0 {
+            return;
+        }
+        if shared.queue.capacity() <= QUEUE / 16 || shared.queue.try_send(Input::Spans(spans)).is_err() {
+            shared.shed.spans.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Records what another service sent, and waits until it is on the disk.
+    ///
+    /// # Errors
+    /// Why it was not taken; it may be sent again.
+    pub async fn batch(&self, logs: Vec<LogRecord>, spans: Vec<Span>) -> Result<(), String> {
+        let Some(shared) = &self.shared else { return Err("nothing is recorded here".to_owned()) };
+        let (written, answer) = oneshot::channel();
+        // A sender may wait; the host's own records do not.
+        if shared.queue.send(Input::Batch { logs, spans, written }).await.is_err() {
+            return Err("the host is shutting down".to_owned());
+        }
+        answer.await.unwrap_or_else(|_| Err("the host is shutting down".to_owned()))
+    }
+
+    /// Returns what was shed.
+    #[must_use]
+    pub fn shed(&self) -> Option<&Shed> {
+        self.shared.as_ref().map(|shared| &shared.shed)
+    }
+
+    /// Returns how many inputs wait to be written, and how many may.
+    #[must_use]
+    pub fn depth(&self) -> (usize, usize) {
+        self.shared.as_ref().map_or((0, 0), |shared| (QUEUE - shared.queue.capacity(), QUEUE))
+    }
+
+    /// Returns the spans that go on, and those that ended in traces that go on and were not
+    /// handed over yet.
+    #[must_use]
+    pub fn open(&self) -> Vec<Span> {
+        self.live().iter().flat_map(|trace| trace.open().into_iter().chain(trace.closed())).collect()
+    }
+
+    /// Returns the traces that go on.
+    pub(super) fn live(&self) -> Vec<Arc<Trace>> {
+        self.shared.as_ref().map_or_else(Vec::new, |shared| shared.live().values().filter_map(Weak::upgrade).collect())
+    }
+
+    /// Makes a trace that goes on.
+    pub(super) fn remember(&self, make: impl FnOnce(u64) -> Trace) -> Arc<Trace> {
+        let shared = self.shared.as_ref();
+        let number = shared.map_or(0, |shared| shared.number.fetch_add(1, Ordering::Relaxed));
+        let trace = Arc::new(make(number));
+        if let Some(shared) = shared {
+            shared.live().insert(number, Arc::downgrade(&trace));
+        }
+        trace
+    }
+
+    /// Forgets a trace of which nothing goes on.
+    pub(super) fn forget(&self, number: u64) {
+        if let Some(shared) = &self.shared {
+            shared.live().remove(&number);
+        }
+    }
+}
+
+impl Shared {
+    fn live(&self) -> MutexGuard<'_, HashMap<u64, Weak<Trace>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

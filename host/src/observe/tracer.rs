@@ -1,0 +1,285 @@
+//! Spans while their work goes on.
+//!
+//! The spans of a run are gathered in its [`Trace`] and handed over together when its first
+//! span ends: a run of a few milliseconds has a dozen of them, and what they cost is mostly
+//! what it costs to hand something over. Runs that take longer hand over what has ended
+//! each second (`writer`). What is still open is seen through [`Recorder::open`].
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use serde_json::Value;
+
+use super::recorder::Recorder;
+use crate::types::{
+    id::{self, Millis},
+    span::{Entity, Span, SpanKind},
+};
+
+/// The spans of one run, or of whatever else has a first span in this host.
+pub(crate) struct Trace {
+    recorder: Recorder,
+    /// Its place among those that go on.
+    number: u64,
+    id: String,
+    has_ended: AtomicBool,
+    // Held for a push or a take.
+    spans: Mutex<Spans>,
+}
+
+#[derive(Default)]
+struct Spans {
+    open: Vec<Arc<Mutex<Span>>>,
+    closed: Vec<Span>,
+    has_failed: bool,
+}
+
+/// Where in a trace something happens: what a call hands on, so that what it causes is found
+/// below it.
+#[derive(Clone)]
+pub struct SpanContext {
+    trace: Arc<Trace>,
+    span_id: Arc<str>,
+}
+
+/// A span that goes on. It ends with [`ActiveSpan::end`] or [`ActiveSpan::fail`]; one that is
+/// dropped was given up, and ends with an error that says so.
+///
+/// Of a host that records nothing, it does nothing.
+#[derive(Default)]
+pub struct ActiveSpan {
+    active: Option<Active>,
+}
+
+struct Active {
+    trace: Arc<Trace>,
+    span: Arc<Mutex<Span>>,
+    span_id: Arc<str>,
+    is_first: bool,
+    records_content: bool,
+}
+
+impl Trace {
+    fn spans(&self) -> MutexGuard<'_, Spans> {
+        self.spans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns what goes on, as it is now.
+    pub(super) fn open(&self) -> Vec<Span> {
+        let open: Vec<_> = self.spans().open.clone();
+        open.iter().map(|span| lock(span).clone()).collect()
+    }
+
+    /// Returns what has ended and was not handed over.
+    pub(super) fn closed(&self) -> Vec<Span> {
+        self.spans().closed.clone()
+    }
+
+    /// Takes what has ended and was not handed over.
+    pub(super) fn take_closed(&self) -> Vec<Span> {
+        std::mem::take(&mut self.spans().closed)
+    }
+
+    fn begin(self: &Arc<Self>, span: Span, is_first: bool) -> ActiveSpan {
+        let span_id: Arc<str> = span.span_id.as_str().into();
+        let span = Arc::new(Mutex::new(span));
+        self.spans().open.push(Arc::clone(&span));
+        let records_content = self.recorder.records_content();
+        ActiveSpan { active: Some(Active { trace: Arc::clone(self), span, span_id, is_first, records_content }) }
+    }
+
+    fn child(self: &Arc<Self>, parent: &str, kind: SpanKind, name: String) -> ActiveSpan {
+        let mut span = Span::begin(kind, name, &self.id, id::span());
+        span.parent_id = Some(parent.to_owned());
+        self.begin(span, false)
+    }
+
+    fn end(&self, ended: &Arc<Mutex<Span>>, is_first: bool) {
+        let mut spans = self.spans();
+        if let Some(place) = spans.open.iter().rposition(|span| Arc::ptr_eq(span, ended)) {
+            spans.open.swap_remove(place);
+        }
+        let mut span = lock(ended).clone();
+        if is_first {
+            span.has_child_error = spans.has_failed;
+        } else {
+            spans.has_failed |= span.error.is_some();
+        }
+        spans.closed.push(span);
+        let is_over = is_first || self.has_ended.load(Ordering::Acquire);
+        if is_over {
+            self.has_ended.store(true, Ordering::Release);
+            let mut closed = std::mem::take(&mut spans.closed);
+            let is_empty = spans.open.is_empty();
+            drop(spans);
+            if is_empty {
+                self.recorder.forget(self.number);
+            }
+            // The one that is looked for most stands first.
+            if is_first {
+                closed.rotate_right(1);
+            }
+            self.recorder.spans(closed);
+        }
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        self.recorder.forget(self.number);
+    }
+}
+
+impl Recorder {
+    /// Begins the first span of a trace in this host; `parent` is a span elsewhere that caused it.
+    #[must_use]
+    pub fn begin(
+        &self,
+        kind: SpanKind,
+        name: impl Into<String>,
+        trace_id: &str,
+        span_id: &str,
+        parent: Option<&str>,
+    ) -> ActiveSpan {
+        if !self.is_on() {
+            return ActiveSpan::default();
+        }
+        let trace = self.remember(|number| Trace {
+            recorder: self.clone(),
+            number,
+            id: trace_id.to_owned(),
+            has_ended: AtomicBool::new(false),
+            spans: Mutex::default(),
+        });
+        let mut span = Span::begin(kind, name, trace_id, span_id.to_owned());
+        span.parent_id = parent.map(str::to_owned);
+        trace.begin(span, true)
+    }
+}
+
+impl SpanContext {
+    /// Begins a span below this one.
+    #[must_use]
+    pub fn child(&self, kind: SpanKind, name: impl Into<String>) -> ActiveSpan {
+        self.trace.child(&self.span_id, kind, name.into())
+    }
+
+    /// Returns the trace.
+    #[must_use]
+    pub fn trace_id(&self) -> &str {
+        &self.trace.id
+    }
+
+    /// Returns the span.
+    #[must_use]
+    pub fn span_id(&self) -> &str {
+        &self.span_id
+    }
+}
+
+impl ActiveSpan {
+    /// Returns where in the trace it is; nothing if nothing is recorded.
+    #[must_use]
+    pub fn context(&self) -> Option<SpanContext> {
+        let active = self.active.as_ref()?;
+        Some(SpanContext { trace: Arc::clone(&active.trace), span_id: Arc::clone(&active.span_id) })
+    }
+
+    /// Whether what is told to it goes anywhere.
+    #[must_use]
+    pub fn is_recording(&self) -> bool {
+        self.active.is_some()
+    }
+
+    /// Begins a span below this one. It has this one's run, thread and owner.
+    #[must_use]
+    pub fn child(&self, kind: SpanKind, name: impl Into<String>) -> ActiveSpan {
+        let Some(active) = &self.active else { return Self::default() };
+        let child = active.trace.child(&active.span_id, kind, name.into());
+        child.with(|span| {
+            let parent = lock(&active.span);
+            span.run_id.clone_from(&parent.run_id);
+            span.thread_id.clone_from(&parent.thread_id);
+            span.resource_id.clone_from(&parent.resource_id);
+            span.request_id.clone_from(&parent.request_id);
+        });
+        child
+    }
+
+    /// Changes what is known of it.
+    pub fn with(&self, change: impl FnOnce(&mut Span)) {
+        if let Some(active) = &self.active {
+            change(&mut lock(&active.span));
+        }
+    }
+
+    /// Says whose work it is.
+    pub fn entity(&self, kind: &str, id: &str, name: &str) {
+        self.with(|span| span.entity = Some(Entity::new(kind, id, name)));
+    }
+
+    /// Adds an attribute.
+    pub fn attribute(&self, name: &'static str, value: impl Into<Value>) {
+        self.with(|span| {
+            span.attributes.insert(name.to_owned(), value.into());
+        });
+    }
+
+    /// Says what it was given, if content is recorded.
+    pub fn input(&self, input: impl FnOnce() -> Value) {
+        if self.records_content() {
+            let input = input();
+            self.with(|span| span.input = Some(input));
+        }
+    }
+
+    /// Says what it came to, if content is recorded.
+    pub fn output(&self, output: impl FnOnce() -> Value) {
+        if self.records_content() {
+            let output = output();
+            self.with(|span| span.output = Some(output));
+        }
+    }
+
+    /// Whether what goes in and comes out is recorded.
+    #[must_use]
+    pub fn records_content(&self) -> bool {
+        self.active.as_ref().is_some_and(|active| active.records_content)
+    }
+
+    /// Ends it well.
+    pub fn end(mut self) {
+        self.finish(None);
+    }
+
+    /// Ends it with an error: an object with a `message`.
+    pub fn fail(mut self, error: Value) {
+        self.finish(Some(error));
+    }
+
+    fn finish(&mut self, error: Option<Value>) {
+        let Some(active) = self.active.take() else { return };
+        {
+            let mut span = lock(&active.span);
+            span.ended_at.get_or_insert_with(Millis::now);
+            if error.is_some() {
+                span.error = error;
+            }
+        }
+        active.trace.end(&active.span, active.is_first);
+    }
+}
+
+impl Drop for ActiveSpan {
+    fn drop(&mut self) {
+        if self.active.is_some() {
+            self.finish(Some(serde_json::json!({"message": "given up before it ended", "name": "Cancelled"})));
+        }
+    }
+}
+
+fn lock(span: &Mutex<Span>) -> MutexGuard<'_, Span> {
+    span.lock().unwrap_or_else(PoisonError::into_inner)
+}
