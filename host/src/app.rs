@@ -96,7 +96,7 @@ impl App {
         let executable = std::env::current_exe().map_err(StartError::Executable)?;
         let (tasks, background) = (Tasks::default(), Tasks::default());
         let store = open_store(&config, &background).await?;
-        let observe = Observe::start(&config.record, &background);
+        let observe = Observe::start(&config.record, &config.data.join("observe"), &background);
         observe::layer::connect(observe.recorder());
         let models = Arc::new(Models::new(config.providers.clone(), config::variable));
         // Plugins need the services when they open, the services need plugins when they are

@@ -144,6 +144,8 @@ fn is_equal(value: &Value, wanted: &Value) -> bool {
     match (value, wanted) {
         (Value::Number(value), Value::Number(wanted)) => value.as_f64() == wanted.as_f64(),
         (Value::Array(values), wanted) => values.iter().any(|value| is_equal(value, wanted)),
-        (value, wanted) => value == wanted,
+        (Value::String(value), Value::String(wanted)) => value == wanted,
+        (Value::Bool(value), Value::Bool(wanted)) => value == wanted,
+        _ => false,
     }
 }

@@ -12,21 +12,44 @@
 //! [`Observe`] answers questions about all of it; [`filter`] is the language.
 
 pub mod attrs;
+mod day;
 pub mod filter;
+mod find;
+mod keeper;
 pub mod layer;
+mod query;
 pub mod record;
 mod recorder;
+mod schema;
+mod search;
+mod statistics;
+mod tail;
+#[cfg(test)]
+mod tests;
 pub mod tracer;
+mod wal;
 mod words;
+mod writer;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
-use recorder::Input;
+use tokio::sync::{mpsc, oneshot, watch};
+
 pub use recorder::{Recorder, Shed};
+pub use statistics::Statistics;
 
 use self::{
+    attrs::Key,
     filter::Filter,
+    find::Snapshot,
+    keeper::Retention,
     record::{Record, RecordKind},
+    writer::{CommitRequest, View, Writer},
 };
 use crate::{
     config::RecordSettings,
@@ -34,18 +57,17 @@ use crate::{
     types::{id::Millis, log::LogRecord, span::Span},
 };
 
+/// How long a query waits for what was just recorded to be in the index.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Answers what happened. Cheap to clone.
 #[derive(Clone)]
 pub struct Observe {
     recorder: Recorder,
-    tail: Arc<RwLock<Tail>>,
-}
-
-/// What is in memory.
-#[derive(Default)]
-struct Tail {
-    logs: Vec<Arc<LogRecord>>,
-    spans: Vec<Arc<Span>>,
+    view: Arc<RwLock<View>>,
+    statistics: Arc<Statistics>,
+    requests: mpsc::Sender<CommitRequest>,
+    opened: watch::Receiver<bool>,
 }
 
 /// How records are ordered.
@@ -60,6 +82,20 @@ pub enum Order {
     LatestEndFirst,
     /// Spans by their end, the earliest first; those that run come last.
     EarliestEndFirst,
+}
+
+impl Order {
+    fn is_descending(self) -> bool {
+        matches!(self, Self::NewestFirst | Self::LatestEndFirst)
+    }
+
+    /// Returns when a record stands in it.
+    fn time(self, record: Record<'_>) -> i64 {
+        match self {
+            Self::NewestFirst | Self::OldestFirst => record.time().0,
+            Self::LatestEndFirst | Self::EarliestEndFirst => record.ended_at().map_or(i64::MAX, |end| end.0),
+        }
+    }
 }
 
 /// Which records of those that are found.
@@ -120,30 +156,29 @@ pub struct Counted {
 }
 
 impl Observe {
-    /// Starts recording.
+    /// Starts recording in a directory. It records in memory while that cannot be used, and tries again.
     #[must_use]
-    pub fn start(settings: &RecordSettings, tasks: &Tasks) -> Self {
+    pub fn start(settings: &RecordSettings, directory: &Path, tasks: &Tasks) -> Self {
+        let view = Arc::<RwLock<View>>::default();
+        let statistics = Arc::<Statistics>::default();
+        let (requests, asked) = mpsc::channel(64);
+        let (told, opened) = watch::channel(!settings.is_on());
         if !settings.is_on() {
-            return Self { recorder: Recorder::off(), tail: Arc::default() };
+            return Self { recorder: Recorder::off(), view, statistics, requests, opened };
         }
-        let (recorder, mut inputs) = Recorder::new(settings.content);
-        let tail = Arc::<RwLock<Tail>>::default();
-        let keep = Arc::clone(&tail);
-        tasks.spawn("observe-writer", |_| async move {
-            while let Some(input) = inputs.recv().await {
-                let mut tail = keep.write().unwrap_or_else(PoisonError::into_inner);
-                match input {
-                    Input::Log(log) => tail.logs.push(Arc::new(log)),
-                    Input::Spans(spans) => tail.spans.extend(spans.into_iter().map(Arc::new)),
-                    Input::Batch { logs, spans, written } => {
-                        tail.logs.extend(logs.into_iter().map(Arc::new));
-                        tail.spans.extend(spans.into_iter().map(Arc::new));
-                        drop(written.send(Ok(())));
-                    }
-                }
-            }
-        });
-        Self { recorder, tail }
+        let (recorder, inputs) = Recorder::new(settings.content);
+        let writer = Writer {
+            view: Arc::clone(&view),
+            recorder: recorder.clone(),
+            inputs,
+            requests: asked,
+            statistics: Arc::clone(&statistics),
+            opened: told,
+            retention: Retention::new(settings),
+            root: directory.to_owned(),
+        };
+        tasks.spawn("observe-writer", |cancel| writer.run(cancel));
+        Self { recorder, view, statistics, requests, opened }
     }
 
     /// Returns where records are given.
@@ -152,15 +187,38 @@ impl Observe {
         &self.recorder
     }
 
+    /// Returns what recording costs.
+    #[must_use]
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// Returns how many records are in memory alone or not in an index yet.
+    #[must_use]
+    pub fn in_memory(&self) -> usize {
+        self.view.read().unwrap_or_else(PoisonError::into_inner).tail.len()
+    }
+
+    /// Waits until everything that is found now is in the indexes, or cannot be.
+    pub async fn commit(&self) {
+        let (answer, done) = oneshot::channel();
+        if self.requests.send(answer).await.is_ok() {
+            drop(tokio::time::timeout(PATIENCE, done).await);
+        }
+    }
+
     /// Finds log records.
     ///
     /// # Errors
     /// If the query in the filter cannot be read, or the index cannot.
     pub async fn logs(&self, filter: Filter, window: Window) -> Result<Found<Arc<LogRecord>>, ObserveError> {
-        let tail = self.tail.read().unwrap_or_else(PoisonError::into_inner);
-        let mut found: Vec<_> = tail.logs.iter().filter(|log| filter.matches(Record::Log(log))).cloned().collect();
-        found.sort_by_key(|log| log.time);
-        Ok(cut(found, window))
+        self.look(filter, move |view, filter| {
+            let memory = view.tail.logs(filter, |arrival| view.is_indexed(arrival));
+            Snapshot::new(view, RecordKind::Logs, memory)
+        })
+        .await?
+        .find(window, |log| Record::Log(log))
+        .await
     }
 
     /// Finds spans, those that go on among them.
@@ -168,17 +226,7 @@ impl Observe {
     /// # Errors
     /// If the query in the filter cannot be read, or the index cannot.
     pub async fn spans(&self, filter: Filter, window: Window) -> Result<Found<Arc<Span>>, ObserveError> {
-        let open = self.recorder.open().into_iter().map(Arc::new);
-        let tail = self.tail.read().unwrap_or_else(PoisonError::into_inner);
-        let all = tail.spans.iter().cloned().chain(open);
-        let mut found: Vec<_> = all.filter(|span| filter.matches(Record::Span(span))).collect();
-        match window.order {
-            Order::NewestFirst | Order::OldestFirst => found.sort_by_key(|span| span.started_at),
-            Order::LatestEndFirst | Order::EarliestEndFirst => {
-                found.sort_by_key(|span| (span.ended_at.is_none(), span.ended_at));
-            }
-        }
-        Ok(cut(found, window))
+        self.span_snapshot(filter).await?.find(window, |span| Record::Span(span)).await
     }
 
     /// Returns all spans of a trace, in the order they began; none if there is no such trace.
@@ -186,18 +234,18 @@ impl Observe {
     /// # Errors
     /// If the index cannot be read.
     pub async fn trace(&self, trace_id: &str) -> Result<Vec<Arc<Span>>, ObserveError> {
-        let filter = Filter::is(attrs::Key::TraceId, trace_id);
+        let filter = Filter::is(Key::TraceId, trace_id);
         let window = Window { order: Order::OldestFirst, offset: 0, limit: u64::MAX };
         Ok(self.spans(filter, window).await?.records)
     }
 
-    /// Returns the values a key has among the records found, in order, each once.
+    /// Returns the values a key has among the records found, in order, each once. Of keys whose
+    /// values are different in each record, as ids of spans, only recent ones are found.
     ///
     /// # Errors
     /// If the query in the filter cannot be read, or the index cannot.
-    pub async fn values(&self, kind: RecordKind, key: attrs::Key, filter: Filter) -> Result<Vec<String>, ObserveError> {
-        let window = Window { limit: u64::MAX, ..Window::default() };
-        let mut values = std::collections::BTreeSet::new();
+    pub async fn values(&self, kind: RecordKind, key: Key, filter: Filter) -> Result<Vec<String>, ObserveError> {
+        let mut values = BTreeSet::new();
         let mut add = |record: Record<'_>| {
             record.keys(|it, value| {
                 if it == key {
@@ -205,12 +253,24 @@ impl Observe {
                 }
             });
         };
-        match kind {
-            RecordKind::Logs => self.logs(filter, window).await?.records.iter().for_each(|log| add(Record::Log(log))),
-            RecordKind::Spans => {
-                self.spans(filter, window).await?.records.iter().for_each(|span| add(Record::Span(span)));
+        let indexed = match kind {
+            RecordKind::Logs => {
+                let snapshot = self
+                    .look(filter, |view, filter| {
+                        let memory = view.tail.logs(filter, |arrival| view.is_indexed(arrival));
+                        Snapshot::new(view, kind, memory)
+                    })
+                    .await?;
+                snapshot.memory().for_each(|log| add(Record::Log(log)));
+                snapshot.values(key).await?
             }
-        }
+            RecordKind::Spans => {
+                let snapshot = self.span_snapshot(filter).await?;
+                snapshot.memory().for_each(|span| add(Record::Span(span)));
+                snapshot.values(key).await?
+            }
+        };
+        values.extend(indexed);
         Ok(values.into_iter().collect())
     }
 
@@ -221,20 +281,52 @@ impl Observe {
     pub async fn count(
         &self,
         filter: Filter,
-        keys: &[attrs::Key],
+        keys: &[Key],
         mut each: impl FnMut(Counted) + Send,
     ) -> Result<(), ObserveError> {
-        let window = Window { limit: u64::MAX, ..Window::default() };
-        for span in self.spans(filter, window).await?.records {
-            if span.ended_at.is_some() {
-                each(counted(&span, keys));
-            }
+        let snapshot = self.span_snapshot(filter).await?;
+        for span in snapshot.memory().filter(|span| span.ended_at.is_some()) {
+            each(counted(span, keys));
         }
+        snapshot.counts(keys).await?.into_iter().for_each(each);
         Ok(())
+    }
+
+    async fn span_snapshot(&self, filter: Filter) -> Result<Snapshot<Span>, ObserveError> {
+        // Looked at first: what ends meanwhile is found twice, not never.
+        let open = self.recorder.open();
+        self.look(filter, move |view, filter| {
+            let mut memory = view.tail.spans(filter, |arrival| view.is_indexed(arrival));
+            let known: BTreeSet<&str> = view.tail.span_ids();
+            let open = open.into_iter().filter(|span| !known.contains(span.span_id.as_str()));
+            let open: Vec<_> = open.filter(|span| filter.matches(Record::Span(span))).collect();
+            memory.extend(open.into_iter().map(|span| (u64::MAX, Arc::new(span))));
+            Snapshot::new(view, RecordKind::Spans, memory)
+        })
+        .await
+    }
+
+    /// Takes what is to be searched.
+    async fn look<T>(
+        &self,
+        filter: Filter,
+        take: impl FnOnce(&View, &Filter) -> Snapshot<T>,
+    ) -> Result<Snapshot<T>, ObserveError> {
+        // Right after the start, files may still be read.
+        let mut opened = self.opened.clone();
+        drop(opened.wait_for(|is_opened| *is_opened).await);
+        if filter.needs_index() {
+            // Says what is wrong with the query before anything is waited for.
+            drop(query::compile(&filter)?);
+            self.commit().await;
+        }
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = take(&view, &filter);
+        Ok(snapshot.with(filter))
     }
 }
 
-fn counted(span: &Span, keys: &[attrs::Key]) -> Counted {
+fn counted(span: &Span, keys: &[Key]) -> Counted {
     let tokens = |name| span.attributes.get(attrs::span::USAGE)?.get(name)?.as_u64();
     Counted {
         started_at: span.started_at,
@@ -243,15 +335,4 @@ fn counted(span: &Span, keys: &[attrs::Key]) -> Counted {
         output_tokens: tokens("outputTokens"),
         keys: keys.iter().map(|key| Record::Span(span).get(*key).map(Arc::from)).collect(),
     }
-}
-
-/// Cuts a window out of records that stand oldest first.
-fn cut<T>(mut found: Vec<T>, window: Window) -> Found<T> {
-    if matches!(window.order, Order::NewestFirst | Order::LatestEndFirst) {
-        found.reverse();
-    }
-    let total = found.len() as u64;
-    let offset = usize::try_from(window.offset).unwrap_or(usize::MAX);
-    let limit = usize::try_from(window.limit).unwrap_or(usize::MAX);
-    Found { records: found.into_iter().skip(offset).take(limit).collect(), total }
 }

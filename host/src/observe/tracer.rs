@@ -31,8 +31,10 @@ pub(crate) struct Trace {
 
 #[derive(Default)]
 struct Spans {
-    open: Vec<Arc<Mutex<Span>>>,
-    closed: Vec<Span>,
+    /// With the order in which they began.
+    open: Vec<(u32, Arc<Mutex<Span>>)>,
+    closed: Vec<(u32, Span)>,
+    begun: u32,
     has_failed: bool,
 }
 
@@ -69,23 +71,28 @@ impl Trace {
     /// Returns what goes on, as it is now.
     pub(super) fn open(&self) -> Vec<Span> {
         let open: Vec<_> = self.spans().open.clone();
-        open.iter().map(|span| lock(span).clone()).collect()
+        open.iter().map(|(_, span)| lock(span).clone()).collect()
     }
 
     /// Returns what has ended and was not handed over.
     pub(super) fn closed(&self) -> Vec<Span> {
-        self.spans().closed.clone()
+        self.spans().closed.iter().map(|(_, span)| span.clone()).collect()
     }
 
     /// Takes what has ended and was not handed over.
     pub(super) fn take_closed(&self) -> Vec<Span> {
-        std::mem::take(&mut self.spans().closed)
+        in_order(std::mem::take(&mut self.spans().closed))
     }
 
     fn begin(self: &Arc<Self>, span: Span, is_first: bool) -> ActiveSpan {
         let span_id: Arc<str> = span.span_id.as_str().into();
         let span = Arc::new(Mutex::new(span));
-        self.spans().open.push(Arc::clone(&span));
+        {
+            let mut spans = self.spans();
+            let order = spans.begun;
+            spans.begun += 1;
+            spans.open.push((order, Arc::clone(&span)));
+        }
         let records_content = self.recorder.records_content();
         ActiveSpan { active: Some(Active { trace: Arc::clone(self), span, span_id, is_first, records_content }) }
     }
@@ -98,32 +105,32 @@ impl Trace {
 
     fn end(&self, ended: &Arc<Mutex<Span>>, is_first: bool) {
         let mut spans = self.spans();
-        if let Some(place) = spans.open.iter().rposition(|span| Arc::ptr_eq(span, ended)) {
-            spans.open.swap_remove(place);
-        }
+        let Some(place) = spans.open.iter().rposition(|(_, span)| Arc::ptr_eq(span, ended)) else { return };
+        let (order, _) = spans.open.swap_remove(place);
         let mut span = lock(ended).clone();
         if is_first {
             span.has_child_error = spans.has_failed;
+            self.has_ended.store(true, Ordering::Release);
         } else {
             spans.has_failed |= span.error.is_some();
         }
-        spans.closed.push(span);
-        let is_over = is_first || self.has_ended.load(Ordering::Acquire);
-        if is_over {
-            self.has_ended.store(true, Ordering::Release);
-            let mut closed = std::mem::take(&mut spans.closed);
-            let is_empty = spans.open.is_empty();
+        spans.closed.push((order, span));
+        if self.has_ended.load(Ordering::Acquire) {
+            let closed = std::mem::take(&mut spans.closed);
+            let is_over = spans.open.is_empty();
             drop(spans);
-            if is_empty {
+            if is_over {
                 self.recorder.forget(self.number);
             }
-            // The one that is looked for most stands first.
-            if is_first {
-                closed.rotate_right(1);
-            }
-            self.recorder.spans(closed);
+            self.recorder.spans(in_order(closed));
         }
     }
+}
+
+/// Returns spans in the order in which they began.
+fn in_order(mut spans: Vec<(u32, Span)>) -> Vec<Span> {
+    spans.sort_unstable_by_key(|(order, _)| *order);
+    spans.into_iter().map(|(_, span)| span).collect()
 }
 
 impl Drop for Trace {

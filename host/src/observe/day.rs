@@ -1,0 +1,223 @@
+//! The index of one kind of record and one day (UTC): a directory, read by many, written by one.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use tantivy::{
+    Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, Searcher, TantivyDocument, TantivyError,
+    directory::MmapDirectory,
+    indexer::{IndexWriterOptions, LogMergePolicy, NoMergePolicy},
+};
+
+use super::{
+    record::RecordKind,
+    schema::{fields, tokenizers},
+};
+use crate::types::id::Millis;
+
+/// What one index may hold in memory before it writes a segment.
+const ARENA: usize = 32 << 20;
+
+/// Names an index.
+pub(super) type DayKey = (RecordKind, Date);
+
+/// An index of one day.
+pub(super) struct Day {
+    path: PathBuf,
+    index: Index,
+    reader: IndexReader,
+    writer: Option<IndexWriter>,
+    /// The last position of the write-ahead log it holds everything up to.
+    committed: Option<u64>,
+    is_dirty: bool,
+    /// When something was added last.
+    used: Instant,
+}
+
+/// Returns the day a time is in.
+pub(super) fn date_of(time: Millis) -> Date {
+    // Times no calendar has are on its first day or its last.
+    let clamped = time.0.clamp(Timestamp::MIN.as_millisecond() + 1, Timestamp::MAX.as_millisecond() - 1);
+    let timestamp = Timestamp::from_millisecond(clamped).unwrap_or_default();
+    TimeZone::UTC.to_datetime(timestamp).date()
+}
+
+impl Day {
+    /// Opens the index of a day in `root`, or makes it. One that cannot be read is set aside.
+    pub(super) fn open(root: &Path, (kind, date): DayKey) -> Result<Self, TantivyError> {
+        let path = root.join(kind.as_str()).join(date.to_string());
+        match Self::try_open(&path) {
+            Ok(day) => Ok(day),
+            Err(TantivyError::LockFailure(error, message)) => Err(TantivyError::LockFailure(error, message)),
+            Err(TantivyError::IoError(error)) => Err(TantivyError::IoError(error)),
+            Err(error) => {
+                let aside = root.join(format!("{}-{date}.damaged-{}", kind.as_str(), Millis::now().0));
+                fs::rename(&path, &aside)?;
+                tracing::error!(
+                    %error,
+                    path = %path.display(),
+                    aside = %aside.display(),
+                    "an index of {} cannot be read and is set aside; what is in it is not found any more",
+                    kind.as_str(),
+                );
+                Self::try_open(&path)
+            }
+        }
+    }
+
+    fn try_open(path: &Path) -> Result<Self, TantivyError> {
+        fs::create_dir_all(path)?;
+        let directory = MmapDirectory::open(path)?;
+        let mut index = if Index::exists(&directory)? {
+            Index::open(directory)?
+        } else {
+            if fs::read_dir(path)?.next().is_some() && path.join(".managed.json").exists() {
+                // It died while it was made; there is nothing in it.
+                fs::remove_dir_all(path)?;
+                fs::create_dir_all(path)?;
+            }
+            Index::create(MmapDirectory::open(path)?, fields().schema.clone(), IndexSettings::default())?
+        };
+        if index.schema() != fields().schema {
+            return Err(TantivyError::SchemaError("it was written by another version".to_owned()));
+        }
+        index.set_tokenizers(tokenizers());
+        let committed = index.load_metas()?.payload.and_then(|payload| payload.parse().ok());
+        // Opened with every segment, so damage shows here and not in an answer.
+        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+        Ok(Self {
+            path: path.to_owned(),
+            index,
+            reader,
+            writer: None,
+            committed,
+            is_dirty: false,
+            used: Instant::now(),
+        })
+    }
+
+    /// Whether what has this position in the write-ahead log is in it already.
+    pub(super) fn holds(&self, seq: u64) -> bool {
+        self.committed.is_some_and(|committed| seq <= committed)
+    }
+
+    /// Returns the position up to which it holds everything.
+    pub(super) fn committed(&self) -> Option<u64> {
+        self.committed
+    }
+
+    /// Whether something was added since the last commit.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.is_dirty
+    }
+
+    /// Returns how long nothing was added.
+    pub(super) fn idle(&self) -> std::time::Duration {
+        self.used.elapsed()
+    }
+
+    /// Adds a document; it is found after the next commit.
+    pub(super) fn add(&mut self, document: TantivyDocument) -> Result<(), TantivyError> {
+        self.is_dirty = true;
+        self.used = Instant::now();
+        self.writer()?.add_document(document)?;
+        Ok(())
+    }
+
+    fn writer(&mut self) -> Result<&mut IndexWriter, TantivyError> {
+        if self.writer.is_none() {
+            let options = IndexWriterOptions::builder()
+                .memory_budget_per_thread(ARENA)
+                .num_worker_threads(1)
+                .num_merge_threads(1)
+                .build();
+            let writer: IndexWriter = self.index.writer_with_options(options)?;
+            writer.set_merge_policy(Box::new(LogMergePolicy::default()));
+            self.writer = Some(writer);
+        }
+        self.writer.as_mut().ok_or_else(|| TantivyError::InternalError("there is no writer".to_owned()))
+    }
+
+    /// Makes what was added found. It then holds everything up to `seq`.
+    pub(super) fn commit(&mut self, seq: u64) -> Result<(), TantivyError> {
+        if self.is_dirty {
+            let mut commit = self.writer()?.prepare_commit()?;
+            commit.set_payload(&seq.to_string());
+            commit.commit()?;
+            self.reader.reload()?;
+            self.is_dirty = false;
+        }
+        self.committed = Some(seq);
+        Ok(())
+    }
+
+    /// Takes back what was added since the last commit, after an error.
+    pub(super) fn roll_back(&mut self) {
+        self.is_dirty = false;
+        // Its threads may be dead. What it has not committed is lost, and is in the tail.
+        self.writer = None;
+    }
+
+    /// Lets go of what only a writer needs.
+    pub(super) fn rest(&mut self) {
+        if !self.is_dirty {
+            self.writer = None;
+        }
+    }
+
+    /// Makes one segment of a day that is over.
+    pub(super) fn merge(&mut self) -> Result<(), TantivyError> {
+        let segments = self.index.searchable_segment_ids()?;
+        if segments.len() < 2 {
+            return Ok(());
+        }
+        let committed = self.committed;
+        let writer = self.writer()?;
+        writer.set_merge_policy(Box::new(NoMergePolicy));
+        writer.merge(&segments).wait()?;
+        // A merge keeps no payload, so the position is said again.
+        if let Some(seq) = committed {
+            let mut commit = writer.prepare_commit()?;
+            commit.set_payload(&seq.to_string());
+            commit.commit()?;
+        }
+        writer.garbage_collect_files().wait()?;
+        self.reader.reload()?;
+        self.writer = None;
+        Ok(())
+    }
+
+    /// Returns how many segments it has.
+    pub(super) fn segments(&self) -> usize {
+        self.reader.searcher().segment_readers().len()
+    }
+
+    /// Returns what reads it as it is committed now.
+    pub(super) fn searcher(&self) -> Searcher {
+        self.reader.searcher()
+    }
+
+    /// Returns how many bytes it takes on the disk.
+    pub(super) fn bytes(&self) -> u64 {
+        size(&self.path).unwrap_or(0)
+    }
+
+    /// Removes it. Those who read it go on.
+    pub(super) fn remove(self) -> io::Result<()> {
+        let path = self.path.clone();
+        drop(self);
+        fs::remove_dir_all(path)
+    }
+}
+
+fn size(directory: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(directory)? {
+        bytes += entry?.metadata().map_or(0, |facts| facts.len());
+    }
+    Ok(bytes)
+}

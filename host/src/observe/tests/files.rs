@@ -1,0 +1,246 @@
+//! What is on the disk: found after a restart, whatever happened to it meanwhile.
+
+use std::{fs, path::Path};
+
+use jiff::{ToSpan, civil::Date};
+
+use super::{Host, log, making, settings};
+use crate::{
+    observe::{Filter, day::date_of, filter::Between},
+    types::id::Millis,
+};
+
+fn numbers(range: std::ops::Range<u32>) -> Vec<String> {
+    range.map(|number| number.to_string()).collect()
+}
+
+async fn record(host: &Host, range: std::ops::Range<u32>) {
+    // One at a time, so that they are written one by one.
+    for number in range {
+        host.record(vec![log(&number.to_string(), "x")], Vec::new()).await;
+    }
+}
+
+fn wal_files(root: &Path) -> Vec<std::path::PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(root.join("wal")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+fn set_aside(root: &Path) -> usize {
+    let names = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.contains(".damaged-")).count()
+}
+
+fn day_of(root: &Path) -> std::path::PathBuf {
+    root.join("logs").join(date_of(Millis::now()).to_string())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_was_written_is_there_once_after_any_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut all = 0;
+    for round in 0..4 {
+        let host = Host::start(directory.path());
+        assert_eq!(host.ids(Filter::All).await, numbers(0..all), "round {round}");
+        record(&host, all..all + 5).await;
+        all += 5;
+        if round % 2 == 1 {
+            host.observe.commit().await;
+            record(&host, all..all + 3).await;
+            all += 3;
+        }
+        assert_eq!(host.ids(Filter::All).await, numbers(0..all));
+        host.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn torn_end_of_the_write_ahead_log_is_survived() {
+    let directory = tempfile::tempdir().unwrap();
+    let host = Host::start(directory.path());
+    record(&host, 0..3).await;
+    host.observe.commit().await;
+    record(&host, 3..6).await;
+    host.stop().await;
+    let file = wal_files(directory.path()).pop().unwrap();
+    let mut bytes = fs::read(&file).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    // The last record is half written.
+    bytes[end - 40..=end].fill(0);
+    fs::write(&file, bytes).unwrap();
+    let host = Host::start(directory.path());
+    assert_eq!(host.ids(Filter::All).await, numbers(0..5));
+    record(&host, 6..8).await;
+    host.stop().await;
+    let host = Host::start(directory.path());
+    assert_eq!(host.ids(Filter::All).await, [numbers(0..5), numbers(6..8)].concat());
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn write_ahead_log_that_was_made_and_not_written_is_survived() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir_all(directory.path().join("wal")).unwrap();
+    fs::write(directory.path().join("wal/wal-00000000000000000000"), "").unwrap();
+    let host = Host::start(directory.path());
+    record(&host, 0..2).await;
+    host.stop().await;
+    let host = Host::start(directory.path());
+    assert_eq!(host.ids(Filter::All).await, numbers(0..2));
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn damaged_index_is_set_aside_and_the_rest_is_found() {
+    for damage in ["meta.json", ".managed.json", "segment"] {
+        let directory = tempfile::tempdir().unwrap();
+        let yesterday = Millis(Millis::now().0 - 86_400_000);
+        let host = Host::start(directory.path());
+        host.record(vec![making::log("old", "x", yesterday)], Vec::new()).await;
+        record(&host, 0..2).await;
+        host.observe.commit().await;
+        record(&host, 2..4).await;
+        host.stop().await;
+        let day = day_of(directory.path());
+        match damage {
+            "segment" => {
+                let store = fs::read_dir(&day).unwrap().map(|entry| entry.unwrap().path());
+                for path in store.filter(|path| path.extension().is_some_and(|it| it == "fast" || it == "store")) {
+                    fs::write(path, "no segment").unwrap();
+                }
+            }
+            file => fs::write(day.join(file), "{").unwrap(),
+        }
+        let host = Host::start(directory.path());
+        let found = host.ids(Filter::All).await;
+        assert_eq!(set_aside(directory.path()), 1, "{damage}");
+        // What the write-ahead log has is there, and what other days have.
+        assert_eq!(found, ["old", "2", "3"], "{damage}");
+        record(&host, 4..5).await;
+        host.observe.commit().await;
+        assert_eq!(host.ids(Filter::All).await, ["old", "2", "3", "4"]);
+        host.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn directory_that_cannot_be_used_costs_nothing_but_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("observe");
+    // A file where the directory should be; root may write to directories that are read-only.
+    fs::write(&root, "in the way").unwrap();
+    let host = Host::start(&root);
+    host.observe.recorder().log(log("0", "x"));
+    let refused = host.observe.recorder().batch(vec![log("1", "x")], Vec::new()).await;
+    assert!(refused.is_err(), "nothing is on the disk");
+    assert_eq!(host.ids(Filter::All).await, numbers(0..2));
+    fs::remove_file(&root).unwrap();
+    // It is tried again, and what came before is written as well.
+    while host.observe.recorder().batch(vec![log("2", "x")], Vec::new()).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    let before = host.ids(Filter::All).await;
+    assert!(before.starts_with(&numbers(0..2)), "{before:?}");
+    host.stop().await;
+    let host = Host::start(&root);
+    assert_eq!(host.ids(Filter::All).await, before);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn days_that_are_too_old_or_too_many_go_and_readers_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let now = Millis::now();
+    let ago = |days: i64| Millis(now.0 - days * 86_400_000);
+    let host = Host::start(directory.path());
+    let logs: Vec<_> = (0..10).map(|days| making::log(&days.to_string(), "x", ago(days))).collect();
+    host.record(logs, Vec::new()).await;
+    host.observe.commit().await;
+    host.stop().await;
+    let of_days = |days: u64, bytes: u64| crate::config::RecordSettings { days, bytes, ..settings() };
+    let host = Host::with(&of_days(4, 1 << 30), directory.path());
+    let expected: Vec<String> = (0..5).rev().map(|days| days.to_string()).collect();
+    while host.ids(Filter::All).await != expected {
+        tokio::task::yield_now().await;
+    }
+    host.stop().await;
+    assert_eq!(fs::read_dir(directory.path().join("logs")).unwrap().count(), 5);
+    // Bytes for today alone, which stays whatever it takes.
+    let host = Host::with(&of_days(4, 1), directory.path());
+    while host.ids(Filter::All).await != ["0"] {
+        tokio::task::yield_now().await;
+    }
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn times_of_all_kinds_are_kept_and_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let host = Host::start(directory.path());
+    let midnight = Millis(Millis::now().0 / 86_400_000 * 86_400_000);
+    let times = [
+        ("zero", Millis(0)),
+        ("before", Millis(-1)),
+        ("first", Millis(-4_000_000_000_000)),
+        ("yesterday", Millis(midnight.0 - 1)),
+        ("today", midnight),
+        ("future", Millis(253_402_300_799_000)),
+    ];
+    host.record(times.iter().map(|(id, time)| making::log(id, "x", *time)).collect(), Vec::new()).await;
+    let expected = ["first", "before", "zero", "yesterday", "today", "future"];
+    assert_eq!(host.ids(Filter::All).await, expected);
+    host.observe.commit().await;
+    assert_eq!(host.ids(Filter::All).await, expected);
+    let until = Filter::Time(Between { from: Some(Millis(0)), to: Some(Millis(midnight.0 - 1)) });
+    assert_eq!(host.ids(until).await, ["zero", "yesterday"]);
+    host.stop().await;
+    // No time makes an index of its own.
+    let days = fs::read_dir(directory.path().join("logs")).unwrap();
+    let days: Vec<Date> = days.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+    let today = date_of(Millis::now());
+    let oldest = today.saturating_sub(15.days());
+    assert!(days.iter().all(|day| *day >= oldest && *day <= today.saturating_add(1.day())), "{days:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn large_records_are_kept_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let host = Host::start(directory.path());
+    let message = "word ".repeat(220_000);
+    host.record(vec![log("large", &message)], Vec::new()).await;
+    host.observe.commit().await;
+    let found = host.logs(Filter::Text("word".to_owned())).await;
+    assert_eq!(found.records[0].message, message);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_burst_is_kept_or_counted_and_what_matters_more_is_kept_longer() {
+    use crate::types::log::Level;
+    use std::sync::atomic::Ordering::Relaxed;
+    let directory = tempfile::tempdir().unwrap();
+    let host = Host::start(directory.path());
+    let recorder = host.observe.recorder();
+    let mut given = [0u64; 5];
+    for number in 0..300_000u32 {
+        let level = Level::ALL[(number % 4) as usize];
+        given[level as usize] += 1;
+        recorder.log(crate::types::log::LogRecord { level, ..log("burst", "x") });
+    }
+    let kept = async |level| host.logs(Filter::Level(vec![level])).await.total;
+    let mut shed = Vec::new();
+    // What is on the disk is behind all that waited.
+    while host.observe.recorder().depth().0 > 0 {
+        tokio::task::yield_now().await;
+    }
+    host.record(Vec::new(), Vec::new()).await;
+    for level in [Level::Debug, Level::Info, Level::Warn, Level::Error] {
+        let counted = recorder.shed().unwrap().logs[level as usize].load(Relaxed);
+        assert_eq!(kept(level).await + counted, given[level as usize], "{level:?}");
+        shed.push(counted);
+    }
+    assert!(shed[0] > 0, "nothing was shed, so nothing is shown: {shed:?}");
+    assert!(shed.is_sorted_by(|more, less| more >= less), "{shed:?}");
+    host.stop().await;
+}

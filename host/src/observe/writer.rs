@@ -1,0 +1,451 @@
+//! The one that writes: takes what comes in, makes it found at once, and sees that it reaches
+//! the disk and the indexes.
+//!
+//! Files are written away from the async threads, by one job at a time; what arrives meanwhile
+//! is found in memory and waits for the next.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    day::DayKey,
+    keeper::{Commit, Committed, Keeper, Retention, Saved},
+    recorder::{Input, Recorder},
+    statistics::Statistics,
+    tail::{Arrival, Arrived, Tail},
+};
+use crate::types::span::Span;
+
+/// How long what arrived waits for more, before it is written together with it.
+const LINGER: Duration = Duration::from_millis(10);
+/// So much is written at once.
+const BATCH: usize = 8192;
+/// How long what is written waits to be in an index.
+const COMMIT: Duration = Duration::from_secs(1);
+/// With so much in memory, a commit does not wait.
+const MUCH: usize = 50_000;
+/// With so much in memory nothing more is taken: the queue fills, and what comes then is shed.
+const TOO_MUCH: usize = 150_000;
+/// How long until what could not be written is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How often traces that go on hand over what has ended in them.
+const HAND_OVER: Duration = Duration::from_secs(1);
+/// How often old days are looked for.
+const TIDY: Duration = Duration::from_secs(60);
+
+/// What is found: what is in the indexes, and what is not yet.
+#[derive(Default)]
+pub(super) struct View {
+    pub(super) days: BTreeMap<DayKey, Committed>,
+    pub(super) tail: Tail,
+}
+
+impl View {
+    /// Whether what arrived is found in its index.
+    pub(super) fn is_indexed(&self, arrival: &Arrival) -> bool {
+        self.days.get(&arrival.key).is_some_and(|day| day.seq.is_some_and(|seq| arrival.seq <= seq))
+    }
+}
+
+/// Asks for a commit; it answers when everything that was there is in the indexes, or cannot be.
+pub(super) type CommitRequest = oneshot::Sender<()>;
+
+/// The writer.
+pub(super) struct Writer {
+    pub(super) view: Arc<RwLock<View>>,
+    pub(super) recorder: Recorder,
+    pub(super) inputs: mpsc::Receiver<Input>,
+    pub(super) requests: mpsc::Receiver<CommitRequest>,
+    pub(super) statistics: Arc<Statistics>,
+    /// Told once what is in the files is found, or cannot be.
+    pub(super) opened: watch::Sender<bool>,
+    pub(super) retention: Retention,
+    pub(super) root: PathBuf,
+}
+
+/// A job on the files, which gives them back.
+enum Done {
+    Opened(Result<(Box<Keeper>, Vec<Arrival>, u64), String>),
+    Saved(Box<Keeper>, Vec<Arrival>, Saved),
+    Committed(Box<Keeper>, u64, Commit),
+    Tidied(Box<Keeper>, Vec<DayKey>, Vec<(DayKey, Committed)>),
+}
+
+/// Where the writer stands.
+struct State {
+    /// Absent while a job has it, or while it cannot be opened.
+    keeper: Option<Box<Keeper>>,
+    job: Option<JoinHandle<Done>>,
+    /// What is found but not on the disk.
+    pending: Vec<Arrival>,
+    /// When that is written.
+    write_at: Option<Instant>,
+    commit_at: Option<Instant>,
+    tidy_at: Instant,
+    hand_over_at: Instant,
+    /// Senders that wait, by the position that must be on the disk.
+    waiting: Vec<(u64, oneshot::Sender<Result<(), String>>)>,
+    /// Those that asked for a commit, by the position that must be in it.
+    asked: Vec<(u64, CommitRequest)>,
+    next: u64,
+    /// The last position that is on the disk.
+    saved: Option<u64>,
+    has_failed: bool,
+    /// The last commit left something out.
+    is_incomplete: bool,
+}
+
+impl Writer {
+    /// Writes until it is cancelled, and then what is left.
+    pub(super) async fn run(mut self, cancel: CancellationToken) {
+        let now = Instant::now();
+        let mut state = State {
+            keeper: None,
+            job: None,
+            pending: Vec::new(),
+            write_at: None,
+            commit_at: None,
+            tidy_at: now,
+            hand_over_at: now + HAND_OVER,
+            waiting: Vec::new(),
+            asked: Vec::new(),
+            next: 0,
+            saved: None,
+            has_failed: false,
+            is_incomplete: false,
+        };
+        self.open(&mut state).await;
+        let mut batch = Vec::new();
+        loop {
+            let has_room = self.read(|view| view.tail.len()) < TOO_MUCH;
+            let due = state.due();
+            tokio::select! {
+                biased;
+                done = wait(&mut state.job) => self.finish(&mut state, done),
+                Some(asked) = self.requests.recv() => {
+                    state.asked.push((state.next, asked));
+                }
+                count = self.inputs.recv_many(&mut batch, BATCH), if has_room => {
+                    if count == 0 {
+                        break;
+                    }
+                    self.accept(&mut state, batch.drain(..));
+                }
+                () = sleep_until(due) => {}
+                () = cancel.cancelled() => break,
+            }
+            if Instant::now() >= state.hand_over_at {
+                state.hand_over_at = Instant::now() + HAND_OVER;
+                self.hand_over();
+            }
+            self.begin(&mut state);
+        }
+        self.end(state).await;
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&View) -> T) -> T {
+        look(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut View) -> T) -> T {
+        change(&mut self.view.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Opens the files before anything is taken: positions go on where they were.
+    async fn open(&self, state: &mut State) {
+        state.job = Some(self.opening());
+        let done = wait(&mut state.job).await;
+        self.finish(state, done);
+        self.opened.send_replace(true);
+    }
+
+    fn opening(&self) -> JoinHandle<Done> {
+        let (root, retention) = (self.root.clone(), self.retention);
+        tokio::task::spawn_blocking(move || {
+            let opened = Keeper::open(&root, retention);
+            Done::Opened(
+                opened
+                    .map(|(keeper, arrivals, next)| (Box::new(keeper), arrivals, next))
+                    .map_err(|error| format!("{}: {error}", root.display())),
+            )
+        })
+    }
+
+    /// Makes what came in found.
+    fn accept(&self, state: &mut State, inputs: impl Iterator<Item = Input>) {
+        let mut arrived = Vec::new();
+        for input in inputs {
+            match input {
+                Input::Log(log) => arrived.push(Arrived::Log(Arc::new(log))),
+                Input::Spans(spans) => arrived.push(spans_of(spans)),
+                Input::Batch { logs, spans, written } => {
+                    arrived.extend(logs.into_iter().map(|log| Arrived::Log(Arc::new(log))));
+                    // Those of a trace stay together, whatever they came with.
+                    let mut traces: BTreeMap<String, Vec<Span>> = BTreeMap::new();
+                    for span in spans {
+                        traces.entry(span.trace_id.clone()).or_default().push(span);
+                    }
+                    arrived.extend(traces.into_values().map(spans_of));
+                    state.waiting.push((state.next + arrived.len() as u64, written));
+                }
+            }
+        }
+        let mut count = 0;
+        self.change(|view| {
+            for what in arrived {
+                count += what.len() as u64;
+                let arrival = Arrival { seq: state.next, key: self.retention.key(&what), what };
+                state.next += 1;
+                view.tail.push(arrival.clone());
+                state.pending.push(arrival);
+            }
+        });
+        self.statistics.accepted(count);
+        if !state.pending.is_empty() {
+            state.write_at.get_or_insert_with(|| Instant::now() + LINGER);
+        }
+        // Who sent nothing waits for nothing.
+        self.answer(state, Ok(()));
+    }
+
+    /// Begins the next job, if one is due and none goes on.
+    fn begin(&self, state: &mut State) {
+        if state.job.is_some() {
+            return;
+        }
+        let now = Instant::now();
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| now >= at);
+        let Some(mut keeper) = state.keeper.take() else {
+            if is_due(state.write_at) {
+                state.write_at = None;
+                state.job = Some(self.opening());
+            }
+            return;
+        };
+        let in_memory = self.read(|view| view.tail.len());
+        let is_asked = !state.asked.is_empty();
+        if !state.pending.is_empty() && (is_due(state.write_at) || state.pending.len() >= BATCH || is_asked) {
+            let arrivals = std::mem::take(&mut state.pending);
+            state.write_at = None;
+            let statistics = Arc::clone(&self.statistics);
+            state.job = Some(tokio::task::spawn_blocking(move || {
+                let saved = statistics.time_save(|| keeper.save(&arrivals));
+                Done::Saved(keeper, arrivals, saved)
+            }));
+        } else if let Some(seq) = state.saved
+            && in_memory > 0
+            && (is_due(state.commit_at) || ((is_asked || in_memory > MUCH) && !state.is_incomplete))
+        {
+            state.commit_at = None;
+            let tail: Vec<Arrival> = self.read(|view| view.tail.arrivals().cloned().collect());
+            let tail: Vec<Arrival> = tail.into_iter().filter(|arrival| arrival.seq <= seq).collect();
+            let statistics = Arc::clone(&self.statistics);
+            state.job = Some(tokio::task::spawn_blocking(move || {
+                let commit = statistics.time_commit(|| keeper.commit(seq, &tail));
+                Done::Committed(keeper, seq, commit)
+            }));
+        } else if now >= state.tidy_at {
+            state.tidy_at = now + TIDY;
+            let statistics = Arc::clone(&self.statistics);
+            state.job = Some(tokio::task::spawn_blocking(move || {
+                let (gone, changed) = keeper.tidy();
+                statistics.takes(keeper.bytes());
+                Done::Tidied(keeper, gone, changed)
+            }));
+        } else {
+            if state.pending.is_empty() {
+                state.write_at = None;
+            }
+            if in_memory == 0 {
+                state.commit_at = None;
+                state.asked.drain(..).for_each(|(_, asked)| tell(asked));
+            }
+            state.keeper = Some(keeper);
+        }
+    }
+
+    fn finish(&self, state: &mut State, done: Option<Done>) {
+        match done {
+            Some(Done::Opened(Ok((keeper, arrivals, next)))) => {
+                if state.has_failed {
+                    tracing::info!("logs and traces are written again");
+                    state.has_failed = false;
+                }
+                self.opened(state, keeper, arrivals, next);
+            }
+            Some(Done::Opened(Err(reason))) => {
+                self.fail(state, &reason);
+                self.answer(state, Err(reason));
+            }
+            Some(Done::Saved(keeper, arrivals, Saved::Yes)) => {
+                state.has_failed = false;
+                state.keeper = Some(keeper);
+                state.saved = arrivals.last().map(|last| last.seq).or(state.saved);
+                state.commit_at.get_or_insert_with(|| Instant::now() + COMMIT);
+                self.answer(state, Ok(()));
+            }
+            Some(Done::Saved(keeper, mut arrivals, Saved::No(reason))) => {
+                state.keeper = Some(keeper);
+                arrivals.append(&mut state.pending);
+                state.pending = arrivals;
+                self.fail(state, &reason);
+                self.answer(state, Err(reason));
+            }
+            Some(Done::Committed(keeper, seq, commit)) => {
+                state.keeper = Some(keeper);
+                self.change(|view| {
+                    view.days.extend(commit.days);
+                    if commit.is_complete {
+                        view.tail.forget(seq);
+                    }
+                });
+                state.is_incomplete = !commit.is_complete;
+                if !commit.is_complete {
+                    state.commit_at = Some(Instant::now() + AGAIN);
+                }
+                // What could not be committed is not waited for.
+                for (needed, asked) in std::mem::take(&mut state.asked) {
+                    if needed <= seq + 1 || !commit.is_complete {
+                        tell(asked);
+                    } else {
+                        state.asked.push((needed, asked));
+                    }
+                }
+            }
+            Some(Done::Tidied(keeper, gone, changed)) => {
+                state.keeper = Some(keeper);
+                self.change(|view| {
+                    for key in gone {
+                        view.days.remove(&key);
+                    }
+                    view.days.extend(changed);
+                });
+            }
+            // The job panicked and took the files with it: they are opened anew.
+            None => {
+                self.fail(state, "writing logs and traces panicked");
+            }
+        }
+    }
+
+    /// Goes on with what was opened.
+    fn opened(&self, state: &mut State, keeper: Box<Keeper>, arrivals: Vec<Arrival>, next: u64) {
+        let days = keeper.committed();
+        state.saved = next.checked_sub(1);
+        if state.next == 0 {
+            self.change(|view| {
+                view.days = days;
+                arrivals.into_iter().for_each(|arrival| view.tail.push(arrival));
+            });
+            state.next = next;
+        } else {
+            // It is opened again: what is in memory and not on the disk goes there first.
+            state.pending = self.change(|view| {
+                view.days = days;
+                view.tail.arrivals().filter(|arrival| arrival.seq >= next).cloned().collect()
+            });
+            state.write_at = Some(Instant::now());
+        }
+        state.commit_at = Some(Instant::now() + COMMIT);
+        state.keeper = Some(keeper);
+    }
+
+    fn fail(&self, state: &mut State, reason: &str) {
+        self.statistics.failed();
+        state.write_at = Some(Instant::now() + AGAIN);
+        if !state.has_failed {
+            state.has_failed = true;
+            tracing::error!(reason, "logs and traces cannot be written; they are kept in memory and tried again");
+        }
+    }
+
+    /// Tells those that wait whether what they sent is on the disk.
+    fn answer(&self, state: &mut State, outcome: Result<(), String>) {
+        for (needed, written) in std::mem::take(&mut state.waiting) {
+            let is_saved = state.saved.is_some_and(|saved| needed <= saved + 1);
+            if is_saved {
+                drop(written.send(Ok(())));
+            } else if outcome.is_err() {
+                drop(written.send(outcome.clone()));
+            } else {
+                state.waiting.push((needed, written));
+            }
+        }
+    }
+
+    /// Lets traces that go on hand over what has ended in them.
+    fn hand_over(&self) {
+        for trace in self.recorder.live() {
+            self.recorder.spans(trace.take_closed());
+        }
+    }
+
+    /// Writes what is left.
+    async fn end(&mut self, mut state: State) {
+        self.hand_over();
+        self.inputs.close();
+        let mut left = Vec::new();
+        while let Some(input) = self.inputs.recv().await {
+            left.push(input);
+        }
+        self.accept(&mut state, left.into_iter());
+        let done = match state.job.is_some() {
+            true => wait(&mut state.job).await,
+            false => None,
+        };
+        if done.is_some() {
+            self.finish(&mut state, done);
+        }
+        let Some(mut keeper) = state.keeper.take() else { return };
+        let arrivals = std::mem::take(&mut state.pending);
+        let saving = tokio::task::spawn_blocking(move || {
+            let saved = keeper.save(&arrivals);
+            Done::Saved(keeper, arrivals, saved)
+        });
+        state.job = Some(saving);
+        let done = wait(&mut state.job).await;
+        self.finish(&mut state, done);
+    }
+}
+
+impl State {
+    /// Returns when something is to be done.
+    fn due(&self) -> Instant {
+        if self.job.is_some() {
+            return self.hand_over_at;
+        }
+        let on_files = self.keeper.as_ref().and(Some([self.commit_at, Some(self.tidy_at)]));
+        let times = on_files.into_iter().flatten().chain([self.write_at, Some(self.hand_over_at)]);
+        times.flatten().min().unwrap_or(self.hand_over_at)
+    }
+}
+
+/// Waits for a job; `None` if it panicked.
+async fn wait(job: &mut Option<JoinHandle<Done>>) -> Option<Done> {
+    let Some(running) = job else { return std::future::pending().await };
+    let done = running.await;
+    *job = None;
+    done.ok()
+}
+
+fn spans_of(spans: Vec<Span>) -> Arrived {
+    Arrived::Spans(spans.into_iter().map(Arc::new).collect())
+}
+
+/// Answers who asked for a commit, if it still waits.
+fn tell(asked: CommitRequest) {
+    if asked.send(()).is_err() {
+        tracing::trace!("nobody waits for the commit any more");
+    }
+}
