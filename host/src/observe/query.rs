@@ -16,32 +16,37 @@ use super::{
     ObserveError,
     attrs::Key,
     filter::{Between, Filter},
+    record::RecordKind,
     schema::{self, date, fields, has_column, tokenizers},
     words,
 };
+use crate::types::id::Millis;
 
 /// The longest query that is read.
 const LONGEST: usize = 4096;
 
-/// Returns the query that finds what meets a condition.
-pub(super) fn compile(filter: &Filter) -> Result<Box<dyn Query>, ObserveError> {
+/// Returns the query that finds the records of a kind that meet a condition.
+pub(super) fn compile(filter: &Filter, kind: RecordKind) -> Result<Box<dyn Query>, ObserveError> {
     let known = fields();
     Ok(match filter {
         Filter::All => Box::new(AllQuery),
-        Filter::And(all) => and(all)?,
-        Filter::Or(any) => Box::new(BooleanQuery::union(any.iter().map(compile).collect::<Result<_, _>>()?)),
+        Filter::And(all) => and(all, kind)?,
+        Filter::Or(any) => {
+            Box::new(BooleanQuery::union(any.iter().map(|filter| compile(filter, kind)).collect::<Result<_, _>>()?))
+        }
         Filter::Not(filter) => match &**filter {
-            Filter::Has(Key::ParentSpanId) => term(Term::from_field_text(known.facts, schema::ROOT)),
-            filter => not(compile(filter)?),
+            // Roots are asked for all the time, and known without looking at all others.
+            Filter::Has(Key::ParentSpanId) if kind == RecordKind::Spans => roots(),
+            filter => not(compile(filter, kind)?),
         },
         Filter::Is(key, values) => any_of(known.key(*key), values.iter().map(String::as_str)),
-        Filter::Has(Key::ParentSpanId) => not(term(Term::from_field_text(known.facts, schema::ROOT))),
+        Filter::Has(Key::ParentSpanId) if kind == RecordKind::Spans => not(roots()),
         Filter::Has(key) if has_column(*key) => Box::new(ExistsQuery::new(key.as_str().to_owned(), false)),
         Filter::Has(key) => {
             let least = Term::from_field_text(known.key(*key), "");
             Box::new(RangeQuery::new(Bound::Included(least), Bound::Unbounded))
         }
-        Filter::Time(between) => range(between, |time| Term::from_field_date(known.time, date(time))),
+        Filter::Time(between) => during(between),
         Filter::Ended(between) if is_open(between) => exists(schema::column::ENDED),
         Filter::Ended(between) => range(between, |time| Term::from_field_date(known.ended, date(time))),
         Filter::Took(between) if is_open(between) => exists(schema::column::TOOK),
@@ -59,8 +64,18 @@ pub(super) fn compile(filter: &Filter) -> Result<Box<dyn Query>, ObserveError> {
     })
 }
 
-fn and(all: &[Filter]) -> Result<Box<dyn Query>, ObserveError> {
-    let parts: Vec<_> = all.iter().filter(|filter| **filter != Filter::All).map(compile).collect::<Result<_, _>>()?;
+/// Returns the query that finds what began, or was written, within a time.
+pub(super) fn during(between: &Between<Millis>) -> Box<dyn Query> {
+    range(between, |time| Term::from_field_date(fields().time, date(time)))
+}
+
+fn roots() -> Box<dyn Query> {
+    term(Term::from_field_text(fields().facts, schema::ROOT))
+}
+
+fn and(all: &[Filter], kind: RecordKind) -> Result<Box<dyn Query>, ObserveError> {
+    let parts = all.iter().filter(|filter| **filter != Filter::All).map(|filter| compile(filter, kind));
+    let parts: Vec<_> = parts.collect::<Result<_, _>>()?;
     Ok(if parts.is_empty() { Box::new(AllQuery) } else { Box::new(BooleanQuery::intersection(parts)) })
 }
 
@@ -81,11 +96,11 @@ fn parse(query: &str) -> Result<Box<dyn Query>, ObserveError> {
 fn negated(ast: UserInputAst) -> UserInputAst {
     match ast {
         UserInputAst::Clause(clauses) => {
-            let is_negative = clauses.iter().all(|(occur, _)| *occur == Some(query_grammar::Occur::MustNot));
+            let is_negative = clauses.iter().all(|(occur, _)| *occur == Some(Occur::MustNot));
             let mut clauses: Vec<_> = clauses.into_iter().map(|(occur, ast)| (occur, negated(ast))).collect();
             if is_negative && !clauses.is_empty() {
                 let all = UserInputAst::Leaf(Box::new(UserInputLeaf::All));
-                clauses.push((Some(query_grammar::Occur::Must), all));
+                clauses.push((Some(Occur::Must), all));
             }
             UserInputAst::Clause(clauses)
         }

@@ -27,7 +27,7 @@ const QUEUE: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) enum Input {
     /// A log record.
-    Log(LogRecord),
+    Log(Arc<LogRecord>),
     /// Spans that ended.
     Spans(Vec<Span>),
     /// Records of another service, whose sender waits until they are on the disk.
@@ -95,7 +95,7 @@ impl Recorder {
             Level::Warn => QUEUE / 8,
             Level::Error | Level::Fatal => 0,
         };
-        if shared.queue.capacity() <= reserve || shared.queue.try_send(Input::Log(record)).is_err() {
+        if shared.queue.capacity() <= reserve || shared.queue.try_send(Input::Log(Arc::new(record))).is_err() {
             shared.shed.logs[level as usize].fetch_add(1, Ordering::Relaxed);
         }
     }

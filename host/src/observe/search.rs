@@ -23,7 +23,7 @@ use super::{
     Counted, Order,
     attrs::Key,
     filter::{Between, Filter},
-    query::compile,
+    query::during,
     schema::{column, fields, has_column},
 };
 use crate::types::id::Millis;
@@ -85,13 +85,10 @@ impl<'a> DaySearch<'a> {
                 }
                 _ => (most.saturating_sub(offset(done + width - 1)), most.saturating_sub(offset(done))),
             };
-            let window = Filter::Time(Between { from: Some(Millis(from)), to: Some(Millis(to)) });
+            let window = during(&Between { from: Some(Millis(from)), to: Some(Millis(to)) });
             let query: Box<dyn Query> = match self.filter {
-                Filter::All => compile(&window).map_err(internal)?,
-                _ => Box::new(BooleanQuery::intersection(vec![
-                    self.query.box_clone(),
-                    compile(&window).map_err(internal)?,
-                ])),
+                Filter::All => window,
+                _ => Box::new(BooleanQuery::intersection(vec![self.query.box_clone(), window])),
             };
             let left = limit - found.len();
             found.extend(self.searcher.search(&query, &First { order: self.order, limit: left })?);
@@ -333,13 +330,16 @@ pub(super) struct Counts {
     pub(super) keys: Vec<Key>,
 }
 
+/// A key's column, and the values of it that were read.
+type KeyColumn = (StrColumn, HashMap<u64, Arc<str>>);
+
 /// What is counted of the spans of one segment.
 pub(super) struct CountsOfSegment {
     time: Column<DateTime>,
     took: Option<Column<u64>>,
     input_tokens: Option<Column<u64>>,
     output_tokens: Option<Column<u64>>,
-    keys: Vec<Option<(StrColumn, HashMap<u64, Arc<str>>)>>,
+    keys: Vec<Option<KeyColumn>>,
     counted: Vec<Counted>,
 }
 

@@ -202,7 +202,7 @@ impl ActiveSpan {
 
     /// Begins a span below this one. It has this one's run, thread and owner.
     #[must_use]
-    pub fn child(&self, kind: SpanKind, name: impl Into<String>) -> ActiveSpan {
+    pub fn child(&self, kind: SpanKind, name: impl Into<String>) -> Self {
         let Some(active) = &self.active else { return Self::default() };
         let child = active.trace.child(&active.span_id, kind, name.into());
         child.with(|span| {

@@ -187,7 +187,7 @@ impl Writer {
         let mut arrived = Vec::new();
         for input in inputs {
             match input {
-                Input::Log(log) => arrived.push(Arrived::Log(Arc::new(log))),
+                Input::Log(log) => arrived.push(Arrived::Log(log)),
                 Input::Spans(spans) => arrived.push(spans_of(spans)),
                 Input::Batch { logs, spans, written } => {
                     arrived.extend(logs.into_iter().map(|log| Arrived::Log(Arc::new(log))));
@@ -373,7 +373,7 @@ impl Writer {
     /// Tells those that wait whether what they sent is on the disk.
     fn answer(&self, state: &mut State, outcome: Result<(), String>) {
         for (needed, written) in std::mem::take(&mut state.waiting) {
-            let is_saved = state.saved.is_some_and(|saved| needed <= saved + 1);
+            let is_saved = needed <= state.saved.map_or(0, |saved| saved + 1);
             if is_saved {
                 drop(written.send(Ok(())));
             } else if outcome.is_err() {
