@@ -98,6 +98,9 @@ impl App {
         let store = open_store(&config, &background).await?;
         let observe = Observe::start(&config.record, &config.data.join("observe"), &background);
         observe::layer::connect(observe.recorder());
+        let owner = host_id(&config.data)?;
+        let (open, open_store, open_owner) = (observe.clone(), store.clone(), owner.as_str().into());
+        background.spawn("observe-open-spans", |cancel| open.keep_open_spans(open_store, open_owner, cancel));
         let models = Arc::new(Models::new(config.providers.clone(), config::variable));
         // Plugins need the services when they open, the services need plugins when they are
         // asked for one, so these are connected once both are there.
@@ -105,7 +108,7 @@ impl App {
         let plugins =
             Plugins::start(config.plugin_settings(executable), Arc::<Services>::clone(&services), spawner(&background))
                 .await?;
-        let holder = Holder { owner: host_id(&config.data)?, lease: config.deadlines.lease };
+        let holder = Holder { owner, lease: config.deadlines.lease };
         let engine = Engine::new(
             Arc::clone(plugins.registry()),
             Arc::clone(&models),

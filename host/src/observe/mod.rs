@@ -17,6 +17,7 @@ pub mod filter;
 mod find;
 mod keeper;
 pub mod layer;
+mod open;
 mod query;
 pub mod record;
 mod recorder;

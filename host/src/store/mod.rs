@@ -25,6 +25,7 @@ mod migrations;
 mod probe;
 pub mod runs;
 pub mod schedules;
+mod spans;
 mod sqlite;
 mod statement;
 mod suspended;

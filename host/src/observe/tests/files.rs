@@ -244,3 +244,62 @@ async fn a_burst_is_kept_or_counted_and_what_matters_more_is_kept_longer() {
     assert!(shed.is_sorted_by(|more, less| more >= less), "{shed:?}");
     host.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn span_a_dead_host_left_open_is_recorded_once_as_interrupted() {
+    use crate::{
+        observe::{Window, attrs::Key},
+        store::{Store, StoreSettings},
+        tasks::Tasks,
+        types::span::{Span, SpanKind, SpanStatus},
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let tasks = Tasks::default();
+    let settings = StoreSettings { data: directory.path().to_owned(), url: None, fault: None };
+    let (store, writer) = Store::open(&settings).await.unwrap();
+    tasks.spawn("store", |cancel| writer.unwrap().run(cancel));
+    let root = directory.path().join("observe");
+    let keep = |host: &Host| {
+        let (observe, store) = (host.observe.clone(), store.clone());
+        host.tasks.spawn("open", |cancel| observe.keep_open_spans(store, "host".into(), cancel));
+    };
+    let written = async || store.open_spans().of("host").await.unwrap().len();
+
+    let host = Host::start(&root);
+    keep(&host);
+    let long = host.observe.recorder().begin(SpanKind::AgentRun, "long", "trace", "long", None);
+    long.with(|span| span.started_at = Millis(span.started_at.0 - 5000));
+    let ends = long.child(SpanKind::ToolCall, "ends");
+    ends.with(|span| span.started_at = Millis(span.started_at.0 - 5000));
+    while written().await != 2 {
+        tokio::task::yield_now().await;
+    }
+    let found = host.observe.trace("trace").await.unwrap();
+    assert_eq!(found.iter().map(|span| span.status()).collect::<Vec<_>>(), [SpanStatus::Running; 2]);
+    ends.end();
+    while written().await != 1 {
+        tokio::task::yield_now().await;
+    }
+    // It dies: nothing tells the span that it ends.
+    std::mem::forget(long);
+    host.stop().await;
+
+    for _ in 0..2 {
+        let host = Host::start(&root);
+        keep(&host);
+        let is_long = || Filter::is(Key::SpanId, "long");
+        while host.observe.spans(is_long(), Window::default()).await.unwrap().total == 0 || written().await > 0 {
+            tokio::task::yield_now().await;
+        }
+        let found = host.observe.spans(is_long(), Window { limit: 9, ..Window::default() }).await.unwrap();
+        let spans: Vec<&Span> = found.records.iter().map(|span| &**span).collect();
+        assert_eq!(spans.len(), 1, "{spans:#?}");
+        assert_eq!(spans[0].status(), SpanStatus::Error);
+        // As if it had died before it could forget it.
+        let again = serde_json::to_string(spans[0]).unwrap();
+        store.open_spans().change("host", &[("long".to_owned(), again)], &[]).await.unwrap();
+        host.stop().await;
+    }
+    tasks.shut_down(std::time::Duration::from_secs(9)).await;
+    store.close().await;
+}
