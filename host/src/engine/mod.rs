@@ -13,6 +13,7 @@ mod claim;
 pub mod error;
 pub mod event;
 mod keep;
+mod live;
 pub mod options;
 mod prompt;
 mod snapshot;

@@ -9,6 +9,7 @@ pub mod extract;
 mod agents;
 mod cors;
 mod endpoint;
+mod events;
 mod memory;
 mod middleware;
 mod openapi;
@@ -129,6 +130,9 @@ fn endpoints() -> Vec<Endpoint> {
             post("/plugins/:name/rollback", plugins::rollback).says("Goes back to the build that served before"),
             post("/plugins/:name/disable", plugins::disable).says("Retires a plugin until it is enabled"),
             post("/plugins/:name/enable", plugins::enable).says("Loads a disabled plugin again"),
+        ]),
+        tagged("events", [
+            get("/events", events::watch).says("Streams what happens").streams(),
         ]),
         tagged("system", [
             get("/auth/capabilities", system::auth_capabilities).says("Tells whether callers must log in"),

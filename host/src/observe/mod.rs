@@ -12,10 +12,13 @@
 //! [`Observe`] answers questions about all of it; [`filter`] is the language.
 
 pub mod attrs;
+pub mod events;
 pub mod filter;
 pub mod layer;
+pub mod metrics;
 pub mod record;
 mod recorder;
+mod told;
 pub mod tracer;
 mod words;
 

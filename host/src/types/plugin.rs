@@ -20,6 +20,19 @@ pub enum GenerationState {
     Retired,
 }
 
+impl GenerationState {
+    /// Returns its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Draining => "draining",
+            Self::Stuck => "stuck",
+            Self::Retired => "retired",
+        }
+    }
+}
+
 /// What a plugin is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -38,6 +51,26 @@ pub enum PluginState {
     Retired,
     /// It loaded once; now nothing of it serves, see the error.
     Failed,
+}
+
+impl PluginState {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Serving, Self::Draining, Self::Refused, Self::Disabled, Self::Stuck, Self::Retired, Self::Failed];
+
+    /// Returns its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Draining => "draining",
+            Self::Refused => "refused",
+            Self::Disabled => "disabled",
+            Self::Stuck => "stuck",
+            Self::Retired => "retired",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// Latencies of calls, in milliseconds.
