@@ -43,6 +43,17 @@ impl EventKind {
         }
     }
 
+    /// Returns how many fields its events have at most, as a rule: many are kept, none should
+    /// have room for twice of what it says.
+    fn usual_fields(self) -> usize {
+        match self {
+            Self::Message | Self::Plugin => 3,
+            Self::Run => 4,
+            Self::Step | Self::Log => 6,
+            Self::Span => 9,
+        }
+    }
+
     /// Returns the kind of this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
@@ -94,7 +105,7 @@ impl Event {
             run_id: None,
             thread_id: None,
             plugin: None,
-            fields: Vec::new(),
+            fields: Vec::with_capacity(kind.usual_fields()),
         }
     }
 

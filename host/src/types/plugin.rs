@@ -166,6 +166,29 @@ pub struct MappedImages {
     pub bytes: u64,
 }
 
+/// What is counted of one plugin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PluginNumbers {
+    /// Its name; the file's name if it never loaded.
+    pub name: String,
+    /// What it is doing.
+    pub state: PluginState,
+    /// Calls that have finished, of all its generations.
+    pub calls: u64,
+    /// Those that failed.
+    pub errors: u64,
+    /// Calls under way.
+    pub in_flight: u64,
+    /// Generations that were opened since the host started.
+    pub opened: u64,
+    /// Generations that serve, or have not shut down.
+    pub alive: u64,
+    /// How long calls of the generation that serves took.
+    pub latency_ms: LatencyMs,
+    /// What stays in memory.
+    pub mapped: MappedImages,
+}
+
 /// Everything about one plugin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -29,7 +29,7 @@ use super::{
     settings::PluginSettings,
     state::StateFile,
 };
-use crate::types::plugin::{GenerationState, PluginStatus};
+use crate::types::plugin::{GenerationState, PluginNumbers, PluginStatus};
 use ledger::{Decision, Ledger};
 
 /// Starts a named background task.
@@ -168,6 +168,11 @@ impl Supervisor {
     /// Returns everything about every plugin, by name.
     pub(crate) fn list(&self) -> Vec<PluginStatus> {
         self.ledger().list(&self.intake, &self.settings)
+    }
+
+    /// Returns what is counted of every plugin, by name.
+    pub(crate) fn numbers(&self) -> Vec<PluginNumbers> {
+        self.ledger().numbers(&self.intake)
     }
 
     /// Loads many files at once; names are given away in the order of the files.
