@@ -134,8 +134,7 @@ fn sample(line: &str) -> (&str, BTreeMap<String, String>, f64) {
 async fn text(host: &TestHost) -> String {
     let answer = host.send(Outgoing::get("/metrics")).await.unwrap();
     assert_eq!(answer.status, Some(200));
-    let text = answer.text();
-    text
+    answer.text()
 }
 
 async fn host() -> TestHost {

@@ -11,7 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use axum::{
@@ -156,8 +156,8 @@ fn plugins(app: &App, text: &mut Text) {
             text.sample(name, &labels, u8::from(plugin.state == state));
         }
     }
-    let name = "hotbay_plugin_call_latency_seconds";
-    text.family(name, Kind::Gauge, "How long calls of the generation that serves took.");
+    let name = "hotbay_plugin_call_duration_seconds";
+    text.family(name, Kind::Summary, "How long calls of the generation that serves took.");
     for plugin in &plugins {
         for (quantile, millis) in [("0.5", plugin.latency_ms.p50), ("0.99", plugin.latency_ms.p99)] {
             text.sample(name, &[("plugin", &plugin.name), ("quantile", quantile)], millis / 1000.0);
@@ -220,10 +220,10 @@ impl Process {
         if let Some(descriptors) = self.descriptors {
             text.single("process_open_fds", Kind::Gauge, "Files and sockets the host has open.", descriptors);
         }
-        let up = app.observe.recorder().metrics().started.elapsed();
-        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(up);
+        let metrics = app.observe.recorder().metrics();
+        let (up, started) = (metrics.started.elapsed(), metrics.started_at.0 as f64 / 1000.0);
         let help = "When the host started, in seconds since 1970.";
-        text.single("process_start_time_seconds", Kind::Gauge, help, started.as_secs_f64());
+        text.single("process_start_time_seconds", Kind::Gauge, help, started);
         text.single("hotbay_uptime_seconds", Kind::Gauge, "How long the host has been up.", up.as_secs_f64());
         text.family("hotbay_build_info", Kind::Gauge, "Always 1; the label says what runs.");
         text.sample("hotbay_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);

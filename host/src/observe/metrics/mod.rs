@@ -19,11 +19,15 @@ pub use counters::Counters;
 pub use histogram::Histogram;
 pub use text::{Kind, Text};
 
+use crate::types::id::Millis;
+
 /// What runs, steps, tools and models are counted by, and how long things took.
 #[derive(Debug)]
 pub struct Metrics {
-    /// When the host started.
+    /// When the host started, to tell how long it is up.
     pub started: Instant,
+    /// The same on the clock people read.
+    pub started_at: Millis,
     /// Runs that ended or wait, by `kind`, `name` and `outcome`.
     pub runs: Counters<3>,
     /// How long runs of agents took, from their beginning or resumption to their end or wait.
@@ -55,6 +59,7 @@ impl Default for Metrics {
     fn default() -> Self {
         Self {
             started: Instant::now(),
+            started_at: Millis::now(),
             runs: Counters::new(["kind", "name", "outcome"]),
             agent_runs: Histogram::default(),
             workflow_runs: Histogram::default(),
