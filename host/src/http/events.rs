@@ -167,6 +167,7 @@ impl Reader {
                 Err(_) => comment(self.subscription.place()),
             }
         };
+        self.subscription.sent(bytes.len());
         Some((Bytes::from_owner(Piece { bytes, _socket: socket }), self))
     }
 }

@@ -11,7 +11,9 @@
 //! An event is put into words by the first reader who is shown it, once for all of them.
 //!
 //! Readers are woken by a task of their own ([`Events::wake_readers`]), in groups that take
-//! turns, the more seldom the more there are: a thousand readers get larger pieces less often,
+//! turns, and after each turn it pauses for a multiple of what the readers did in it: together
+//! they get a small share of one processor. A few readers see everything within milliseconds; a
+//! thousand get larger pieces less often, miss some if more happens than that share can send,
 //! and leave the processors to the runs they watch.
 //!
 //! Read next: `ring`, then `http::events`, the form on the wire.
@@ -45,12 +47,18 @@ const BATCH: usize = 256;
 /// The most events looked through at once for a reader who wants some of them.
 const LOOK: usize = 1024;
 /// Readers take turns in so many groups.
-const GROUPS: usize = 8;
-/// What a reader's turn may take of the processors' time, tenfold: all of them together then take
-/// a tenth of one.
-const TURN: Duration = Duration::from_micros(300);
-/// The least time between two groups.
+const GROUPS: usize = 64;
+/// What it costs to look at an event for a reader, and to send a piece of so many bytes: about
+/// what a processor of today takes for it, most of which is the kernel's.
+const LOOKING: Duration = Duration::from_nanos(30);
+const SENDING: Duration = Duration::from_micros(20);
+const BYTES_A_MICROSECOND: u64 = 2000;
+/// Of one processor's time readers get a fiftieth, all of them together.
+const SHARE: u32 = 50;
+/// The least time between two rounds, and the least a pause is worth while for.
 const LEAST_PAUSE: Duration = Duration::from_millis(1);
+/// And the most, whatever was spent.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Where events are published and read. Cheap to clone.
 #[derive(Clone)]
@@ -69,6 +77,8 @@ struct Bus {
     readers: AtomicUsize,
     joined: AtomicUsize,
     missed: AtomicU64,
+    /// What readers have cost and not yet waited for, in nanoseconds.
+    debt: AtomicU64,
 }
 
 /// An event with its number.
@@ -181,6 +191,7 @@ impl Events {
             readers: AtomicUsize::new(0),
             joined: AtomicUsize::new(0),
             missed: AtomicU64::new(0),
+            debt: AtomicU64::new(0),
         };
         Self { bus: Arc::new(bus) }
     }
@@ -246,16 +257,26 @@ impl Bus {
                     continue;
                 }
                 group.send_replace(());
-                tokio::time::sleep(self.pause()).await;
+                tokio::task::yield_now().await;
+                self.rest().await;
             }
+            // What happens within it is told together.
+            tokio::time::sleep(LEAST_PAUSE).await;
         }
     }
 
-    /// Returns how long a group has its turn.
-    fn pause(&self) -> Duration {
-        let readers = u32::try_from(self.readers.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
-        let groups = u32::try_from(GROUPS).unwrap_or(1);
-        (TURN.saturating_mul(readers) / groups).max(LEAST_PAUSE)
+    /// Waits until what readers have cost so far is no more than their share.
+    async fn rest(&self) {
+        let debt = Duration::from_nanos(self.debt.swap(0, Ordering::Relaxed));
+        let pause = debt * SHARE;
+        if pause < LEAST_PAUSE {
+            return self.charge(debt);
+        }
+        tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
+    }
+
+    fn charge(&self, cost: Duration) {
+        self.debt.fetch_add(u64::try_from(cost.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }
 
@@ -274,6 +295,12 @@ impl Subscription {
                 return batch;
             }
         }
+    }
+
+    /// Takes note that so many bytes are sent to the reader, which is most of what it costs.
+    pub fn sent(&self, bytes: usize) {
+        let copied = Duration::from_micros(bytes as u64 / BYTES_A_MICROSECOND);
+        self.bus.charge(SENDING + copied);
     }
 
     /// Returns the place it has reached.
@@ -295,6 +322,7 @@ impl Subscription {
             // After another start's events it is not known how many are missing.
             gap.get_or_insert(Gap::Missed(read.missed));
         }
+        self.bus.charge(LOOKING * u32::try_from(read.items.len()).unwrap_or(u32::MAX));
         let mut batch = Batch { gap, events: Vec::new() };
         self.next = read.first;
         for published in read.items {
