@@ -119,11 +119,11 @@ async fn many_readers_get_everything_though_some_never_read() {
             told.send(until(&mut reader, 3000).await).await.unwrap();
         });
     }
+    assert_eq!(events.statistics().readers, 1000);
     for _ in 0..300 {
         tell(&events, 10);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(events.statistics().readers, 1000);
     for _ in 0..900 {
         let (numbers, missed) = ended.recv().await.unwrap();
         assert_eq!((numbers.len() as u64 + missed, missed), (3000, 0));
