@@ -101,6 +101,27 @@ async fn a_run_of_an_agent_is_told_from_its_beginning_to_its_end() {
 }
 
 #[tokio::test]
+async fn a_tool_that_is_called_by_itself_is_told_of() {
+    let host = host().await;
+    let mut reader = watch(&host, "kind=step&plugin=hotbay-test-reference").await;
+    let path = |tool: &str| format!("/api/tools/{tool}/execute");
+    post(&host, &path("weather"), &json!({"data": {"city": "Oslo"}})).await;
+    host.post_json(&path("failing"), &json!({"data": {}})).await.unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        let (_, event) = next(&mut reader).await;
+        seen.push(format!("{} {} {}", event["tool"], event["type"], event["status"]).replace('"', ""));
+    }
+    let expected = [
+        "weather tool-called null",
+        "weather tool-ended success",
+        "failing tool-called null",
+        "failing tool-ended failed",
+    ];
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
 async fn a_run_that_fails_matters_more() {
     let host = host().await;
     let mut reader = watch(&host, "kind=run&level=error").await;

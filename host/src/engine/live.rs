@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     observe::Recorder,
-    plugin::registry::Snapshot,
+    plugin::registry::{Snapshot, ToolEntry},
     types::{
         event::{Event, EventKind},
         log::Level,
@@ -187,5 +187,41 @@ impl<O> Drop for Told<'_, O> {
             .text("agentId", &self.agent)
             .word("status", "canceled");
         self.recorder.events().publish(event);
+    }
+}
+
+/// Tells of a call of a tool by itself, outside any agent.
+pub(super) struct ToolTold<'a> {
+    recorder: &'a Recorder,
+    tool: &'a ToolEntry,
+    run_id: Option<String>,
+    began: Instant,
+}
+
+impl<'a> ToolTold<'a> {
+    /// Tells that it is called.
+    pub(super) fn begin(recorder: &'a Recorder, tool: &'a ToolEntry, run_id: Option<&str>) -> Self {
+        let told = Self { recorder, tool, run_id: run_id.map(str::to_owned), began: Instant::now() };
+        recorder.events().publish(told.event("tool-called"));
+        told
+    }
+
+    /// Tells how it ended.
+    pub(super) fn end(self, is_ok: bool) {
+        let (outcome, level) = if is_ok { ("success", Level::Info) } else { ("failed", Level::Warn) };
+        self.recorder.metrics().tool_calls.add([&self.tool.id, outcome], 1);
+        let event = self
+            .event("tool-ended")
+            .level(level)
+            .word("status", outcome)
+            .number("durationMs", u64::try_from(self.began.elapsed().as_millis()).ok());
+        self.recorder.events().publish(event);
+    }
+
+    fn event(&self, what: &'static str) -> Event {
+        Event::now(EventKind::Step, what)
+            .run(self.run_id.as_deref())
+            .plugin(Some(self.tool.generation.plugin()))
+            .text("tool", &self.tool.id)
     }
 }

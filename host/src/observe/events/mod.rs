@@ -2,7 +2,7 @@
 //!
 //! # What it costs
 //!
-//! There is one list of the last events, [`Ring`](ring::Ring), which all readers share. To
+//! There is one list of the last events, [`Ring`], which all readers share. To
 //! publish is to make a small value and put it there under a lock that is held for that: what
 //! readers do, or whether there are any, changes nothing of it. A reader has a place in the
 //! list and nothing else, no queue: one that stalls costs its place, and finds when it goes on
@@ -20,6 +20,7 @@
 
 mod filter;
 mod ring;
+mod subscription;
 
 use std::{
     sync::{
@@ -36,23 +37,15 @@ use tokio_util::sync::CancellationToken;
 use crate::types::{event::Event, id::Millis};
 pub use filter::EventFilter;
 use ring::Ring;
+pub use subscription::{Batch, Gap, Subscription};
 
 /// Events that are kept for those who come back.
 const KEPT: usize = 16 << 10;
 /// The most memory they take, about. One that was shown has its words beside it, which are about
 /// as long again.
 const KEPT_BYTES: usize = 16 << 20;
-/// The most events a reader is given at once.
-const BATCH: usize = 256;
-/// The most events looked through at once for a reader who wants some of them.
-const LOOK: usize = 1024;
 /// Readers take turns in so many groups.
 const GROUPS: usize = 64;
-/// What it costs to look at an event for a reader, and to send a piece of so many bytes: about
-/// what a processor of today takes for it, most of which is the kernel's.
-const LOOKING: Duration = Duration::from_nanos(30);
-const SENDING: Duration = Duration::from_micros(20);
-const BYTES_A_MICROSECOND: u64 = 2000;
 /// Of one processor's time readers get a fiftieth, all of them together.
 const SHARE: u32 = 50;
 /// The least time between two rounds, and the least a pause is worth while for.
@@ -133,35 +126,6 @@ pub enum From {
     Oldest,
 }
 
-/// Events a reader did not get.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gap {
-    /// So many of this start, of whatever kind.
-    Missed(u64),
-    /// Those after an event of another start; nobody knows how many.
-    Restarted,
-}
-
-/// What a reader is given.
-#[derive(Debug, Default)]
-pub struct Batch {
-    /// What it missed before these.
-    pub gap: Option<Gap>,
-    /// The events, in order.
-    pub events: Vec<Arc<Published>>,
-}
-
-/// A reader's place.
-pub struct Subscription {
-    bus: Arc<Bus>,
-    filter: EventFilter,
-    /// The number of the event that is looked at next.
-    next: u64,
-    gap: Option<Gap>,
-    turns: watch::Receiver<()>,
-    waits: bool,
-}
-
 /// How the events stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventStatistics {
@@ -209,20 +173,7 @@ impl Events {
     /// Begins to read.
     #[must_use]
     pub fn subscribe(&self, filter: EventFilter, from: From) -> Subscription {
-        let bus = Arc::clone(&self.bus);
-        bus.readers.fetch_add(1, Ordering::Relaxed);
-        let group = bus.joined.fetch_add(1, Ordering::Relaxed) % GROUPS;
-        let turns = bus.groups.get(group).unwrap_or(&bus.groups[0]).subscribe();
-        let (first, end) = {
-            let ring = bus.ring();
-            (ring.first(), ring.next())
-        };
-        let (next, gap) = match from {
-            From::Now => (end, None),
-            From::After(id) if id.epoch == bus.epoch => (id.number.saturating_add(1).min(end), None),
-            From::After(_) | From::Oldest => (first, Some(Gap::Restarted)),
-        };
-        Subscription { bus, filter, next, gap, turns, waits: false }
+        Subscription::new(&self.bus, filter, from)
     }
 
     /// Wakes readers when there is something to read, until it is cancelled.
@@ -246,6 +197,12 @@ impl Events {
 impl Bus {
     fn ring(&self) -> MutexGuard<'_, Ring<Arc<Published>>> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns a place in the group whose turn it is to get one.
+    fn turns(&self) -> watch::Receiver<()> {
+        let group = self.joined.fetch_add(1, Ordering::Relaxed) % GROUPS;
+        self.groups.get(group).unwrap_or(&self.groups[0]).subscribe()
     }
 
     async fn wake(&self) {
@@ -277,73 +234,6 @@ impl Bus {
 
     fn charge(&self, cost: Duration) {
         self.debt.fetch_add(u64::try_from(cost.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-}
-
-impl Subscription {
-    /// Returns what happened next; waits until there is something. Nothing is lost if the wait is
-    /// given up.
-    pub async fn next(&mut self) -> Batch {
-        loop {
-            // A turn that came while the last events were sent counts.
-            if self.waits && self.turns.changed().await.is_err() {
-                return std::future::pending().await;
-            }
-            self.waits = true;
-            let batch = self.look();
-            if batch.gap.is_some() || !batch.events.is_empty() {
-                return batch;
-            }
-        }
-    }
-
-    /// Takes note that so many bytes are sent to the reader, which is most of what it costs.
-    pub fn sent(&self, bytes: usize) {
-        let copied = Duration::from_micros(bytes as u64 / BYTES_A_MICROSECOND);
-        self.bus.charge(SENDING + copied);
-    }
-
-    /// Returns the place it has reached.
-    #[must_use]
-    pub fn place(&self) -> EventId {
-        EventId { epoch: self.bus.epoch, number: self.next - 1 }
-    }
-
-    /// Returns what there is at its place, and moves on.
-    fn look(&mut self) -> Batch {
-        let most = if self.filter == EventFilter::default() { BATCH } else { LOOK };
-        let (read, end) = {
-            let ring = self.bus.ring();
-            (ring.read(self.next, most), ring.next())
-        };
-        let mut gap = self.gap.take();
-        if read.missed > 0 {
-            self.bus.missed.fetch_add(read.missed, Ordering::Relaxed);
-            // After another start's events it is not known how many are missing.
-            gap.get_or_insert(Gap::Missed(read.missed));
-        }
-        self.bus.charge(LOOKING * u32::try_from(read.items.len()).unwrap_or(u32::MAX));
-        let mut batch = Batch { gap, events: Vec::new() };
-        self.next = read.first;
-        for published in read.items {
-            if batch.events.len() == BATCH {
-                break;
-            }
-            self.next = published.number + 1;
-            if self.filter.matches(&published.event) {
-                batch.events.push(published);
-            }
-        }
-        if self.next < end {
-            self.bus.news.notify_one();
-        }
-        batch
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        self.bus.readers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

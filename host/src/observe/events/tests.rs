@@ -1,4 +1,4 @@
-use super::*;
+use super::{subscription::LOOK, *};
 use crate::{
     tasks::Tasks,
     types::{event::EventKind, log::Level},

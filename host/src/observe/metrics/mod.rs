@@ -36,7 +36,7 @@ pub struct Metrics {
     pub workflow_runs: Histogram,
     /// Steps that ended, by `kind`, the `name` of their agent or workflow, and `outcome`.
     pub steps: Counters<3>,
-    /// Calls of tools by models, by `tool` and `outcome`.
+    /// Calls of tools by models and by clients, by `tool` and `outcome`.
     pub tool_calls: Counters<2>,
     /// Tokens, by `model` and `direction`.
     pub tokens: Counters<2>,
@@ -79,7 +79,7 @@ impl Metrics {
         text.histogram("hotbay_run_duration_seconds", &[("kind", "agent")], &self.agent_runs);
         text.histogram("hotbay_run_duration_seconds", &[("kind", "workflow")], &self.workflow_runs);
         text.counters("hotbay_steps_total", "Steps of workflows and turns of models that ended.", &self.steps);
-        text.counters("hotbay_tool_calls_total", "Calls of tools by models that ended.", &self.tool_calls);
+        text.counters("hotbay_tool_calls_total", "Calls of tools by models and clients that ended.", &self.tool_calls);
         text.counters("hotbay_model_tokens_total", "Tokens models were given and gave.", &self.tokens);
         text.family("hotbay_index_duration_seconds", Kind::Histogram, "What the index of logs and traces took.");
         let index = [("append", &self.index.append), ("commit", &self.index.commit), ("search", &self.index.search)];
