@@ -22,11 +22,11 @@ pub(crate) async fn tell(
     events: Events,
     cancel: CancellationToken,
 ) {
-    plugins.list().iter().for_each(|status| events.publish(found(status)));
+    plugins.list().iter().for_each(|status| events.publish(|| found(status)));
     loop {
         let Some(change) = cancel.run_until_cancelled(changes.recv()).await else { return };
         match change {
-            Ok(PluginEvent { plugin, change }) => events.publish(changed(&plugin, &change)),
+            Ok(PluginEvent { plugin, change }) => events.publish(|| changed(&plugin, &change)),
             Err(RecvError::Lagged(missed)) => {
                 tracing::warn!(
                     missed,

@@ -43,7 +43,7 @@ impl Run {
         }
         let appended = entries.as_ref().map(|entries| entries.appended.as_slice()).unwrap_or_default();
         for message in appended {
-            self.engine.shared.recorder.events().publish(Event::stored(message, Some(&self.turn.run_id)));
+            self.engine.shared.recorder.events().publish(|| Event::stored(message, Some(&self.turn.run_id)));
         }
         Ok(())
     }

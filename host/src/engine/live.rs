@@ -55,7 +55,7 @@ impl<'a, O: Observer> Told<'a, O> {
             is_over: false,
         };
         let what = if turn.resumed { "resumed" } else { "began" };
-        told.publish(told.event(EventKind::Run, what).text("traceId", &turn.trace_id));
+        told.publish(|told| told.event(EventKind::Run, what).text("traceId", &turn.trace_id));
         told
     }
 
@@ -67,8 +67,8 @@ impl<'a, O: Observer> Told<'a, O> {
             .text("agentId", &self.agent)
     }
 
-    fn publish(&self, event: Event) {
-        self.recorder.events().publish(event);
+    fn publish(&self, make: impl FnOnce(&Self) -> Event) {
+        self.recorder.events().publish(|| make(self));
     }
 
     fn end(&mut self, what: &'static str, outcome: &'static str, detail: Option<(&'static str, &str)>) {
@@ -77,15 +77,13 @@ impl<'a, O: Observer> Told<'a, O> {
         let metrics = self.recorder.metrics();
         metrics.runs.add(["agent", &self.agent, outcome], 1);
         metrics.agent_runs.record(elapsed);
-        let mut event = self
-            .event(EventKind::Run, what)
-            .level(if outcome == "failed" { Level::Error } else { Level::Info })
-            .word("status", outcome)
-            .number("durationMs", u64::try_from(elapsed.as_millis()).ok());
-        if let Some((name, text)) = detail {
-            event = event.text(name, text);
-        }
-        self.publish(event);
+        self.publish(|told| {
+            told.event(EventKind::Run, what)
+                .level(if outcome == "failed" { Level::Error } else { Level::Info })
+                .word("status", outcome)
+                .number("durationMs", u64::try_from(elapsed.as_millis()).ok())
+                .maybe(detail.map_or("", |(name, _)| name), detail.map(|(_, text)| text))
+        });
     }
 
     fn step_ended(&mut self, turn: &Turn) {
@@ -100,15 +98,15 @@ impl<'a, O: Observer> Told<'a, O> {
                 metrics.tokens.add([&turn.model, direction], tokens);
             }
         }
-        let event = self
-            .event(EventKind::Step, "model-ended")
-            .level(if self.error.is_some() { Level::Error } else { Level::Info })
-            .text("model", &turn.model)
-            .number("step", turn.steps.len() as u64)
-            .word("status", outcome)
-            .number("inputTokens", usage.input_tokens)
-            .number("outputTokens", usage.output_tokens);
-        self.publish(event);
+        self.publish(|told| {
+            told.event(EventKind::Step, "model-ended")
+                .level(if told.error.is_some() { Level::Error } else { Level::Info })
+                .text("model", &turn.model)
+                .number("step", turn.steps.len() as u64)
+                .word("status", outcome)
+                .number("inputTokens", usage.input_tokens)
+                .number("outputTokens", usage.output_tokens)
+        });
     }
 
     fn tool(&self, what: &'static str, call: &ToolCall) -> Event {
@@ -122,7 +120,7 @@ impl<'a, O: Observer> Told<'a, O> {
         let name = if call.foreign { "other" } else { &call.name };
         self.recorder.metrics().tool_calls.add([name, outcome], 1);
         let level = if outcome == "failed" { Level::Warn } else { Level::Info };
-        self.publish(self.tool("tool-ended", call).level(level).word("status", outcome));
+        self.publish(|told| told.tool("tool-ended", call).level(level).word("status", outcome));
     }
 }
 
@@ -130,13 +128,13 @@ impl<O: Observer> Observer for Told<'_, O> {
     fn on(&mut self, turn: &Turn, event: RunEvent<'_>) {
         match &event {
             RunEvent::StepStart { .. } => {
-                let event = self
-                    .event(EventKind::Step, "model-began")
-                    .text("model", &turn.model)
-                    .number("step", turn.steps.len() as u64 + 1);
-                self.publish(event);
+                self.publish(|told| {
+                    told.event(EventKind::Step, "model-began")
+                        .text("model", &turn.model)
+                        .number("step", turn.steps.len() as u64 + 1)
+                });
             }
-            RunEvent::ToolCall(call) => self.publish(self.tool("tool-called", call)),
+            RunEvent::ToolCall(call) => self.publish(|told| told.tool("tool-called", call)),
             RunEvent::ToolResult { call, .. } => self.tool_ended(call, "success"),
             RunEvent::ToolError { call, .. } => self.tool_ended(call, "failed"),
             RunEvent::ToolDenied { call, .. } => self.tool_ended(call, "denied"),
@@ -180,13 +178,14 @@ impl<O> Drop for Told<'_, O> {
         // Nobody waits for it any more.
         self.recorder.metrics().runs.add(["agent", &self.agent, "canceled"], 1);
         self.recorder.metrics().agent_runs.record(self.began.elapsed());
-        let event = Event::now(EventKind::Run, "ended")
-            .run(Some(&self.run_id))
-            .thread(self.thread_id.as_deref())
-            .plugin(Some(&self.plugin))
-            .text("agentId", &self.agent)
-            .word("status", "canceled");
-        self.recorder.events().publish(event);
+        self.recorder.events().publish(|| {
+            Event::now(EventKind::Run, "ended")
+                .run(Some(&self.run_id))
+                .thread(self.thread_id.as_deref())
+                .plugin(Some(&self.plugin))
+                .text("agentId", &self.agent)
+                .word("status", "canceled")
+        });
     }
 }
 
@@ -202,7 +201,7 @@ impl<'a> ToolTold<'a> {
     /// Tells that it is called.
     pub(super) fn begin(recorder: &'a Recorder, tool: &'a ToolEntry, run_id: Option<&str>) -> Self {
         let told = Self { recorder, tool, run_id: run_id.map(str::to_owned), began: Instant::now() };
-        recorder.events().publish(told.event("tool-called"));
+        recorder.events().publish(|| told.event("tool-called"));
         told
     }
 
@@ -210,12 +209,12 @@ impl<'a> ToolTold<'a> {
     pub(super) fn end(self, is_ok: bool) {
         let (outcome, level) = if is_ok { ("success", Level::Info) } else { ("failed", Level::Warn) };
         self.recorder.metrics().tool_calls.add([&self.tool.id, outcome], 1);
-        let event = self
-            .event("tool-ended")
-            .level(level)
-            .word("status", outcome)
-            .number("durationMs", u64::try_from(self.began.elapsed().as_millis()).ok());
-        self.recorder.events().publish(event);
+        self.recorder.events().publish(|| {
+            self.event("tool-ended")
+                .level(level)
+                .word("status", outcome)
+                .number("durationMs", u64::try_from(self.began.elapsed().as_millis()).ok())
+        });
     }
 
     fn event(&self, what: &'static str) -> Event {

@@ -239,7 +239,7 @@ mod tests {
         let events = Events::default();
         let mut frames = Box::pin(stream::unfold(reader(&events), Reader::next));
         let first = frames.next().await.unwrap();
-        events.publish(Event::now(EventKind::Run, "began").run(Some("r")));
+        events.publish(|| Event::now(EventKind::Run, "began").run(Some("r")));
         assert!(frames.next().now_or_never().is_none(), "the first piece is under way");
         drop(first);
         let second = frames.next().await.unwrap();
@@ -250,8 +250,9 @@ mod tests {
     async fn an_event_is_one_line_of_json_whatever_is_in_it() {
         let events = Events::default();
         let mut subscription = events.subscribe(EventFilter::default(), From::Now);
-        events
-            .publish(Event::now(EventKind::Log, "written").at(Millis(0)).text("message", "two\nlines").number("n", 7));
+        events.publish(|| {
+            Event::now(EventKind::Log, "written").at(Millis(0)).text("message", "two\nlines").number("n", 7)
+        });
         let batch = subscription.next().await;
         let text = String::from_utf8(frames(&batch, subscription.place())).unwrap();
         let lines: Vec<_> = text.lines().collect();

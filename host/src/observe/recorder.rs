@@ -101,7 +101,7 @@ impl Recorder {
     /// Records a log record.
     pub fn log(&self, record: LogRecord) {
         let Some(shared) = &self.shared else { return };
-        self.events.publish(told::log(&record));
+        self.events.publish(|| told::log(&record));
         let level = record.level;
         // What matters more finds room longer.
         let reserve = match level {
@@ -122,7 +122,7 @@ impl Recorder {
         if count == 0 {
             return;
         }
-        spans.iter().for_each(|span| self.events.publish(told::span(span)));
+        spans.iter().for_each(|span| self.events.publish(|| told::span(span)));
         if shared.queue.capacity() <= QUEUE / 16 || shared.queue.try_send(Input::Spans(spans)).is_err() {
             shared.shed.spans.fetch_add(count, Ordering::Relaxed);
         }

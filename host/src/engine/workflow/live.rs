@@ -42,13 +42,31 @@ impl RunTold {
     }
 
     /// Tells of a chunk of the run's stream.
-    pub(super) fn on(&mut self, chunk: &RunChunk) {
-        let event = match chunk {
+    pub(super) fn on(&self, chunk: &RunChunk) {
+        self.count(chunk);
+        self.recorder.events().publish(|| self.event_of(chunk));
+    }
+
+    fn count(&self, chunk: &RunChunk) {
+        let metrics = self.recorder.metrics();
+        match chunk {
+            RunChunk::StepResult(record) => {
+                metrics.steps.add(["workflow", &self.workflow, record.status.as_str()], 1);
+            }
+            RunChunk::Finish { status, .. } => {
+                metrics.runs.add(["workflow", &self.workflow, status.as_str()], 1);
+                metrics.workflow_runs.record(self.began.elapsed());
+            }
+            _ => {}
+        }
+    }
+
+    fn event_of(&self, chunk: &RunChunk) -> Event {
+        match chunk {
             RunChunk::Start => self.event(EventKind::Run, if self.is_new { "began" } else { "resumed" }),
             RunChunk::StepStart(record) => self.step("step-began", record),
             RunChunk::StepResult(record) => {
                 let outcome = record.status.as_str();
-                self.recorder.metrics().steps.add(["workflow", &self.workflow, outcome], 1);
                 let level = if record.error.is_some() { Level::Error } else { Level::Info };
                 let took = record.ended_at.map(|ended| ended.saturating_sub(record.started_at).max(0).unsigned_abs());
                 self.step("step-ended", record).level(level).word("status", outcome).number("durationMs", took)
@@ -65,17 +83,12 @@ impl RunTold {
                 .number("index", *index)
                 .number("completed", *completed)
                 .number("total", *total),
-            // What a step writes is content; that somebody ended the run is said with its end.
-            RunChunk::Output { .. } | RunChunk::Canceled => return,
+            RunChunk::Output { step, .. } => self.event(EventKind::Step, "step-wrote").text("step", step),
+            RunChunk::Canceled => self.event(EventKind::Run, "canceled"),
             RunChunk::Finish { status, .. } => {
-                let elapsed = self.began.elapsed();
-                let metrics = self.recorder.metrics();
-                metrics.runs.add(["workflow", &self.workflow, status.as_str()], 1);
-                metrics.workflow_runs.record(elapsed);
-                ended(self.event(EventKind::Run, end(*status)), *status, Some(elapsed))
+                ended(self.event(EventKind::Run, end(*status)), *status, Some(self.began.elapsed()))
             }
-        };
-        self.recorder.events().publish(event);
+        }
     }
 
     fn event(&self, kind: EventKind, what: &'static str) -> Event {
@@ -95,7 +108,9 @@ impl RunTold {
 pub(super) fn settled(engine: &Engine, row: &RunRow, status: RunStatus) {
     let recorder = &engine.shared.recorder;
     recorder.metrics().runs.add(["workflow", &row.workflow_id, status.as_str()], 1);
-    recorder.events().publish(ended(event(EventKind::Run, end(status), &row.run_id, &row.workflow_id), status, None));
+    recorder
+        .events()
+        .publish(|| ended(event(EventKind::Run, end(status), &row.run_id, &row.workflow_id), status, None));
 }
 
 fn event(kind: EventKind, what: &'static str, run_id: &str, workflow: &str) -> Event {

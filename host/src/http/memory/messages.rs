@@ -264,7 +264,7 @@ async fn write(app: &AppState, messages: Vec<Value>) -> Result<Json<Value>, ApiE
         incoming.into_iter().map(|incoming| (incoming.shown, incoming.stored)).unzip();
     let told: Vec<Event> = stored.iter().map(|message| Event::stored(message, None)).collect();
     app.store.messages().save(stored).await?;
-    told.into_iter().for_each(|event| app.observe.recorder().events().publish(event));
+    told.into_iter().for_each(|event| app.observe.recorder().events().publish(|| event));
     Ok(Json(json!({"messages": shown})))
 }
 

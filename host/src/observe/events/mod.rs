@@ -4,7 +4,8 @@
 //!
 //! There is one list of the last events, [`Ring`], which all readers share. To
 //! publish is to make a small value and put it there under a lock that is held for that: what
-//! readers do, or whether there are any, changes nothing of it. A reader has a place in the
+//! readers do, or how many there are, changes nothing of it. While nobody listens, nor did in the
+//! last minutes and may come back, an event is a count and is not made at all. A reader has a place in the
 //! list and nothing else, no queue: one that stalls costs its place, and finds when it goes on
 //! that what it did not read is gone, with the number of events it missed.
 //!
@@ -25,7 +26,7 @@ mod subscription;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -44,6 +45,8 @@ const KEPT: usize = 16 << 10;
 /// The most memory they take, about. One that was shown has its words beside it, which are about
 /// as long again.
 const KEPT_BYTES: usize = 16 << 20;
+/// How long events are kept for readers who went, at least; at most twice as long.
+const REMEMBER: Duration = Duration::from_secs(600);
 /// Readers take turns in so many groups.
 const GROUPS: usize = 64;
 /// Of one processor's time readers get a fiftieth, all of them together.
@@ -70,6 +73,10 @@ struct Bus {
     readers: AtomicUsize,
     joined: AtomicUsize,
     missed: AtomicU64,
+    /// Somebody listens, or may come back.
+    is_heard: AtomicBool,
+    /// Events that were not made, and have no place in the ring yet.
+    unheard: AtomicU64,
     /// What readers have cost and not yet waited for, in nanoseconds.
     debt: AtomicU64,
 }
@@ -155,15 +162,26 @@ impl Events {
             readers: AtomicUsize::new(0),
             joined: AtomicUsize::new(0),
             missed: AtomicU64::new(0),
+            is_heard: AtomicBool::new(false),
+            unheard: AtomicU64::new(0),
             debt: AtomicU64::new(0),
         };
         Self { bus: Arc::new(bus) }
     }
 
-    /// Tells that something happened. Never waits for a reader.
-    pub fn publish(&self, event: Event) {
+    /// Tells that something happened. Never waits for a reader. If nobody listens, nor did a short
+    /// while ago, it is not even made, only counted.
+    pub fn publish(&self, make: impl FnOnce() -> Event) {
+        if !self.bus.is_heard.load(Ordering::Relaxed) {
+            self.bus.unheard.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let event = make();
         let size = event.size();
-        self.bus.ring().push(size, |number| Arc::new(Published { number, event, words: OnceLock::new() }));
+        let mut ring = self.bus.ring();
+        self.bus.count_unheard(&mut ring);
+        ring.push(size, |number| Arc::new(Published { number, event, words: OnceLock::new() }));
+        drop(ring);
         // Whoever comes to be counted after this has not looked yet.
         if self.bus.readers.load(Ordering::Relaxed) > 0 {
             self.bus.news.notify_one();
@@ -178,7 +196,8 @@ impl Events {
 
     /// Wakes readers when there is something to read, until it is cancelled.
     pub async fn wake_readers(self, cancel: CancellationToken) {
-        cancel.run_until_cancelled(self.bus.wake()).await;
+        let work = async { tokio::join!(self.bus.wake(), self.bus.forget()) };
+        cancel.run_until_cancelled(work).await;
     }
 
     /// Returns how they stand.
@@ -187,7 +206,7 @@ impl Events {
         let ring = self.bus.ring();
         EventStatistics {
             readers: self.bus.readers.load(Ordering::Relaxed),
-            published: ring.next() - 1,
+            published: ring.next() - 1 + self.bus.unheard.load(Ordering::Relaxed),
             kept: ring.size().0,
             missed: self.bus.missed.load(Ordering::Relaxed),
         }
@@ -203,6 +222,31 @@ impl Bus {
     fn turns(&self) -> watch::Receiver<()> {
         let group = self.joined.fetch_add(1, Ordering::Relaxed) % GROUPS;
         self.groups.get(group).unwrap_or(&self.groups[0]).subscribe()
+    }
+
+    /// Gives events that were not made their numbers.
+    fn count_unheard(&self, ring: &mut Ring<Arc<Published>>) {
+        if self.unheard.load(Ordering::Relaxed) > 0 {
+            ring.skip(self.unheard.swap(0, Ordering::Relaxed));
+        }
+    }
+
+    /// Keeps no more events once nobody has listened for a while.
+    async fn forget(&self) {
+        let mut looks = tokio::time::interval(REMEMBER);
+        // How many readers there had been when there was none.
+        let mut alone_since = None;
+        loop {
+            looks.tick().await;
+            let mut ring = self.ring();
+            // A reader is counted before it says, with the ring in hand, that it listens.
+            let is_alone = self.readers.load(Ordering::Relaxed) == 0;
+            let alone = is_alone.then(|| self.joined.load(Ordering::Relaxed));
+            if is_alone && alone == alone_since && self.is_heard.swap(false, Ordering::Relaxed) {
+                ring.skip(0);
+            }
+            alone_since = alone;
+        }
     }
 
     async fn wake(&self) {

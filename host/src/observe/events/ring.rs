@@ -43,6 +43,13 @@ impl<T: Clone> Ring<T> {
         }
     }
 
+    /// Takes note of so many items that were not kept; what was before them goes as well.
+    pub(super) fn skip(&mut self, count: u64) {
+        self.first = self.next() + count;
+        self.items = VecDeque::new();
+        self.bytes = 0;
+    }
+
     /// Returns the number the next item gets.
     pub(super) fn next(&self) -> u64 {
         self.first + self.items.len() as u64
@@ -139,6 +146,15 @@ mod tests {
                 prop_assert_eq!(ring.first(), model.first(most_items, most_bytes));
             }
         }
+    }
+
+    #[test]
+    fn what_was_not_kept_is_missed() {
+        let mut ring = Ring::new(4, 1000);
+        ring.push(1, |number| number);
+        ring.skip(3);
+        ring.push(1, |number| number);
+        assert_eq!(ring.read(1, 8), Read { missed: 4, first: 5, items: vec![5] });
     }
 
     #[test]

@@ -54,7 +54,9 @@ impl Subscription {
         bus.readers.fetch_add(1, Ordering::Relaxed);
         let turns = bus.turns();
         let (first, end) = {
-            let ring = bus.ring();
+            let mut ring = bus.ring();
+            bus.is_heard.store(true, Ordering::Relaxed);
+            bus.count_unheard(&mut ring);
             (ring.first(), ring.next())
         };
         let (next, gap) = match from {

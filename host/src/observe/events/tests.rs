@@ -14,7 +14,7 @@ fn events(kept: usize) -> (Events, Tasks) {
 
 fn tell(events: &Events, count: usize) {
     for _ in 0..count {
-        events.publish(Event::now(EventKind::Run, "began"));
+        events.publish(|| Event::now(EventKind::Run, "began"));
     }
 }
 
@@ -78,6 +78,7 @@ async fn one_that_stalls_is_told_how_much_it_missed() {
 #[tokio::test(start_paused = true)]
 async fn an_event_of_another_start_is_followed_by_a_gap_and_all_there_is() {
     let (events, _tasks) = events(100);
+    drop(events.subscribe(EventFilter::default(), From::Now));
     tell(&events, 7);
     let other = EventId { epoch: 1, number: 3 };
     let mut reader = events.subscribe(EventFilter::default(), From::After(other));
@@ -92,8 +93,28 @@ async fn a_reader_of_few_events_is_found_them_among_many_others() {
     let filter = EventFilter { level: Some(Level::Error), ..EventFilter::default() };
     let mut reader = events.subscribe(filter, From::Now);
     tell(&events, 3 * LOOK);
-    events.publish(Event::now(EventKind::Log, "written").level(Level::Error));
+    events.publish(|| Event::now(EventKind::Log, "written").level(Level::Error));
     assert_eq!(until(&mut reader, 3 * LOOK as u64 + 1).await, (vec![3 * LOOK as u64 + 1], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_hears_is_counted_and_not_made() {
+    let (events, _tasks) = events(100);
+    events.publish(|| panic!("nobody has ever listened"));
+    let mut reader = events.subscribe(EventFilter::default(), From::Now);
+    tell(&events, 1);
+    assert_eq!(until(&mut reader, 2).await, (vec![2], 0));
+    let place = reader.place();
+    drop(reader);
+    tokio::time::sleep(REMEMBER / 4).await;
+    tell(&events, 1);
+    assert_eq!(events.statistics().kept, 2, "it may come back");
+    tokio::time::sleep(2 * REMEMBER).await;
+    events.publish(|| panic!("nobody comes back"));
+    assert_eq!((events.statistics().kept, events.statistics().published), (0, 4));
+    let mut reader = events.subscribe(EventFilter::default(), From::After(place));
+    tell(&events, 1);
+    assert_eq!(until(&mut reader, 5).await, (vec![5], 2));
 }
 
 #[tokio::test]
