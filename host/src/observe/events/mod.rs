@@ -2,7 +2,7 @@
 //!
 //! # What it costs
 //!
-//! There is one list of the last events, [`Ring`], which all readers share. To
+//! There is one list of the last events, `Ring`, which all readers share. To
 //! publish is to make a small value and put it there under a lock that is held for that: what
 //! readers do, or how many there are, changes nothing of it. While nobody listens, nor did in the
 //! last minutes and may come back, an event is a count and is not made at all. A reader has a place in the
