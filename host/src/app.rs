@@ -22,6 +22,7 @@ use crate::{
     model::catalog::Models,
     observe::{self, Observe},
     plugin::{Plugins, Spawner, error::LoadError},
+    plugin_events,
     services::{AskAgent, Recall, Services},
     store::{Store, StoreError, StoreSettings},
     tasks::Tasks,
@@ -108,6 +109,11 @@ impl App {
         let plugins =
             Plugins::start(config.plugin_settings(executable), Arc::<Services>::clone(&services), spawner(&background))
                 .await?;
+        let events = observe.recorder().events();
+        let waking = events.clone();
+        background.spawn("events", |cancel| waking.wake_readers(cancel));
+        let (telling, changes) = (events.clone(), plugins.subscribe());
+        background.spawn("plugin-events", |cancel| plugin_events::tell(plugins.clone(), changes, telling, cancel));
         let holder = Holder { owner, lease: config.deadlines.lease };
         let engine = Engine::new(
             Arc::clone(plugins.registry()),

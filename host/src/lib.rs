@@ -69,6 +69,7 @@ pub mod observe;
 
 pub mod types;
 
+mod plugin_events;
 mod scaffold;
 mod signals;
 

@@ -20,6 +20,7 @@ use super::{
     claim::Claim,
     error::EngineError,
     event::{Observer, RunEvent, Unobserved},
+    live::Told,
     options::{Mismatch, RunOptions, RunRequest, Structured},
     prompt, structured,
     suspended::Resumed,
@@ -91,6 +92,7 @@ impl Run {
     /// # Errors
     /// If the run fails; the observer has been told by then.
     pub async fn drive<O: Observer>(&mut self, observer: &mut O) -> Result<(), EngineError> {
+        let observer = &mut Told::begin(self, self.agent.generation.plugin(), observer);
         let mut result = match self.plan.options.deadline {
             None => self.steps(observer).await,
             Some(deadline) => match tokio::time::timeout(deadline, self.steps(observer)).await {

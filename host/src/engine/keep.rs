@@ -6,6 +6,7 @@ use super::{agent_loop::Run, error::EngineError, suspended, tool_call::Outcome};
 use crate::{
     memory::{self, MemoryError},
     store::StoreError,
+    types::event::Event,
 };
 
 impl Run {
@@ -39,6 +40,10 @@ impl Run {
                 return Err(EngineError::Conflict(format!("somebody else went on with run `{run_id}` meanwhile")));
             }
             (stored, _) => stored?,
+        }
+        let appended = entries.as_ref().map(|entries| entries.appended.as_slice()).unwrap_or_default();
+        for message in appended {
+            self.engine.shared.recorder.events().publish(|| Event::stored(message, Some(&self.turn.run_id)));
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ mod claim;
 pub mod error;
 pub mod event;
 mod keep;
+mod live;
 pub mod options;
 mod prompt;
 mod snapshot;
@@ -250,7 +251,10 @@ impl Engine {
         let snapshot = self.snapshot();
         let entry = snapshot.tools.get(tool).ok_or_else(|| EngineError::UnknownTool(tool.to_owned()))?;
         let origin = Origin { snapshot: Arc::clone(&snapshot), depth: 0, step: None };
-        tool_call::execute(entry, data, request_context, run_id, origin).await
+        let told = live::ToolTold::begin(&self.shared.recorder, entry, run_id.as_deref());
+        let answer = tool_call::execute(entry, data, request_context, run_id, origin).await;
+        told.end(answer.is_ok());
+        answer
     }
 
     /// Runs an agent for a plugin and returns what it answered. `origin` is what the plugin was

@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 
 use super::{
     extract::{self, Shape},
+    metrics::{self, Requests},
     openapi::{self, Description},
     sse::EVENT_STREAM,
 };
@@ -85,6 +86,8 @@ pub(super) enum Answers {
     Events,
     /// JSON documents, each followed by a separator.
     Chunks,
+    /// Text.
+    Text,
 }
 
 /// A method and a path, who answers, and what is said about it.
@@ -148,6 +151,12 @@ impl Endpoint {
         self
     }
 
+    /// Says that it answers with text.
+    pub(super) fn text(mut self) -> Self {
+        self.answers = Answers::Text;
+        self
+    }
+
     /// Returns the route. Each layer costs every request of it, so it has those it needs only.
     fn route(&self, common: &Common) -> MethodRouter<AppState> {
         let limit = common.body_limit;
@@ -161,6 +170,9 @@ impl Endpoint {
         if self.path == openapi::PATH {
             route = route.layer(Extension(Arc::clone(&common.description)));
         }
+        if self.path == metrics::PATH {
+            route = route.layer(Extension(Arc::clone(&common.requests)));
+        }
         route
     }
 
@@ -168,7 +180,7 @@ impl Endpoint {
     pub(super) fn content_type(&self) -> &'static str {
         match self.answers {
             Answers::Events => EVENT_STREAM,
-            Answers::Chunks => "text/plain",
+            Answers::Chunks | Answers::Text => "text/plain",
             Answers::AnyJson | Answers::Json(_) => "application/json",
         }
     }
@@ -209,6 +221,8 @@ pub(super) struct Common {
     pub(super) body_limit: usize,
     /// The description of the API.
     pub(super) description: Arc<Description>,
+    /// What is counted of requests.
+    pub(super) requests: Arc<Requests>,
 }
 
 /// Returns the routes of these rows.

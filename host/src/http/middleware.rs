@@ -21,6 +21,7 @@ use tracing::{Instrument, Span};
 use super::{
     cors::Cors,
     error::{ApiError, Cause},
+    metrics::Requests,
     not_found,
 };
 use crate::{app::AppState, types::id};
@@ -28,17 +29,25 @@ use crate::{app::AppState, types::id};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Puts the middleware around the routes.
-pub(super) fn wrap(router: Router<AppState>, app: &AppState) -> Router<AppState> {
-    let cors = Arc::new(Cors::new(&app.config.cors_origins));
-    router.layer(from_fn(move |request, next| answer(Arc::clone(&cors), request, next)))
+pub(super) fn wrap(router: Router<AppState>, app: &AppState, requests: &Arc<Requests>) -> Router<AppState> {
+    let around = Arc::new(Around { cors: Cors::new(&app.config.cors_origins), requests: Arc::clone(requests) });
+    router.layer(from_fn(move |request, next| answer(Arc::clone(&around), request, next)))
 }
 
-async fn answer(cors: Arc<Cors>, request: Request, next: Next) -> Response {
+/// What all requests have in common.
+struct Around {
+    cors: Cors,
+    requests: Arc<Requests>,
+}
+
+async fn answer(around: Arc<Around>, request: Request, next: Next) -> Response {
     let began = Instant::now();
+    let counted = around.requests.find(&request);
     let id = request.headers().get(REQUEST_ID).cloned().or_else(fresh_id);
     let span = span(&request, id.as_ref());
-    let mut response = guarded(&cors, request, next).instrument(span.clone()).await;
+    let mut response = guarded(&around.cors, request, next).instrument(span.clone()).await;
     span.in_scope(|| log(&response, began));
+    counted.answered(response.status(), began.elapsed());
     if let Some(id) = id {
         response.headers_mut().insert(REQUEST_ID, id);
     }

@@ -9,7 +9,9 @@ pub mod extract;
 mod agents;
 mod cors;
 mod endpoint;
+mod events;
 mod memory;
+mod metrics;
 mod middleware;
 mod openapi;
 mod plugins;
@@ -33,6 +35,7 @@ use http::{StatusCode, header};
 
 use crate::app::AppState;
 use endpoint::{Common, Endpoint, delete, get, patch, post, routes, tagged};
+use metrics::Requests;
 use openapi::Description;
 
 /// What is served outside the API's prefix: probes of load balancers.
@@ -44,6 +47,7 @@ fn outside() -> Vec<Endpoint> {
             get("/ready", system::ready)
                 .says("Tells whether the server can do its work")
                 .answers::<system::Readiness>(),
+            get(metrics::PATH, metrics::show).says("Returns what is counted, as Prometheus reads it").text(),
         ],
     )
 }
@@ -130,6 +134,9 @@ fn endpoints() -> Vec<Endpoint> {
             post("/plugins/:name/disable", plugins::disable).says("Retires a plugin until it is enabled"),
             post("/plugins/:name/enable", plugins::enable).says("Loads a disabled plugin again"),
         ]),
+        tagged("events", [
+            get("/events", events::watch).says("Streams what happens").streams(),
+        ]),
         tagged("system", [
             get("/auth/capabilities", system::auth_capabilities).says("Tells whether callers must log in"),
             get("/auth/me", system::auth_me).says("Returns who the caller is"),
@@ -153,11 +160,12 @@ fn serve(app: AppState, outside: Vec<Endpoint>, inside: Vec<Endpoint>) -> Router
     let common = Common {
         body_limit: app.config.body_limit,
         description: Arc::new(Description::new(&prefix, &outside, &inside)),
+        requests: Arc::new(Requests::new(&prefix, &outside, &inside)),
     };
     let inside = routes(&inside, &common);
     let router = if prefix.is_empty() { inside } else { Router::new().nest(&prefix, inside) };
     let router = router.merge(routes(&outside, &common)).fallback(not_found).method_not_allowed_fallback(not_found);
-    middleware::wrap(router, &app).with_state(app)
+    middleware::wrap(router, &app, &common.requests).with_state(app)
 }
 
 /// Answers what is not there: a path, a method of it, or a path with a slash too many.

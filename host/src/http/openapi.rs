@@ -68,7 +68,7 @@ fn operation(endpoint: &Endpoint) -> Value {
     let schema = match endpoint.answers {
         Answers::AnyJson => json!({}),
         Answers::Json(shape) => shape.source.clone(),
-        Answers::Events | Answers::Chunks => json!({"type": "string"}),
+        Answers::Events | Answers::Chunks | Answers::Text => json!({"type": "string"}),
     };
     let failure = json!({
         "description": "What is wrong",

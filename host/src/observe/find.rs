@@ -9,6 +9,7 @@ use super::{
     Counted, Found, ObserveError, Order, Window,
     attrs::Key,
     filter::Filter,
+    metrics::Metrics,
     query::compile,
     record::{Record, RecordKind},
     search::{Bodies, Counts, DaySearch, Place, Values, times},
@@ -22,6 +23,7 @@ pub(super) struct Snapshot<T> {
     days: Vec<Searcher>,
     /// What is not in the indexes and meets the condition, with its position.
     memory: Vec<(u64, Arc<T>)>,
+    metrics: Arc<Metrics>,
 }
 
 /// Where a record is.
@@ -35,9 +37,9 @@ enum Source {
 
 impl<T> Snapshot<T> {
     /// Takes what there is of a kind.
-    pub(super) fn new(view: &View, kind: RecordKind, memory: Vec<(u64, Arc<T>)>) -> Self {
+    pub(super) fn new(view: &View, kind: RecordKind, memory: Vec<(u64, Arc<T>)>, metrics: &Arc<Metrics>) -> Self {
         let days = view.days.iter().filter(|((it, _), _)| *it == kind).map(|(_, day)| day.searcher.clone());
-        Self { filter: Filter::All, kind, days: days.collect(), memory }
+        Self { filter: Filter::All, kind, days: days.collect(), memory, metrics: Arc::clone(metrics) }
     }
 
     /// Says what is looked for.
@@ -58,7 +60,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
         window: Window,
         view: impl for<'a> Fn(&'a T) -> Record<'a> + Send + 'static,
     ) -> Result<Found<Arc<T>>, ObserveError> {
-        away(move || self.find_now(window, view)).await
+        away(Arc::clone(&self.metrics), move || self.find_now(window, view)).await
     }
 
     fn find_now(
@@ -102,7 +104,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
 
     /// Returns the values a key has in the indexes.
     pub(super) async fn values(self, key: Key) -> Result<BTreeSet<String>, ObserveError> {
-        away(move || {
+        away(Arc::clone(&self.metrics), move || {
             let query = compile(&self.filter, self.kind)?;
             let each = self.days.iter().map(|day| day.search(&query, &Values { key }));
             Ok(each.collect::<Result<Vec<_>, _>>().map_err(failed)?.into_iter().flatten().collect())
@@ -113,7 +115,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
     /// Returns what is counted in the indexes.
     pub(super) async fn counts(self, keys: &[Key]) -> Result<Vec<Counted>, ObserveError> {
         let keys = keys.to_vec();
-        away(move || {
+        away(Arc::clone(&self.metrics), move || {
             let query = compile(&self.filter, self.kind)?;
             let counts = Counts { keys };
             let each = self.days.iter().map(|day| day.search(&query, &counts));
@@ -192,8 +194,9 @@ fn failed(error: TantivyError) -> ObserveError {
 
 /// Does what blocks away from the async threads.
 async fn away<T: Send + 'static>(
+    metrics: Arc<Metrics>,
     work: impl FnOnce() -> Result<T, ObserveError> + Send + 'static,
 ) -> Result<T, ObserveError> {
-    let done = tokio::task::spawn_blocking(work).await;
+    let done = tokio::task::spawn_blocking(move || metrics.index.search.time(work)).await;
     done.unwrap_or_else(|error| Err(ObserveError::Index(error.to_string())))
 }

@@ -13,10 +13,12 @@
 
 pub mod attrs;
 mod day;
+pub mod events;
 pub mod filter;
 mod find;
 mod keeper;
 pub mod layer;
+pub mod metrics;
 mod open;
 mod query;
 pub mod record;
@@ -27,6 +29,7 @@ mod statistics;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod told;
 pub mod tracer;
 mod wal;
 mod words;
@@ -188,7 +191,7 @@ impl Observe {
         &self.recorder
     }
 
-    /// Returns what recording costs.
+    /// Returns what recording takes.
     #[must_use]
     pub fn statistics(&self) -> &Statistics {
         &self.statistics
@@ -213,9 +216,10 @@ impl Observe {
     /// # Errors
     /// If the query in the filter cannot be read, or the index cannot.
     pub async fn logs(&self, filter: Filter, window: Window) -> Result<Found<Arc<LogRecord>>, ObserveError> {
-        self.look(filter, move |view, filter| {
+        let metrics = self.recorder.metrics();
+        self.look(filter, |view, filter| {
             let memory = view.tail.logs(filter, |arrival| view.is_indexed(arrival));
-            Snapshot::new(view, RecordKind::Logs, memory)
+            Snapshot::new(view, RecordKind::Logs, memory, metrics)
         })
         .await?
         .find(window, |log| Record::Log(log))
@@ -254,12 +258,13 @@ impl Observe {
                 }
             });
         };
+        let metrics = self.recorder.metrics();
         let indexed = match kind {
             RecordKind::Logs => {
                 let snapshot = self
                     .look(filter, |view, filter| {
                         let memory = view.tail.logs(filter, |arrival| view.is_indexed(arrival));
-                        Snapshot::new(view, kind, memory)
+                        Snapshot::new(view, kind, memory, metrics)
                     })
                     .await?;
                 snapshot.memory().for_each(|log| add(Record::Log(log)));
@@ -296,13 +301,14 @@ impl Observe {
     async fn span_snapshot(&self, filter: Filter) -> Result<Snapshot<Span>, ObserveError> {
         // Looked at first: what ends meanwhile is found twice, not never.
         let open = self.recorder.open();
+        let metrics = self.recorder.metrics();
         self.look(filter, move |view, filter| {
             let mut memory = view.tail.spans(filter, |arrival| view.is_indexed(arrival));
             let known: BTreeSet<&str> = view.tail.span_ids();
             let open = open.into_iter().filter(|span| !known.contains(span.span_id.as_str()));
             let open: Vec<_> = open.filter(|span| filter.matches(Record::Span(span))).collect();
             memory.extend(open.into_iter().map(|span| (u64::MAX, Arc::new(span))));
-            Snapshot::new(view, RecordKind::Spans, memory)
+            Snapshot::new(view, RecordKind::Spans, memory, metrics)
         })
         .await
     }

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::tracer::Trace;
+use super::{events::Events, metrics::Metrics, told, tracer::Trace};
 use crate::types::{
     log::{Level, LogRecord},
     span::Span,
@@ -47,6 +47,8 @@ pub struct Shed {
 #[derive(Clone)]
 pub struct Recorder {
     shared: Option<Arc<Shared>>,
+    events: Events,
+    metrics: Arc<Metrics>,
 }
 
 struct Shared {
@@ -62,7 +64,7 @@ impl Recorder {
     /// Returns one that records nothing.
     #[must_use]
     pub fn off() -> Self {
-        Self { shared: None }
+        Self { shared: None, events: Events::default(), metrics: Arc::default() }
     }
 
     /// Returns one, and what it was given. `records_content` says whether what goes into models
@@ -71,7 +73,7 @@ impl Recorder {
         let (queue, inputs) = mpsc::channel(QUEUE);
         let shared =
             Shared { queue, shed: Shed::default(), records_content, number: AtomicU64::new(0), live: Mutex::default() };
-        (Self { shared: Some(Arc::new(shared)) }, inputs)
+        (Self { shared: Some(Arc::new(shared)), ..Self::off() }, inputs)
     }
 
     /// Whether anything is recorded.
@@ -80,13 +82,26 @@ impl Recorder {
         self.shared.is_some()
     }
 
-    pub(super) fn records_content(&self) -> bool {
+    /// Returns where it is told what happens, also if nothing is recorded.
+    #[must_use]
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// Returns what is counted, also if nothing is recorded.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    pub(crate) fn records_content(&self) -> bool {
         self.shared.as_ref().is_some_and(|shared| shared.records_content)
     }
 
     /// Records a log record.
     pub fn log(&self, record: LogRecord) {
         let Some(shared) = &self.shared else { return };
+        self.events.publish(|| told::log(&record));
         let level = record.level;
         // What matters more finds room longer.
         let reserve = match level {
@@ -107,6 +122,7 @@ impl Recorder {
         if count == 0 {
             return;
         }
+        spans.iter().for_each(|span| self.events.publish(|| told::span(span)));
         if shared.queue.capacity() <= QUEUE / 16 || shared.queue.try_send(Input::Spans(spans)).is_err() {
             shared.shed.spans.fetch_add(count, Ordering::Relaxed);
         }

@@ -238,9 +238,9 @@ impl Writer {
         if !state.pending.is_empty() && (is_due(state.write_at) || state.pending.len() >= BATCH || is_asked) {
             let arrivals = std::mem::take(&mut state.pending);
             state.write_at = None;
-            let statistics = Arc::clone(&self.statistics);
+            let metrics = Arc::clone(self.recorder.metrics());
             state.job = Some(tokio::task::spawn_blocking(move || {
-                let saved = statistics.time_save(|| keeper.save(&arrivals));
+                let saved = metrics.index.append.time(|| keeper.save(&arrivals));
                 Done::Saved(keeper, arrivals, saved)
             }));
         } else if let Some(seq) = state.saved
@@ -250,9 +250,9 @@ impl Writer {
             state.commit_at = None;
             let tail: Vec<Arrival> = self.read(|view| view.tail.arrivals().cloned().collect());
             let tail: Vec<Arrival> = tail.into_iter().filter(|arrival| arrival.seq <= seq).collect();
-            let statistics = Arc::clone(&self.statistics);
+            let metrics = Arc::clone(self.recorder.metrics());
             state.job = Some(tokio::task::spawn_blocking(move || {
-                let commit = statistics.time_commit(|| keeper.commit(seq, &tail));
+                let commit = metrics.index.commit.time(|| keeper.commit(seq, &tail));
                 Done::Committed(keeper, seq, commit)
             }));
         } else if now >= state.tidy_at {

@@ -40,7 +40,7 @@ use std::{
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-use crate::types::plugin::{Capabilities, PluginStatus};
+use crate::types::plugin::{Capabilities, PluginNumbers, PluginStatus};
 use error::{LoadCode, LoadError};
 use generation::DrainDeadlines;
 use registry::Registry;
@@ -104,6 +104,12 @@ impl Plugins {
     #[must_use]
     pub fn list(&self) -> Vec<PluginStatus> {
         self.supervisor.list()
+    }
+
+    /// Returns what is counted of every plugin, by name.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<PluginNumbers> {
+        self.supervisor.numbers()
     }
 
     /// Returns everything about one plugin.

@@ -17,6 +17,8 @@ pub struct Statistics {
     pub writes: u64,
     /// Commits they took; fewer than writes where many were committed at once.
     pub commits: u64,
+    /// How long all of these took together, from their beginning to the disk's word.
+    pub committing: Duration,
 }
 
 /// What writes and reads came to. Cheap to clone.
@@ -31,6 +33,7 @@ struct Shared {
     state: Mutex<State>,
     writes: AtomicU64,
     commits: AtomicU64,
+    nanoseconds: AtomicU64,
 }
 
 #[derive(Default)]
@@ -43,9 +46,10 @@ struct State {
 }
 
 impl Health {
-    /// Takes note of a commit and how many writes it was for.
-    pub(super) fn committed(&self, writes: usize) {
+    /// Takes note of a commit, how many writes it was for, and how long it took.
+    pub(super) fn committed(&self, writes: usize, took: Duration) {
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
+        self.shared.nanoseconds.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.shared.writes.fetch_add(u64::try_from(writes).unwrap_or(u64::MAX), Ordering::Relaxed);
         let mut state = self.state();
         if state.problem.take().is_some() {
@@ -96,6 +100,7 @@ impl Health {
         Statistics {
             writes: self.shared.writes.load(Ordering::Relaxed),
             commits: self.shared.commits.load(Ordering::Relaxed),
+            committing: Duration::from_nanos(self.shared.nanoseconds.load(Ordering::Relaxed)),
         }
     }
 

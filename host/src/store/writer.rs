@@ -4,7 +4,10 @@
 //! batches that were waiting (group commit). A batch that fails takes none of the others
 //! with it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use futures::TryStreamExt;
 use sqlx::{AnyConnection, AnyPool, Connection, Either, Executor};
@@ -70,6 +73,7 @@ impl Writer {
             Self::Pool(pool, health, fault) => {
                 let mut attempt = 1;
                 loop {
+                    let began = Instant::now();
                     let result = write_to_pool(pool, &batch, fault).await;
                     let is_beaten = matches!(&result, Err(Failed::Database(error)) if is_beaten(error));
                     if is_beaten && attempt < ATTEMPTS {
@@ -79,7 +83,7 @@ impl Writer {
                     }
                     return match result {
                         Ok(changes) => {
-                            health.committed(1);
+                            health.committed(1, began.elapsed());
                             Ok(changes)
                         }
                         Err(failed) => {
@@ -296,6 +300,7 @@ impl WriterTask {
     }
 
     async fn transaction(&mut self, group: &[Job], undo: Undo) -> Result<Outcomes, Abort> {
+        let began = Instant::now();
         self.connection.execute("BEGIN IMMEDIATE").await?;
         let outcomes = match undo {
             Undo::Nothing => self.straight(group).await?,
@@ -315,7 +320,7 @@ impl WriterTask {
         if is_change {
             self.fault.at(Point::AfterCommit);
         }
-        self.health.committed(written);
+        self.health.committed(written, began.elapsed());
         Ok(outcomes)
     }
 

@@ -20,6 +20,19 @@ pub enum GenerationState {
     Retired,
 }
 
+impl GenerationState {
+    /// Returns its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Draining => "draining",
+            Self::Stuck => "stuck",
+            Self::Retired => "retired",
+        }
+    }
+}
+
 /// What a plugin is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -38,6 +51,26 @@ pub enum PluginState {
     Retired,
     /// It loaded once; now nothing of it serves, see the error.
     Failed,
+}
+
+impl PluginState {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Serving, Self::Draining, Self::Refused, Self::Disabled, Self::Stuck, Self::Retired, Self::Failed];
+
+    /// Returns its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Draining => "draining",
+            Self::Refused => "refused",
+            Self::Disabled => "disabled",
+            Self::Stuck => "stuck",
+            Self::Retired => "retired",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// Latencies of calls, in milliseconds.
@@ -131,6 +164,29 @@ pub struct MappedImages {
     pub count: usize,
     /// The length of their files.
     pub bytes: u64,
+}
+
+/// What is counted of one plugin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PluginNumbers {
+    /// Its name; the file's name if it never loaded.
+    pub name: String,
+    /// What it is doing.
+    pub state: PluginState,
+    /// Calls that have finished, of all its generations.
+    pub calls: u64,
+    /// Those that failed.
+    pub errors: u64,
+    /// Calls under way.
+    pub in_flight: u64,
+    /// Generations that were opened since the host started.
+    pub opened: u64,
+    /// Generations that serve, or have not shut down.
+    pub alive: u64,
+    /// How long calls of the generation that serves took.
+    pub latency_ms: LatencyMs,
+    /// What stays in memory.
+    pub mapped: MappedImages,
 }
 
 /// Everything about one plugin.

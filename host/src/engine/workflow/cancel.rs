@@ -1,6 +1,6 @@
 //! Ending runs before their end, and removing them.
 
-use super::Workflows;
+use super::{Workflows, live};
 use crate::{
     engine::error::EngineError,
     store::StoreError,
@@ -38,7 +38,11 @@ impl Workflows {
             match settled {
                 // It was taken up meanwhile: looked at again.
                 Err(StoreError::NotFound(_)) => {}
-                other => return Ok(other?),
+                Ok(()) => {
+                    live::settled(self.engine(), &row, RunStatus::Canceled);
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -50,7 +54,9 @@ impl Workflows {
             if !row.cancel_requested || row.status.is_over() || row.lease_until > 0 {
                 return Ok(());
             }
-            self.shared.runs.settle(&row, RunStatus::Canceled, &row.outcome, Millis::now().0).await
+            self.shared.runs.settle(&row, RunStatus::Canceled, &row.outcome, Millis::now().0).await?;
+            live::settled(self.engine(), &row, RunStatus::Canceled);
+            Ok(())
         };
         match canceled.await {
             // Whoever took it up meanwhile has seen the request.

@@ -10,6 +10,7 @@ use std::{
 
 use tokio::sync::watch;
 
+use super::live::RunTold;
 use crate::{
     store::{StoreError, runs::Runs},
     types::run::{RunChunk, RunStatus},
@@ -34,6 +35,8 @@ struct State {
     visible: u64,
     is_over: bool,
     is_driven: bool,
+    /// Told of what is seen while this host drives the run.
+    told: Option<RunTold>,
 }
 
 impl State {
@@ -62,6 +65,7 @@ impl Feed {
             visible: chunks,
             is_over: false,
             is_driven: false,
+            told: None,
         };
         Self { state: Mutex::new(state), seen: watch::Sender::new(chunks) }
     }
@@ -105,8 +109,9 @@ impl Feed {
     }
 
     /// Takes note that this host drives the run, whose stream has had so many chunks, all stored.
-    pub(super) fn begin(&self, chunks: u64) {
+    pub(super) fn begin(&self, chunks: u64, told: RunTold) {
         let mut state = self.state();
+        state.told = Some(told);
         state.is_over = false;
         state.is_driven = true;
         // What a former drive told and could not store is told again by this one.
@@ -118,7 +123,9 @@ impl Feed {
 
     /// Takes note that this host no longer drives the run.
     pub(super) fn let_go(&self) {
-        self.state().is_driven = false;
+        let mut state = self.state();
+        state.is_driven = false;
+        state.told = None;
     }
 
     /// Whether this host drives the run, and so knows its chunks first.
@@ -136,12 +143,15 @@ impl Feed {
     }
 
     fn show(&self, mut state: MutexGuard<'_, State>) {
-        let State { first, chunks, stored, visible, .. } = &mut *state;
+        let State { first, chunks, stored, visible, told, .. } = &mut *state;
         while let Some(chunk) = chunks.get(usize::try_from(*visible - *first).unwrap_or(usize::MAX)) {
             if chunk.waits && *visible >= *stored {
                 break;
             }
             *visible += 1;
+            if let Some(told) = told {
+                told.on(&chunk.chunk);
+            }
         }
         let spare = (*stored).min(*visible).saturating_sub(*first);
         for _ in KEPT as u64..spare {

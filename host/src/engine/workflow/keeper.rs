@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::{Workflows, resume};
+use super::{Workflows, live, resume};
 use crate::{
     engine::error::EngineError,
     store::{
@@ -152,7 +152,9 @@ impl Workflows {
     async fn park(&self, row: &RunRow, reason: String) -> Result<(), EngineError> {
         tracing::warn!(run.id = row.run_id, reason, "a run is parked");
         let outcome = RunOutcome { parked: Some(reason), ..row.outcome.clone() };
-        Ok(self.shared.runs.settle(row, RunStatus::Suspended, &outcome, Millis::now().0).await?)
+        self.shared.runs.settle(row, RunStatus::Suspended, &outcome, Millis::now().0).await?;
+        live::settled(self.engine(), row, RunStatus::Suspended);
+        Ok(())
     }
 
     /// Returns how long nothing is to be done, a beat at most.

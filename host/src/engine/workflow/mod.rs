@@ -20,6 +20,7 @@ mod interpreter;
 mod journal;
 mod keeper;
 mod limits;
+mod live;
 mod others;
 mod program;
 mod resume;
@@ -64,6 +65,7 @@ pub use feed::Subscription;
 use journal::Journal;
 pub use limits::ConcurrencySettings;
 use limits::{Admission, Limits};
+use live::RunTold;
 use program::Program;
 pub use program::{Graphs, StoredGraphs};
 pub use resume::ResumeRequest;
@@ -317,7 +319,7 @@ impl Workflows {
     fn drive(&self, run: Claimed, admission: Admission) -> RunHandle {
         let run_id: Arc<str> = run.run_id.as_str().into();
         let feed = self.feed(&run_id, run.chunks);
-        feed.begin(run.chunks);
+        feed.begin(run.chunks, RunTold::new(&self.shared.engine, &run));
         let journal = Journal::new(
             Arc::clone(&run_id),
             run.fence,

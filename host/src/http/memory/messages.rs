@@ -22,6 +22,7 @@ use crate::{
         extract::{Body, PathId, Query},
     },
     types::{
+        event::Event,
         id::Millis,
         thread::{Direction, MessageQuery, StoredMessage, Thread},
     },
@@ -261,7 +262,9 @@ async fn write(app: &AppState, messages: Vec<Value>) -> Result<Json<Value>, ApiE
     let incoming = incoming.collect::<Result<Vec<_>, _>>()?;
     let (shown, stored): (Vec<Value>, Vec<StoredMessage>) =
         incoming.into_iter().map(|incoming| (incoming.shown, incoming.stored)).unzip();
+    let told: Vec<Event> = stored.iter().map(|message| Event::stored(message, None)).collect();
     app.store.messages().save(stored).await?;
+    told.into_iter().for_each(|event| app.observe.recorder().events().publish(|| event));
     Ok(Json(json!({"messages": shown})))
 }
 

@@ -21,7 +21,8 @@ use crate::{
         state::KeptState,
     },
     types::plugin::{
-        Capabilities, GenerationState, GenerationStatus, MappedImages, PluginFailure, PluginState, PluginStatus,
+        Capabilities, GenerationState, GenerationStatus, MappedImages, PluginFailure, PluginNumbers, PluginState,
+        PluginStatus,
     },
 };
 
@@ -46,6 +47,8 @@ struct Record {
     /// Oldest first, the current one among them.
     generations: Vec<Arc<Generation>>,
     last_number: u64,
+    /// Calls, and failed calls, of generations that are no longer listed.
+    forgotten: (u64, u64),
     /// A load that has its number and is not committed.
     is_loading: bool,
     failure: Option<PluginFailure>,
@@ -134,7 +137,9 @@ impl Ledger {
             record.generations.push(Arc::clone(generation));
             if record.generations.len() > KEPT_GENERATIONS {
                 // The oldest; it may only be draining still, which goes on without being listed.
-                record.generations.remove(0);
+                let oldest = record.generations.remove(0);
+                record.forgotten.0 += oldest.statistics().calls();
+                record.forgotten.1 += oldest.statistics().errors();
             }
         }
         // The file may have held a plugin of another name before.
@@ -250,6 +255,17 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    /// Returns what is counted of each plugin, by name. Files that were refused have no numbers.
+    pub(super) fn numbers(&self, intake: &Intake) -> Vec<PluginNumbers> {
+        let numbers = self.plugins.iter().map(|(name, record)| {
+            let (count, bytes) = intake.usage(name);
+            record.numbers(name, self.is_disabled(name), MappedImages { count, bytes })
+        });
+        numbers.collect()
+    }
+}
+
 impl Record {
     fn new(file: &Path, manifest: &Arc<Manifest>) -> Self {
         Self {
@@ -258,6 +274,7 @@ impl Record {
             current: None,
             generations: Vec::new(),
             last_number: 0,
+            forgotten: (0, 0),
             is_loading: false,
             failure: None,
             manifest: Arc::clone(manifest),
@@ -279,6 +296,21 @@ impl Record {
             None if self.failure.is_some() => PluginState::Failed,
             None if draining => PluginState::Draining,
             None => PluginState::Retired,
+        }
+    }
+
+    fn numbers(&self, name: &str, is_disabled: bool, mapped: MappedImages) -> PluginNumbers {
+        let sum = |count: fn(&Generation) -> u64| self.generations.iter().map(|it| count(it)).sum::<u64>();
+        PluginNumbers {
+            name: name.to_owned(),
+            state: self.state(is_disabled),
+            calls: self.forgotten.0 + sum(|it| it.statistics().calls()),
+            errors: self.forgotten.1 + sum(|it| it.statistics().errors()),
+            in_flight: sum(Generation::in_flight),
+            opened: self.last_number,
+            alive: sum(|it| u64::from(it.state() != GenerationState::Retired)),
+            latency_ms: self.current.as_ref().map(|it| it.statistics().latency()).unwrap_or_default(),
+            mapped,
         }
     }
 

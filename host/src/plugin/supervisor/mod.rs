@@ -29,7 +29,7 @@ use super::{
     settings::PluginSettings,
     state::StateFile,
 };
-use crate::types::plugin::PluginStatus;
+use crate::types::plugin::{GenerationState, PluginNumbers, PluginStatus};
 use ledger::{Decision, Ledger};
 
 /// Starts a named background task.
@@ -61,6 +61,13 @@ pub enum PluginChange {
     Removed,
     /// An operator turned it off.
     Disabled,
+    /// A generation that serves no longer has shut down, or does not end.
+    Retired {
+        /// Its number.
+        generation: u64,
+        /// How it stands.
+        state: GenerationState,
+    },
 }
 
 /// Why a file is loaded.
@@ -161,6 +168,11 @@ impl Supervisor {
     /// Returns everything about every plugin, by name.
     pub(crate) fn list(&self) -> Vec<PluginStatus> {
         self.ledger().list(&self.intake, &self.settings)
+    }
+
+    /// Returns what is counted of every plugin, by name.
+    pub(crate) fn numbers(&self) -> Vec<PluginNumbers> {
+        self.ledger().numbers(&self.intake)
     }
 
     /// Loads many files at once; names are given away in the order of the files.
@@ -316,7 +328,13 @@ impl Supervisor {
             streams: self.settings.stream_drain_deadline,
             shutdown: self.settings.shutdown_deadline,
         };
-        self.spawn("plugin-drain", Box::pin(async move { generation.retire(deadlines).await }));
+        let events = self.events.clone();
+        let retire = async move {
+            generation.retire(deadlines).await;
+            let change = PluginChange::Retired { generation: generation.number(), state: generation.state() };
+            drop(events.send(PluginEvent { plugin: generation.plugin().to_string(), change }));
+        };
+        self.spawn("plugin-drain", Box::pin(retire));
     }
 
     fn failed(&self, file: &Path, error: LoadError) {
