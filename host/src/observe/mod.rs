@@ -16,6 +16,7 @@ pub mod filter;
 pub mod layer;
 pub mod record;
 mod recorder;
+pub mod traceparent;
 pub mod tracer;
 mod words;
 
