@@ -5,7 +5,10 @@
 //! tools run side by side and answer in the order they were called. What is remembered is
 //! read where a run is prepared, and written in `keep`, before anybody is told of its end.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::future::{BoxFuture, join_all};
 use hotbay_plugin::{
@@ -14,22 +17,27 @@ use hotbay_plugin::{
     manifest::CallMeta,
 };
 use serde_json::{Value, json};
+use tracing::Instrument;
 
 use super::{
     Decision, Engine, Plan, answer,
     claim::Claim,
     error::EngineError,
     event::{Observer, RunEvent, Unobserved},
+    log_span,
     options::{Mismatch, RunOptions, RunRequest, Structured},
-    prompt, structured,
+    prompt,
+    spans::{self, Question, RunSpans},
+    structured,
     suspended::Resumed,
     tool_call::{self, Outcome},
-    toolbox::{Kind, Toolbox},
+    toolbox::{Kind, Offered, Toolbox},
     turn::{Step, Suspension, ToolCall, Turn},
 };
 use crate::{
     memory::Conversation,
     model::{self, Model},
+    observe::tracer::SpanContext,
     plugin::{generation::GenerationPin, registry::AgentEntry, registry::Snapshot},
     services::Origin,
     types::{
@@ -41,6 +49,11 @@ use crate::{
 /// Most model steps of a run that does not say.
 const DEFAULT_MAX_STEPS: u32 = 5;
 
+/// What clients look for in the log to find what agents did.
+const COMPONENT: &str = "AGENT";
+/// The same, for the name of the logger.
+const LOGGER: &str = "Mastra";
+
 /// A prepared run.
 pub struct Run {
     /// What it has seen and done.
@@ -48,7 +61,7 @@ pub struct Run {
     pub(super) engine: Engine,
     // Pins what the run needs, so a swap cannot change it halfway.
     pub(super) snapshot: Arc<Snapshot>,
-    agent: Arc<AgentEntry>,
+    pub(super) agent: Arc<AgentEntry>,
     // Beside the snapshot, which pins for the drain's deadline only: a run may take longer.
     _pins: Vec<GenerationPin>,
     pub(super) plan: Plan,
@@ -58,9 +71,11 @@ pub struct Run {
     decision: Option<(Suspension, Decision)>,
     /// On the run's row, if it waited before.
     pub(super) claim: Option<Claim>,
+    pub(super) spans: RunSpans,
 }
 
 impl Run {
+    #[expect(clippy::too_many_arguments, reason = "all a run is made of, gathered by those who prepare it")]
     pub(super) fn new(
         engine: Engine,
         snapshot: Arc<Snapshot>,
@@ -69,9 +84,11 @@ impl Run {
         turn: Turn,
         conversation: Option<Conversation>,
         resumed: Option<Resumed>,
+        spans: RunSpans,
     ) -> Self {
         let notes = conversation.as_ref().and_then(|conversation| conversation.working.as_ref()?.tool());
         let toolbox = Toolbox::new(&snapshot, &agent, &plan.options, notes);
+        spans.equip(plan.instructions_of(&agent.manifest), &toolbox);
         let model = snapshot.models.get(turn.model.as_str()).map(|entry| &entry.generation);
         let used = toolbox.generations().chain(model).chain([&agent.generation]);
         let pins = used.filter_map(|generation| generation.pin_stream()).collect();
@@ -79,7 +96,7 @@ impl Run {
             Some(Resumed { suspension, decision, claim }) => (Some((suspension, decision)), Some(claim)),
             None => (None, None),
         };
-        Self { turn, engine, snapshot, agent, _pins: pins, plan, toolbox, conversation, decision, claim }
+        Self { turn, engine, snapshot, agent, _pins: pins, plan, toolbox, conversation, decision, claim, spans }
     }
 
     /// Drives the run to its end, or until it waits: then `turn.suspension` says for what. Whoever
@@ -91,6 +108,13 @@ impl Run {
     /// # Errors
     /// If the run fails; the observer has been told by then.
     pub async fn drive<O: Observer>(&mut self, observer: &mut O) -> Result<(), EngineError> {
+        let log = log_span(&self.turn, &self.spans);
+        self.go(observer).instrument(log).await
+    }
+
+    async fn go<O: Observer>(&mut self, observer: &mut O) -> Result<(), EngineError> {
+        let began = Instant::now();
+        tracing::debug!(component = COMPONENT, name = LOGGER, agent.id = self.turn.agent_id, "an agent's run begins");
         let mut result = match self.plan.options.deadline {
             None => self.steps(observer).await,
             Some(deadline) => match tokio::time::timeout(deadline, self.steps(observer)).await {
@@ -98,6 +122,7 @@ impl Run {
                 Err(_) => Err(self.time_out(deadline, observer)),
             },
         };
+        self.spans.end_generation(&self.turn);
         if let Err(error) = self.keep(result.is_ok()).await {
             self.turn.suspension = None;
             tracing::warn!(run.id = self.turn.run_id, %error, "what a run came to was not stored");
@@ -106,6 +131,8 @@ impl Run {
                 result = Err(error);
             }
         }
+        self.spans.end(&self.turn, result.as_ref().err());
+        self.tell(began, &result);
         match &self.turn.suspension {
             Some(suspension) => observer.on(&self.turn, RunEvent::Suspended(suspension)),
             None => {
@@ -114,6 +141,27 @@ impl Run {
             }
         }
         result
+    }
+
+    /// Tells the log how the run ended.
+    fn tell(&self, began: Instant, result: &Result<(), EngineError>) {
+        let turn = &self.turn;
+        let status = match (result, &turn.suspension) {
+            (Err(_), _) => "failed",
+            (Ok(()), Some(_)) => "suspended",
+            (Ok(()), None) => "success",
+        };
+        let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            component = COMPONENT,
+            name = LOGGER,
+            agent.id = turn.agent_id,
+            model = turn.model,
+            status,
+            steps = turn.steps.len(),
+            duration_ms = took,
+            "an agent's run ended"
+        );
     }
 
     async fn steps<O: Observer>(&mut self, observer: &mut O) -> Result<(), EngineError> {
@@ -136,11 +184,15 @@ impl Run {
             let continued = match self.run_tools(observer).await {
                 Tools::None => false,
                 Tools::Answered => self.turn.steps.len() < self.max_steps(),
-                Tools::Waiting => return Ok(()),
+                Tools::Waiting => {
+                    self.spans.end_step(&self.turn, false);
+                    return Ok(());
+                }
             };
             if !continued && let Err(error) = self.conclude(observer).await {
                 return Err(error);
             }
+            self.spans.end_step(&self.turn, continued);
             observer.on(&self.turn, RunEvent::StepFinish { continued, resumed: false });
             observer.ready().await;
             if !continued {
@@ -151,11 +203,17 @@ impl Run {
 
     /// Returns what plugins are called for in this run.
     pub(super) fn origin(&self) -> Origin {
-        Origin { snapshot: Arc::clone(&self.snapshot), depth: self.plan.depth, step: None }
+        let span = self.spans.context();
+        Origin { snapshot: Arc::clone(&self.snapshot), depth: self.plan.depth, step: None, span }
     }
 
     fn model(&self, name: &str) -> Result<Arc<dyn Model>, EngineError> {
-        Ok(self.engine.shared.models.find(&self.snapshot, name, Some(Arc::new(self.origin())))?)
+        Ok(self.engine.shared.models.find(&self.snapshot, name, Some(Arc::new(self.asking())))?)
+    }
+
+    /// Returns what plugins are called for that answer the model's question.
+    fn asking(&self) -> Origin {
+        Origin { span: self.spans.question(), ..self.origin() }
     }
 
     pub(super) fn max_steps(&self) -> usize {
@@ -178,13 +236,27 @@ impl Run {
     async fn ask<O: Observer>(&mut self, step: &mut Step, observer: &mut O) -> Result<(), EngineError> {
         let form = self.plan.options.structured.clone();
         let parts = if self.agent.manifest.custom_run {
-            model::run_agent(&self.agent, &self.agent_run(), &self.meta(), Some(Arc::new(self.origin())))?
+            let run = self.agent_run();
+            self.asked(&run.messages);
+            model::run_agent(&self.agent, &run, &self.meta(), Some(Arc::new(self.asking())))?
         } else {
-            self.model(&self.turn.model)?.chat(self.request(form.as_deref())).await?
+            let request = self.request(form.as_deref());
+            self.asked(&request.messages);
+            self.model(&self.turn.model)?.chat(request).await?
         };
         // A form another model is to give the answer is not looked for in this one's.
         let form = form.as_deref().filter(|form| form.model.is_none());
-        answer::read(&mut self.turn, step, parts, &self.toolbox, form, observer).await
+        let chunks = &mut self.spans.chunks;
+        answer::read(&mut self.turn, step, parts, &self.toolbox, form, chunks, observer).await
+    }
+
+    /// Notes what is about to be asked.
+    fn asked(&mut self, messages: &[hotbay_plugin::chat::Message]) {
+        let options = &self.plan.options;
+        let tool_choice = options.tool_choice.clone().unwrap_or(ToolChoice::Auto);
+        let (settings, toolbox) = (&options.settings, &self.toolbox);
+        let question = Question { messages, settings, tool_choice: &tool_choice, toolbox };
+        self.spans.ask(&self.turn, &self.agent.manifest, &question);
     }
 
     fn request(&self, form: Option<&Structured>) -> ChatRequest {
@@ -215,7 +287,7 @@ impl Run {
     }
 
     fn instructions(&self) -> &str {
-        self.plan.instructions.as_deref().unwrap_or(&self.agent.manifest.instructions)
+        self.plan.instructions_of(&self.agent.manifest)
     }
 
     /// Returns what an agent that runs itself is asked.
@@ -284,48 +356,54 @@ impl Run {
     }
 
     pub(super) async fn run_tool(&self, call: &ToolCall, answer: Option<Answer>) -> Ran {
-        let Some(tool) = self.toolbox.get(&call.name) else {
-            return Ran::Outcome(Outcome::Failed(self.toolbox.missing(&call.name)));
+        let offered = self.toolbox.get(&call.name);
+        let needs_approval = match offered.map(|tool| &tool.kind) {
+            Some(Kind::Client(_)) => return Ran::ByClient,
+            Some(Kind::Plugin(entry)) => entry.manifest.require_approval || self.plan.options.require_approval,
+            Some(Kind::Agent(_) | Kind::Workflow(_)) => self.plan.options.require_approval,
+            Some(Kind::Notes(_)) | None => false,
         };
-        let options = &self.plan.options;
+        if needs_approval && answer.is_none() {
+            return Ran::NeedsApproval;
+        }
+        let span = self.spans.tool(call, offered);
+        let origin = self.origin().within(&span);
+        let log = tracing::info_span!("tool", span.id = origin.span.as_ref().map(SpanContext::span_id));
+        let outcome = match offered {
+            Some(tool) => self.call_tool(tool, call, answer, origin).instrument(log).await,
+            None => Outcome::Failed(self.toolbox.missing(&call.name)),
+        };
+        spans::called(span, &outcome);
+        Ran::Outcome(outcome)
+    }
+
+    async fn call_tool(&self, tool: &Offered, call: &ToolCall, answer: Option<Answer>, origin: Origin) -> Outcome {
         match &tool.kind {
-            Kind::Client(_) => Ran::ByClient,
+            Kind::Client(_) => Outcome::Failed("the caller runs this tool".to_owned()),
             Kind::Plugin(entry) => {
-                let needs_approval = entry.manifest.require_approval || options.require_approval;
-                if needs_approval && answer.is_none() {
-                    return Ran::NeedsApproval;
-                }
                 let meta = CallMeta {
                     tool_call_id: Some(call.id.clone()),
                     idempotency_key: Some(self.call_key(call)),
                     resume_data: answer.map(|answer| answer.data).filter(|data| !data.is_null()),
                     ..self.meta()
                 };
-                Ran::Outcome(tool_call::for_model(entry, &call.args, meta, self.origin()).await)
+                tool_call::for_model(entry, &call.args, meta, origin).await
             }
-            Kind::Notes(_) => Ran::Outcome(self.note_down(&call.args).await),
-            Kind::Agent(agent) => {
-                if options.require_approval && answer.is_none() {
-                    return Ran::NeedsApproval;
-                }
-                Ran::Outcome(self.ask_agent(&agent.manifest.id, &call.args).await)
-            }
-            Kind::Workflow(entry) => {
-                if options.require_approval && answer.is_none() {
-                    return Ran::NeedsApproval;
-                }
-                Ran::Outcome(self.call_workflow(entry, call, answer).await)
-            }
+            Kind::Notes(_) => self.note_down(&call.args).await,
+            Kind::Agent(agent) => self.ask_agent(&agent.manifest.id, &call.args, &origin).await,
+            Kind::Workflow(entry) => self.call_workflow(entry, call, answer, &origin).await,
         }
     }
 
     /// Returns what names a call among all there ever are, and stays when the call is made again
-    /// because the host died. A caller may use a run's id twice, some models those of calls.
+    /// because the host died. A caller may use the ids of a run and of a trace twice, some models
+    /// those of calls.
     pub(super) fn call_key(&self, call: &ToolCall) -> String {
-        format!("{}/{}/{}", self.turn.trace_id, self.turn.steps.len(), call.id)
+        let Turn { trace_id, span_id, steps, .. } = &self.turn;
+        format!("{trace_id}/{span_id}/{}/{}", steps.len(), call.id)
     }
 
-    async fn ask_agent(&self, id: &str, args: &Value) -> Outcome {
+    async fn ask_agent(&self, id: &str, args: &Value, origin: &Origin) -> Outcome {
         let Some(prompt) = args.get("prompt").and_then(Value::as_str) else {
             return Outcome::Failed("give the agent a `prompt`, a string".to_owned());
         };
@@ -335,7 +413,7 @@ impl Run {
             options: RunOptions { request_context: self.plan.options.request_context.clone(), ..RunOptions::default() },
             ..RunRequest::default()
         };
-        let run = match Box::pin(self.engine.prepare_for(request, &self.origin().deeper())).await {
+        let run = match Box::pin(self.engine.prepare_for(request, &origin.deeper())).await {
             Ok(run) => run,
             Err(error) => return Outcome::Failed(error.to_string()),
         };
@@ -354,6 +432,7 @@ impl Run {
             Outcome::Failed(message) => (ToolState::Failed(message.clone()), RunEvent::ToolError { call, message }),
             Outcome::Suspended(_) => return,
         };
+        self.spans.chunks.result(call, matches!(outcome, Outcome::Failed(_)));
         if let Some(part) = self.turn.tool_part(&call.id) {
             part.state = state;
         }
@@ -435,6 +514,7 @@ impl Run {
         if let Some(step) = self.turn.steps.last_mut() {
             step.finish = FinishReason::Error;
         }
+        self.spans.fail(&self.turn, &error);
         observer.on(&self.turn, RunEvent::Error(&error));
         if !matches!(error, EngineError::Structured { .. }) {
             let part = Part::Error { message: error.to_string(), created_at: Millis::now() };

@@ -15,7 +15,11 @@ use super::{
         tool::{Called, Reply},
     },
 };
-use crate::{plugin::registry::WorkflowEntry, types::run::RunStatus};
+use crate::{
+    plugin::registry::WorkflowEntry,
+    services::Origin,
+    types::{run::RunStatus, trace::TraceOptions},
+};
 
 impl Run {
     /// Runs a workflow for the model. Boxed, for its steps may ask agents.
@@ -24,6 +28,7 @@ impl Run {
         entry: &'a WorkflowEntry,
         call: &'a ToolCall,
         answer: Option<Answer>,
+        origin: &'a Origin,
     ) -> BoxFuture<'a, Outcome> {
         let work = async move {
             let Some(input) = call.args.get("inputData") else {
@@ -42,6 +47,9 @@ impl Run {
                 initial_state: call.args.get("initialState").cloned(),
                 request_context: self.plan.options.request_context.clone(),
                 depth: self.plan.depth + 1,
+                trace: origin.span.as_ref().map_or_else(TraceOptions::default, |span| {
+                    TraceOptions::caused_by(span.trace_id(), span.span_id())
+                }),
                 ..StartRequest::default()
             };
             let run_id = self.workflow_run(call);

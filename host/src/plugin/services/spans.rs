@@ -1,7 +1,6 @@
 //! Calls that plugins may refer to, and the spans they have open.
 
 use std::{
-    any::Any,
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
@@ -10,7 +9,14 @@ use std::{
 };
 
 use hotbay_plugin::abi::span_op;
+use serde_json::{Map, Value};
 use tracing::Span;
+
+use crate::{
+    observe::tracer::{ActiveSpan, SpanContext},
+    plugin::call::CallContext,
+    types::span::SpanKind,
+};
 
 /// Spans one generation may have open; a plugin that never closes them loses the further ones.
 const MAX_OPEN: usize = 4096;
@@ -25,7 +31,7 @@ pub(crate) struct CallTable {
 
 struct Known {
     span: Span,
-    context: Option<Arc<dyn Any + Send + Sync>>,
+    context: Option<Arc<dyn CallContext>>,
 }
 
 /// Forgets a call when it ends.
@@ -36,7 +42,7 @@ pub(crate) struct Entered {
 
 impl CallTable {
     /// Remembers the current span and the context for a call.
-    pub(crate) fn enter(self: &Arc<Self>, call: u64, context: Option<Arc<dyn Any + Send + Sync>>) -> Option<Entered> {
+    pub(crate) fn enter(self: &Arc<Self>, call: u64, context: Option<Arc<dyn CallContext>>) -> Option<Entered> {
         let span = Span::current();
         if context.is_none() && span.is_none() {
             return None;
@@ -52,7 +58,7 @@ impl CallTable {
     }
 
     /// Returns the context a call was given.
-    pub(super) fn context(&self, call: u64) -> Option<Arc<dyn Any + Send + Sync>> {
+    pub(super) fn context(&self, call: u64) -> Option<Arc<dyn CallContext>> {
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         calls.get(&call).and_then(|known| known.context.clone())
     }
@@ -70,44 +76,47 @@ impl Drop for Entered {
 #[derive(Default)]
 pub(super) struct OpenSpans {
     next: AtomicU64,
-    open: Mutex<HashMap<u64, Span>>,
+    open: Mutex<HashMap<u64, ActiveSpan>>,
 }
 
 impl OpenSpans {
-    /// Opens, annotates or closes a span and returns its id, 0 if there is none.
-    #[expect(clippy::too_many_arguments, reason = "the arguments of one ABI function")]
+    /// Opens, annotates or closes a span and returns its id, 0 if there is none. One that is
+    /// opened is below the plugin's own span `id`, else below `within`, the call's; without
+    /// either it has an id and is not recorded.
     pub(super) fn apply(
         &self,
         op: u8,
         id: u64,
         name: &str,
         fields: &str,
-        parent: Option<Span>,
+        within: Option<&SpanContext>,
         plugin: &str,
-        generation: u64,
     ) -> u64 {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         match op {
             span_op::OPEN if open.len() < MAX_OPEN => {
-                let parent = open.get(&id).cloned().or(parent).unwrap_or_else(Span::none);
-                let span = tracing::info_span!(
-                    target: "plugin",
-                    parent: &parent,
-                    "plugin_span",
-                    otel.name = name,
-                    plugin.name = plugin,
-                    plugin.generation = generation,
-                    plugin.fields = fields,
-                );
+                let span = match (open.get(&id), within) {
+                    (Some(parent), _) => parent.child(SpanKind::Generic, name),
+                    (None, Some(within)) => within.child(SpanKind::Generic, name),
+                    (None, None) => ActiveSpan::default(),
+                };
+                span.entity("plugin", plugin, plugin);
+                span.with(|span| span.plugin = Some(plugin.to_owned()));
+                note(&span, fields);
                 let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
                 open.insert(id, span);
                 id
             }
             span_op::RECORD => open.get(&id).map_or(0, |span| {
-                span.record("plugin.fields", fields);
+                note(span, fields);
                 id
             }),
-            span_op::CLOSE => open.remove(&id).map_or(0, |_| id),
+            span_op::CLOSE => open.remove(&id).map_or(0, |span| {
+                // Not under the lock: the last span of a trace hands all of it over.
+                drop(open);
+                span.end();
+                id
+            }),
             _ => 0,
         }
     }
@@ -116,5 +125,15 @@ impl OpenSpans {
     pub(super) fn close_all(&self) {
         let left = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
         drop(left);
+    }
+}
+
+/// Notes on a span what its plugin says of it: an object, anything else is left out.
+fn note(span: &ActiveSpan, fields: &str) {
+    if !span.is_recording() || fields.is_empty() {
+        return;
+    }
+    if let Ok(fields) = serde_json::from_str::<Map<String, Value>>(fields) {
+        span.with(|span| span.attributes.extend(fields));
     }
 }
