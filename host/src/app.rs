@@ -102,9 +102,13 @@ impl App {
         // Plugins need the services when they open, the services need plugins when they are
         // asked for one, so these are connected once both are there.
         let services = Arc::new(Services::new(&config, Arc::clone(&models)));
-        let plugins =
-            Plugins::start(config.plugin_settings(executable), Arc::<Services>::clone(&services), spawner(&background))
-                .await?;
+        let plugins = Plugins::start(
+            config.plugin_settings(executable),
+            Arc::<Services>::clone(&services),
+            spawner(&background),
+            observe.recorder().clone(),
+        )
+        .await?;
         let holder = Holder { owner: host_id(&config.data)?, lease: config.deadlines.lease };
         let engine = Engine::new(
             Arc::clone(plugins.registry()),

@@ -10,6 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use hotbay::{
+    observe::Recorder,
     plugin::{
         Plugins,
         call::{Call, CallError, ChunkSender, Reply, Target},
@@ -181,7 +182,8 @@ impl PluginHost {
         prepare(&directory, &mut settings);
         let runtime = tokio::runtime::Handle::current();
         let spawner = Arc::new(move |_: &'static str, task| drop(runtime.spawn(task)));
-        let plugins = Plugins::start(settings, services, spawner).await.expect("the plugin layer starts");
+        let plugins =
+            Plugins::start(settings, services, spawner, Recorder::off()).await.expect("the plugin layer starts");
         Self { plugins, directory, scratch, root }
     }
 

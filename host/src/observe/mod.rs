@@ -18,6 +18,8 @@ pub mod record;
 mod recorder;
 pub mod traceparent;
 pub mod tracer;
+#[cfg(test)]
+pub(crate) mod tree;
 mod words;
 
 use std::sync::{Arc, PoisonError, RwLock};

@@ -138,7 +138,7 @@ impl Services {
         Self::with(models, &config.data, config.secrets.clone())
     }
 
-    fn with(models: Arc<Models>, data: &Path, secrets: BTreeMap<String, SecretSource>) -> Self {
+    pub(crate) fn with(models: Arc<Models>, data: &Path, secrets: BTreeMap<String, SecretSource>) -> Self {
         Self {
             models,
             secrets,

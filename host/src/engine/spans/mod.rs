@@ -22,6 +22,8 @@
 mod answer;
 mod form;
 mod memory;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
