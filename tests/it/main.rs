@@ -27,4 +27,5 @@ mod schedules;
 mod store;
 mod swap_load;
 mod toolchains;
+mod traces;
 mod working;

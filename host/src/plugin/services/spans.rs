@@ -137,3 +137,55 @@ fn note(span: &ActiveSpan, fields: &str) {
         span.with(|span| span.attributes.extend(fields));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        observe::{Recorder, tree},
+        types::span::Span,
+    };
+
+    /// Opens spans below one of the host's and returns what is open of its trace.
+    fn open(recorder: &Recorder) -> Vec<Arc<Span>> {
+        recorder.open().into_iter().map(Arc::new).collect()
+    }
+
+    fn recorder() -> Recorder {
+        let settings = crate::config::RecordSettings { filter: "info".into(), content: true, days: 1, bytes: 1 };
+        crate::observe::Observe::start(&settings, &crate::tasks::Tasks::default()).recorder().clone()
+    }
+
+    #[tokio::test]
+    async fn spans_of_a_plugin_are_below_the_call_they_are_opened_in() {
+        let recorder = recorder();
+        let call = recorder.begin(SpanKind::ToolCall, "call", &"a".repeat(32), &"b".repeat(16), None);
+        let (spans, within) = (OpenSpans::default(), call.context());
+        let apply = |op, id, name, fields| spans.apply(op, id, name, fields, within.as_ref(), "p");
+        let outer = apply(span_op::OPEN, 0, "outer", r#"{"rows": 1}"#);
+        let inner = apply(span_op::OPEN, outer, "inner", "no JSON");
+        assert_eq!(apply(span_op::RECORD, outer, "", r#"{"rows": 2, "ok": true}"#), outer);
+        let seen = open(&recorder);
+        let tree = ["call (tool_call) running", "  outer (generic) running", "    inner (generic) running"];
+        assert_eq!(tree::lines(&seen), tree);
+        let span = seen.iter().find(|span| span.name == "outer").unwrap();
+        assert_eq!(Value::from(span.attributes.clone()), json!({"rows": 2, "ok": true}));
+        assert_eq!(span.plugin.as_deref(), Some("p"));
+        assert_eq!(apply(span_op::CLOSE, inner, "", ""), inner);
+        assert_eq!(apply(span_op::CLOSE, inner, "", ""), 0);
+        spans.close_all();
+        let seen = open(&recorder);
+        let tree = ["call (tool_call) running", "  outer (generic) error", "    inner (generic)"];
+        assert_eq!(tree::lines(&seen), tree);
+    }
+
+    #[test]
+    fn a_span_outside_any_call_has_an_id_all_the_same() {
+        let spans = OpenSpans::default();
+        let id = spans.apply(span_op::OPEN, 0, "alone", "{}", None, "p");
+        assert_eq!(spans.apply(span_op::RECORD, id, "", "{}", None, "p"), id);
+        assert_eq!(spans.apply(span_op::CLOSE, id, "", "", None, "p"), id);
+    }
+}

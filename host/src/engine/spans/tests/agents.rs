@@ -2,8 +2,16 @@ use serde_json::{Value, json};
 
 use super::bed::{Bed, Records};
 use crate::{
-    engine::{Decision, event::Unobserved, options::RunOptions},
-    types::{span::Span, trace::TraceOptions},
+    engine::{
+        Decision,
+        event::Unobserved,
+        options::{RunOptions, RunRequest},
+    },
+    types::{
+        message::{Message, Part, Role, ToolPart, ToolState},
+        span::Span,
+        trace::TraceOptions,
+    },
 };
 
 fn named<'a>(spans: &'a [std::sync::Arc<Span>], name: &str) -> &'a Span {
@@ -195,7 +203,7 @@ async fn an_agent_that_remembers() {
 
     // Somebody else's thread is refused before the model is asked.
     let stranger = RunOptions { resource_id: Some("stranger".to_owned()), ..options() };
-    let request = crate::engine::options::RunRequest {
+    let request = RunRequest {
         agent_id: "keeper".to_owned(),
         options: RunOptions {
             trace: TraceOptions { trace_id: Some("e".repeat(32)), ..TraceOptions::default() },
@@ -263,7 +271,19 @@ async fn a_model_that_fails() {
 }
 
 #[tokio::test]
-async fn a_run_whose_caller_is_gone() {
+async fn a_run_that_is_given_up() {
+    let bed = Bed::start().await;
+    let input = vec![Message::of_text(Role::User, "hello")];
+    let request = RunRequest { agent_id: "plain".to_owned(), input, ..RunRequest::default() };
+    let run = bed.engine.prepare(request).await.unwrap();
+    let trace_id = run.turn.trace_id.clone();
+    drop(run);
+    let spans = bed.trace(&trace_id, &["agent run: 'plain' (agent_run) error"]).await;
+    assert_eq!(spans[0].error.as_ref().unwrap()["name"], "Cancelled");
+}
+
+#[tokio::test]
+async fn a_run_that_takes_too_long() {
     let bed = Bed::start().await;
     let script = json!({"script": [{"text": "slow", "delayMs": 60_000}]});
     let options = RunOptions {
@@ -315,7 +335,7 @@ async fn agents_and_workflows_that_agents_ask() {
     .await;
 }
 
-const ASKED: [&str; 9] = [
+const ASKED: [&str; 8] = [
     "tool: 'asking' (tool_call)",
     "  tool: 'weather' (tool_call)",
     "  llm: 'echo' (model_generation)",
@@ -324,7 +344,6 @@ const ASKED: [&str; 9] = [
     "      step: 0 (model_step)",
     "        inference: 0 (model_inference)",
     "          chunk: 'text' (model_chunk)",
-    "",
 ];
 
 #[tokio::test]
@@ -333,7 +352,7 @@ async fn what_a_tool_asks_for_is_below_its_call() {
     let trace = TraceOptions::caused_by(&"c".repeat(32), &"d".repeat(16));
     let run_id = Some("r1".to_owned());
     bed.engine.execute_tool("asking", &json!({"x": 1}), serde_json::Map::new(), run_id, &trace).await.unwrap();
-    let spans = bed.trace(&"c".repeat(32), &ASKED[..8]).await;
+    let spans = bed.trace(&"c".repeat(32), &ASKED).await;
     let root = named(&spans, "tool: 'asking'");
     assert_eq!(root.parent_id, Some("d".repeat(16)));
     assert_eq!((root.run_id.as_deref(), &root.input), (Some("r1"), &Some(json!({"x": 1}))));
@@ -353,14 +372,27 @@ async fn a_callers_trace_is_gone_on_with() {
     assert_eq!(turn.trace_id, trace_id);
     let spans = bed.trace(&trace_id, &PLAIN).await;
     assert_eq!(named(&spans, "agent run: 'plain'").parent_id, Some(parent.clone()));
-    // Two runs of one trace do not take each other's calls for their own.
-    let calls = |turn: &crate::engine::turn::Turn| {
-        let wait = turn.suspension.as_ref().unwrap();
-        (turn.span_id.clone(), wait.call.id.clone())
+}
+
+#[tokio::test]
+async fn runs_of_one_trace_do_not_take_each_others_calls_for_their_own() {
+    let bed = Bed::start().await;
+    let call = json!({"toolCallId": "c1", "toolName": "workflow-line", "input": {"inputData": 1}});
+    let script = json!({"script": [{"toolCalls": [call]}, {"text": "done"}]});
+    let options = || RunOptions {
+        provider_options: json!({"mock": script}).as_object().unwrap().clone(),
+        trace: TraceOptions::caused_by(&"a".repeat(32), &"b".repeat(16)),
+        ..RunOptions::default()
     };
-    let (one, two) =
-        (bed.ask("worker", "call pausing {}", options()).await, bed.ask("worker", "call pausing {}", options()).await);
-    assert_ne!(calls(&one), calls(&two));
+    let run_of = async || {
+        let turn = bed.ask("boss", "go", options()).await;
+        let result = turn.response[0].parts.iter().find_map(|part| match part {
+            Part::Tool(ToolPart { state: ToolState::Answered(result), .. }) => Some(result["runId"].clone()),
+            _ => None,
+        });
+        result.unwrap()
+    };
+    assert_ne!(run_of().await, run_of().await);
 }
 
 #[tokio::test]

@@ -39,11 +39,14 @@ use crate::{
 /// How long a trace may take to be seen.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// What the tool `weather` logs.
+pub(super) const SAID: &str = "looking at the sky";
+
 pub(super) struct Bed {
     pub(super) engine: Engine,
     pub(super) workflows: Workflows,
     pub(super) store: Store,
-    observe: Observe,
+    pub(super) observe: Observe,
     _directory: tempfile::TempDir,
 }
 
@@ -214,7 +217,11 @@ impl Instance for Fake {
 async fn tool(services: &Services, id: &str, call: Call) -> Result<Reply, CallError> {
     let meta: CallMeta = serde_json::from_slice(&call.meta).unwrap_or_default();
     match id {
-        "weather" => Ok(reply(ReplyKind::Value, &json!({"sky": "blue"}))),
+        "weather" => {
+            let (name, part) = ("fake", "fake");
+            tracing::event!(target: "plugin", tracing::Level::INFO, plugin.name = name, plugin.target = part, "{SAID}");
+            Ok(reply(ReplyKind::Value, &json!({"sky": "blue"})))
+        }
         "failing" => Err(failed("it rains")),
         "pausing" => Ok(match meta.resume_data {
             Some(answer) => reply(ReplyKind::Value, &json!({"heard": answer})),

@@ -2,4 +2,5 @@
 
 mod agents;
 mod bed;
+mod logs;
 mod workflows;
