@@ -263,7 +263,7 @@ impl ActiveSpan {
 
     /// Begins a span below this one. It belongs to what this one does.
     #[must_use]
-    pub fn child(&self, kind: SpanKind, name: impl Into<String>) -> ActiveSpan {
+    pub fn child(&self, kind: SpanKind, name: impl Into<String>) -> Self {
         let Some(active) = &self.active else { return Self::default() };
         active.trace.child(&active.span_id, &active.belonging, kind, name.into())
     }

@@ -424,7 +424,10 @@ impl Execution {
             };
         };
         let messages = vec![hotbay_plugin::chat::Message::user(prompt)];
-        match self.workflows.engine().ask(id.to_owned(), messages, Map::new(), Some(&self.bare_origin(scope))).await {
+        let origin = self.bare_origin(scope);
+        // In a box of its own: a run of an agent is large, and few steps are one.
+        let asked = Box::pin(self.workflows.engine().ask(id.to_owned(), messages, Map::new(), Some(&origin)));
+        match asked.await {
             Ok(answer) => Attempt::Done(match answer.object {
                 Some(object) => json!({"text": answer.text, "object": object}),
                 None => json!({"text": answer.text}),
