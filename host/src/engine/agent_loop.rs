@@ -37,7 +37,6 @@ use super::{
 use crate::{
     memory::Conversation,
     model::{self, Model},
-    observe::tracer::SpanContext,
     plugin::{generation::GenerationPin, registry::AgentEntry, registry::Snapshot},
     services::Origin,
     types::{
@@ -108,7 +107,7 @@ impl Run {
     /// # Errors
     /// If the run fails; the observer has been told by then.
     pub async fn drive<O: Observer>(&mut self, observer: &mut O) -> Result<(), EngineError> {
-        let log = log_span(&self.turn, &self.spans);
+        let log = self.spans.log.clone().unwrap_or_else(|| log_span(&self.turn, &self.spans));
         self.go(observer).instrument(log).await
     }
 
@@ -368,7 +367,7 @@ impl Run {
         }
         let span = self.spans.tool(call, offered);
         let origin = self.origin().within(&span);
-        let log = tracing::info_span!("tool", span.id = origin.span.as_ref().map(SpanContext::span_id));
+        let log = spans::log_within(origin.span.as_ref());
         let outcome = match offered {
             Some(tool) => self.call_tool(tool, call, answer, origin).instrument(log).await,
             None => Outcome::Failed(self.toolbox.missing(&call.name)),

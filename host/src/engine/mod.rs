@@ -174,9 +174,10 @@ impl Engine {
         turn.context = context.len();
         turn.input = input;
         let plan = Plan { system, instructions, options, depth };
-        let spans = RunSpans::begin(&self.shared.recorder, origin.span.as_ref(), &mut turn, &agent.manifest, &plan);
+        let mut spans = RunSpans::begin(&self.shared.recorder, origin.span.as_ref(), &mut turn, &agent.manifest, &plan);
         spans.given(&turn.input);
         let log = log_span(&turn, &spans);
+        spans.log = Some(log.clone());
         let remembered = self.remember(&mut turn, &agent, &plan, &snapshot, &spans).instrument(log).await;
         let conversation = match remembered {
             Ok(conversation) => conversation,

@@ -1,8 +1,9 @@
 //! Spans of what a model streams.
 
 use hotbay_plugin::manifest::AgentManifest;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::form::object;
 use crate::{
     engine::turn::ToolCall,
     observe::tracer::{ActiveSpan, SpanContext},
@@ -56,7 +57,7 @@ impl Chunks {
     /// It ends.
     pub(in crate::engine) fn end_text(&mut self, text: &str) {
         let span = std::mem::take(&mut self.text);
-        span.output(|| json!({"text": text}));
+        span.output(|| object([("text", text.into())]));
         span.end();
     }
 
@@ -68,14 +69,20 @@ impl Chunks {
     /// It ends.
     pub(in crate::engine) fn end_reasoning(&mut self, text: &str) {
         let span = std::mem::take(&mut self.reasoning);
-        span.output(|| json!({"text": text}));
+        span.output(|| object([("text", text.into())]));
         span.end();
     }
 
     /// The model calls a tool.
     pub(in crate::engine) fn call(&mut self, call: &ToolCall) {
         let span = self.begin("tool-call");
-        span.output(|| json!({"toolName": call.name, "toolCallId": call.id, "toolInput": call.args}));
+        span.output(|| {
+            object([
+                ("toolName", call.name.as_str().into()),
+                ("toolCallId", call.id.as_str().into()),
+                ("toolInput", call.args.clone()),
+            ])
+        });
         span.end();
     }
 

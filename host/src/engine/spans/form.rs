@@ -14,6 +14,11 @@ use crate::{
     },
 };
 
+/// Returns an object of these. `json!` would copy what is a document already.
+pub(super) fn object<const N: usize>(entries: [(&str, Value); N]) -> Value {
+    Value::Object(entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
 /// Returns what an agent was asked: a text if that is all.
 pub(super) fn asked(input: &[Message]) -> Value {
     if let [message] = input
@@ -27,7 +32,7 @@ pub(super) fn asked(input: &[Message]) -> Value {
             [Part::Text { text, .. }] => text.as_str().into(),
             parts => json!(parts.iter().flat_map(spoken::parts).collect::<Vec<_>>()),
         };
-        json!({"role": message.role.as_str(), "content": content})
+        object([("role", message.role.as_str().into()), ("content", content)])
     });
     messages.collect()
 }
@@ -48,14 +53,16 @@ pub(super) fn prompt(messages: &[chat::Message], turn: &Turn) -> Value {
         }
         document
     });
-    json!({"messages": messages.collect::<Vec<_>>()})
+    object([("messages", messages.collect())])
 }
 
 /// Returns the conversation as texts, one a message.
 pub(super) fn flat(messages: &[chat::Message]) -> Value {
     let flat = messages.iter().map(|message| {
         let (role, parts) = match message {
-            chat::Message::System(text) => return json!({"role": "system", "content": text}),
+            chat::Message::System(text) => {
+                return object([("role", "system".into()), ("content", text.as_str().into())]);
+            }
             chat::Message::User(parts) => ("user", parts),
             chat::Message::Assistant(parts) => ("assistant", parts),
             chat::Message::Tool(parts) => ("tool", parts),
@@ -73,7 +80,7 @@ pub(super) fn flat(messages: &[chat::Message]) -> Value {
                 chat::Part::ToolResult { tool_name, .. } => content.push_str(&format!("[tool-result: {tool_name}]")),
             }
         }
-        json!({"role": role, "content": content})
+        object([("role", role.into()), ("content", content.into())])
     });
     flat.collect()
 }
@@ -81,7 +88,12 @@ pub(super) fn flat(messages: &[chat::Message]) -> Value {
 /// Returns the tools a model may call.
 pub(super) fn tools(toolbox: &Toolbox) -> Value {
     let tools = toolbox.specs().into_iter().map(|spec| {
-        json!({"type": "function", "name": spec.name, "description": spec.description, "parameters": spec.input_schema})
+        object([
+            ("type", "function".into()),
+            ("name", spec.name.into()),
+            ("description", spec.description.into()),
+            ("parameters", spec.input_schema),
+        ])
     });
     tools.collect()
 }
@@ -98,7 +110,15 @@ pub(super) fn choice(choice: &chat::ToolChoice) -> Value {
 
 /// Returns tool calls.
 pub(super) fn calls(calls: &[ToolCall]) -> Value {
-    calls.iter().map(|call| json!({"toolCallId": call.id, "toolName": call.name, "args": call.args})).collect()
+    calls.iter().map(one_call).collect()
+}
+
+fn one_call(call: &ToolCall) -> Value {
+    object([
+        ("toolCallId", call.id.as_str().into()),
+        ("toolName", call.name.as_str().into()),
+        ("args", call.args.clone()),
+    ])
 }
 
 /// Returns tokens.
@@ -116,10 +136,7 @@ pub(super) fn generated(turn: &Turn) -> Value {
     put("sources", json!([]));
     put("text", turn.text().into());
     put("warnings", turn.steps.last().map(|step| step.warnings.clone()).unwrap_or_default().into());
-    put(
-        "toolCalls",
-        turn.steps.iter().flat_map(|step| calls(&step.calls).as_array().cloned().unwrap_or_default()).collect(),
-    );
+    put("toolCalls", turn.steps.iter().flat_map(|step| &step.calls).map(one_call).collect());
     if let Some(object) = &turn.object {
         put("object", object.clone());
     }

@@ -3,7 +3,7 @@
 use hotbay_plugin::manifest::AgentManifest;
 use serde_json::{Value, json};
 
-use super::RunSpans;
+use super::{RunSpans, form::object};
 use crate::{
     engine::turn::Turn,
     memory::content,
@@ -24,10 +24,9 @@ impl RunSpans {
         if !self.root.is_recording() {
             return ActiveSpan::default();
         }
-        let given = self
-            .root
-            .records_input()
-            .then(|| json!({"messages": documents(input), "systemMessages": system(instructions), "retryCount": 0}));
+        let given = self.root.records_input().then(|| {
+            object([("messages", documents(input)), ("systemMessages", system(instructions)), ("retryCount", 0.into())])
+        });
         let filter = self.root.child(SpanKind::ProcessorRun, "input processor: memory-input-filter");
         filter.entity("input_processor", "memory-input-filter", "MemoryInputFilter");
         place(&filter, &Place { phase: "input", index: 0 });
@@ -54,7 +53,7 @@ impl RunSpans {
         save.input(|| {
             let finish = turn.steps.last().map(|step| step.finish);
             let result = json!({"text": turn.text(), "finishReason": finish, "stepCount": turn.steps.len()});
-            json!({"messages": documents(&turn.response), "result": result, "retryCount": 0})
+            object([("messages", documents(&turn.response)), ("result", result), ("retryCount", 0.into())])
         });
         save
     }
@@ -62,7 +61,7 @@ impl RunSpans {
 
 /// Ends the reading of what was said before.
 pub(in crate::engine) fn recalled(recall: ActiveSpan, remembered: &[Message]) {
-    recall.output(|| if remembered.is_empty() { json!({}) } else { json!({"messages": documents(remembered)}) });
+    recall.output(|| if remembered.is_empty() { json!({}) } else { object([("messages", documents(remembered))]) });
     recall.end();
 }
 
@@ -73,8 +72,8 @@ pub(in crate::engine) fn saved(save: ActiveSpan, agent: &AgentManifest, turn: &T
     }
     save.output(|| {
         let said = turn.input.iter().skip(turn.context).chain(&turn.response);
-        let messages: Vec<Value> = said.map(content::kept).collect();
-        json!({"messages": messages, "systemMessages": system(&agent.instructions)})
+        let messages = said.map(content::kept).collect();
+        object([("messages", messages), ("systemMessages", system(&agent.instructions))])
     });
     save.end();
 }
@@ -85,7 +84,7 @@ fn place(span: &ActiveSpan, place: &Place) {
     span.attribute("processorIndex", place.index);
 }
 
-fn documents(messages: &[Message]) -> Vec<Value> {
+fn documents(messages: &[Message]) -> Value {
     messages.iter().map(content::kept).collect()
 }
 

@@ -60,6 +60,8 @@ pub(super) struct RunSpans {
     step: ActiveSpan,
     generation: ActiveSpan,
     root: ActiveSpan,
+    /// In which the host logs what happens in the run, once there is one.
+    pub(super) log: Option<tracing::Span>,
     /// Where what comes after the run's end belongs.
     context: Option<SpanContext>,
     request_context: Option<Arc<Value>>,
@@ -300,7 +302,9 @@ impl RunSpans {
         if !span.is_recording() {
             return;
         }
-        let output = span.records_output().then(|| json!({"text": step.text, "toolCalls": form::calls(&step.calls)}));
+        let output = span
+            .records_output()
+            .then(|| form::object([("text", step.text.as_str().into()), ("toolCalls", form::calls(&step.calls))]));
         let (_, model) = turn.provider_and_model();
         for it in [&span, &inference] {
             if let Some(usage) = &step.usage {
@@ -339,6 +343,14 @@ impl RunSpans {
         }
         generation.attribute(attr::USAGE, form::usage(&turn.usage));
         generation.output(|| form::generated(turn));
+    }
+}
+
+/// Returns the span in which the host logs what happens within a span: none if that is not recorded.
+pub(super) fn log_within(span: Option<&SpanContext>) -> tracing::Span {
+    match span {
+        Some(span) => tracing::info_span!("within", span.id = span.span_id()),
+        None => tracing::Span::none(),
     }
 }
 

@@ -20,7 +20,6 @@ use super::{
 };
 use crate::{
     engine::{error::EngineError, tool_call},
-    observe::tracer::SpanContext,
     plugin::call::{Call, CallError, Reply, ReplyKind, Target},
     services::{Origin, StepServices},
     types::{
@@ -119,8 +118,8 @@ impl Execution {
             }
         }
         let span = self.step_span(node, scope, &input);
-        let log = tracing::info_span!("step", span.id = span.context().as_ref().map(SpanContext::span_id));
         let within = scope.within(&span);
+        let log = crate::engine::spans::log_within(within.span.as_ref());
         let flow = self.attempts(node, task, &within, path, step, record, input, is_told).instrument(log).await;
         self.end_step(span, node, scope, &flow);
         flow
