@@ -15,11 +15,7 @@ use super::{
         tool::{Called, Reply},
     },
 };
-use crate::{
-    plugin::registry::WorkflowEntry,
-    services::Origin,
-    types::{run::RunStatus, trace::TraceOptions},
-};
+use crate::{observe::tracer::SpanContext, plugin::registry::WorkflowEntry, services::Origin, types::run::RunStatus};
 
 impl Run {
     /// Runs a workflow for the model. Boxed, for its steps may ask agents.
@@ -47,9 +43,7 @@ impl Run {
                 initial_state: call.args.get("initialState").cloned(),
                 request_context: self.plan.options.request_context.clone(),
                 depth: self.plan.depth + 1,
-                trace: origin.span.as_ref().map_or_else(TraceOptions::default, |span| {
-                    TraceOptions::caused_by(span.trace_id(), span.span_id())
-                }),
+                trace: origin.span.as_ref().map(SpanContext::causes).unwrap_or_default(),
                 ..StartRequest::default()
             };
             let run_id = self.workflow_run(call);

@@ -19,6 +19,7 @@ use super::{recorder::Recorder, traceparent};
 use crate::types::{
     id::{self, Millis},
     span::{Entity, Span, SpanKind},
+    trace::TraceOptions,
 };
 
 /// The spans of one run, or of whatever else has a first span in this host.
@@ -224,6 +225,16 @@ impl SpanContext {
         self.trace.child(&self.span_id, &self.belonging, kind, name.into())
     }
 
+    /// Returns what a run is told that it causes and that has a first span of its own.
+    #[must_use]
+    pub fn causes(&self) -> TraceOptions {
+        TraceOptions {
+            hide_input: self.belonging.hide_input,
+            hide_output: self.belonging.hide_output,
+            ..TraceOptions::caused_by(&self.trace.id, &self.span_id)
+        }
+    }
+
     /// Returns the header that tells another service what caused a request.
     #[must_use]
     pub fn traceparent(&self) -> String {
@@ -268,9 +279,11 @@ impl ActiveSpan {
         active.trace.child(&active.span_id, &active.belonging, kind, name.into())
     }
 
-    /// Says what it belongs to, and all that will be below it.
-    pub fn belong(&mut self, belonging: Belonging) {
+    /// Says what it belongs to, and all that will be below it. What was hidden stays so.
+    pub fn belong(&mut self, mut belonging: Belonging) {
         if let Some(active) = &mut self.active {
+            belonging.hide_input |= active.belonging.hide_input;
+            belonging.hide_output |= active.belonging.hide_output;
             belonging.note(&mut lock(&active.span));
             active.belonging = Arc::new(belonging);
         }

@@ -301,38 +301,36 @@ async fn a_run_that_takes_too_long() {
     bed.trace(&turn.trace_id, &broken).await;
 }
 
+const BOSS: [&str; 21] = [
+    "agent run: 'boss' (agent_run)",
+    "  llm: 'script' (model_generation)",
+    "    step: 0 (model_step)",
+    "      inference: 0 (model_inference)",
+    "        chunk: 'tool-call' (model_chunk)",
+    "        chunk: 'tool-call' (model_chunk)",
+    "        chunk: 'tool-result' (model_chunk)",
+    "        chunk: 'tool-result' (model_chunk)",
+    "      tool: 'agent-plain' (tool_call)",
+    "        agent run: 'plain' (agent_run)",
+    "          llm: 'script' (model_generation)",
+    "            step: 0 (model_step)",
+    "              inference: 0 (model_inference)",
+    "                chunk: 'text' (model_chunk)",
+    "      tool: 'workflow-line' (tool_call)",
+    "        workflow run: 'line' (workflow_run)",
+    "          workflow step: 'one' (workflow_step)",
+    "          workflow step: 'two' (workflow_step)",
+    "    step: 1 (model_step)",
+    "      inference: 1 (model_inference)",
+    "        chunk: 'text' (model_chunk)",
+];
+
 #[tokio::test]
 async fn agents_and_workflows_that_agents_ask() {
     let bed = Bed::start().await;
     let said = "call agent-plain {\"prompt\": \"hi\"}\ncall workflow-line {\"inputData\": 1}";
     let turn = bed.ask("boss", said, RunOptions::default()).await;
-    bed.trace(
-        &turn.trace_id,
-        &[
-            "agent run: 'boss' (agent_run)",
-            "  llm: 'script' (model_generation)",
-            "    step: 0 (model_step)",
-            "      inference: 0 (model_inference)",
-            "        chunk: 'tool-call' (model_chunk)",
-            "        chunk: 'tool-call' (model_chunk)",
-            "        chunk: 'tool-result' (model_chunk)",
-            "        chunk: 'tool-result' (model_chunk)",
-            "      tool: 'agent-plain' (tool_call)",
-            "        agent run: 'plain' (agent_run)",
-            "          llm: 'script' (model_generation)",
-            "            step: 0 (model_step)",
-            "              inference: 0 (model_inference)",
-            "                chunk: 'text' (model_chunk)",
-            "      tool: 'workflow-line' (tool_call)",
-            "        workflow run: 'line' (workflow_run)",
-            "          workflow step: 'one' (workflow_step)",
-            "          workflow step: 'two' (workflow_step)",
-            "    step: 1 (model_step)",
-            "      inference: 1 (model_inference)",
-            "        chunk: 'text' (model_chunk)",
-        ],
-    )
-    .await;
+    bed.trace(&turn.trace_id, &BOSS).await;
 }
 
 const ASKED: [&str; 8] = [
@@ -430,6 +428,19 @@ async fn without_content_there_are_only_names_and_numbers() {
     let turn = bed.ask("plain", "hello", RunOptions { trace: hidden, ..RunOptions::default() }).await;
     let spans = bed.trace(&turn.trace_id, &PLAIN).await;
     assert!(spans.iter().all(|span| span.input.is_none() && span.output.is_none()));
+}
+
+#[tokio::test]
+async fn what_is_hidden_is_hidden_in_all_a_run_causes() {
+    let bed = Bed::start().await;
+    let said = "call agent-plain {\"prompt\": \"hi\"}\ncall workflow-line {\"inputData\": 1}";
+    let trace = TraceOptions { hide_input: true, ..TraceOptions::default() };
+    let turn = bed.ask("boss", said, RunOptions { trace, ..RunOptions::default() }).await;
+    let spans = bed.trace(&turn.trace_id, &BOSS).await;
+    assert!(spans.iter().all(|span| span.input.is_none()));
+    for name in ["agent run: 'plain'", "workflow run: 'line'", "workflow step: 'two'", "tool: 'agent-plain'"] {
+        assert!(named(&spans, name).output.is_some(), "{name}");
+    }
 }
 
 #[tokio::test]
