@@ -9,6 +9,7 @@
 
 mod agent_loop;
 mod answer;
+mod calls;
 mod claim;
 pub mod error;
 pub mod event;

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     MAX_DEPTH,
-    agent_loop::{Answer, Run},
+    agent_loop::Run,
+    calls::Answer,
     error::EngineError,
     tool_call::{Outcome, Pause},
     turn::ToolCall,
