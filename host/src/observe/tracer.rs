@@ -1,6 +1,6 @@
 //! Spans while their work goes on.
 //!
-//! The spans of a run are gathered in its [`Trace`] and handed over together when its first
+//! The spans of a run are gathered in its `Trace` and handed over together when its first
 //! span ends: a run of a few milliseconds has a dozen of them, and what they cost is mostly
 //! what it costs to hand something over. Runs that take longer hand over what has ended
 //! each second (`writer`). What is still open is seen through [`Recorder::open`].

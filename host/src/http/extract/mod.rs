@@ -1,4 +1,4 @@
-//! What handlers read from a request: [`Body`], [`Query`], [`PathId`], [`Path`], [`Traced`]. All reject
+//! What handlers read from a request: [`Body`], [`Query`], [`PathId`], [`Path`], `Traced`. All reject
 //! with [`ApiError`], in the reference server's words.
 //!
 //! A type's JSON Schema, made from its definition, decides what is accepted; serde only
