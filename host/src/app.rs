@@ -106,9 +106,13 @@ impl App {
         // Plugins need the services when they open, the services need plugins when they are
         // asked for one, so these are connected once both are there.
         let services = Arc::new(Services::new(&config, Arc::clone(&models)));
-        let plugins =
-            Plugins::start(config.plugin_settings(executable), Arc::<Services>::clone(&services), spawner(&background))
-                .await?;
+        let plugins = Plugins::start(
+            config.plugin_settings(executable),
+            Arc::<Services>::clone(&services),
+            spawner(&background),
+            observe.recorder().clone(),
+        )
+        .await?;
         let events = observe.recorder().events();
         let waking = events.clone();
         background.spawn("events", |cancel| waking.wake_readers(cancel));

@@ -35,6 +35,10 @@
 //! A run of a workflow is driven by a task of its own, not by the request: each result is
 //! stored before the next step begins, so whoever holds the run's lease can go on with it.
 //!
+//! All of it is recorded as a tree of [spans](observe::tracer): whatever a run causes, a tool, an
+//! agent, a workflow, a model, is found below the span that caused it, for
+//! [`services::Origin`] carries that span into a plugin and back.
+//!
 //! # Who may use whom
 //!
 //! Later modules of the table never use earlier ones, except that what takes settings reads

@@ -29,4 +29,5 @@ mod schedules;
 mod store;
 mod swap_load;
 mod toolchains;
+mod traces;
 mod working;

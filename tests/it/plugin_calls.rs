@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use hotbay::plugin::call::{Call, CallError, ReplyKind};
-use hotbay_tests::plugin_host::{PluginHost, build_of, hostile, put};
+use hotbay_tests::plugin_host::{Named, PluginHost, build_of, hostile, put};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -98,7 +98,7 @@ async fn a_plugin_asks_the_host_and_the_host_knows_who_asks() {
     assert_eq!(answer["output"], json!([1, 2]));
     let call = Call {
         body: body(&json!({"op": "caller"})),
-        context: Some(Arc::new(String::from("run 7"))),
+        context: Some(Arc::new(Named(String::from("run 7")))),
         ..Call::default()
     };
     let reply: Value = serde_json::from_slice(&host.raw("p:ask", call).await.expect("answers").body).expect("JSON");

@@ -3,6 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use hotbay::{
+    observe::{Window, attrs::Key, filter::Filter},
     plugin::{check_file, settings::PluginSettings},
     types::plugin::PluginState,
 };
@@ -53,6 +54,40 @@ async fn a_plugin_in_the_directory_serves_after_the_start() {
     assert_eq!(status["generations"][0]["calls"], 1);
     assert_eq!(status["generations"][0]["inFlight"], 0);
     assert!(status["generations"][0]["loadedAt"].as_str().expect("text").ends_with('Z'), "{status}");
+}
+
+#[tokio::test]
+async fn a_load_is_a_span_that_says_what_came_of_it() {
+    let host = PluginHost::start_with(|directory, _| {
+        put(directory, "bad.so", b"not a library");
+        put(directory, "p.so", &build_of("p", "7"));
+    })
+    .await;
+    let found = async |name: &str, spans: usize| {
+        let end = std::time::Instant::now() + hotbay_tests::plugin_host::SOON;
+        let filter = || Filter::is(Key::Name, format!("plugin load: '{name}'"));
+        loop {
+            let window = Window { limit: 9, ..Window::default() };
+            let found = host.observe.spans(filter(), window).await.expect("it is in memory").records;
+            if found.len() == spans {
+                return found;
+            }
+            assert!(std::time::Instant::now() < end, "{spans} loads of {name}, there are {found:?}");
+            tokio::task::yield_now().await;
+        }
+    };
+    let refused = found("bad", 1).await.remove(0);
+    assert_eq!(refused.attributes["outcome"], "refused");
+    assert_eq!(refused.error.as_ref().expect("with the reason")["name"], "E_NOT_ELF");
+    let span = found("p", 1).await.remove(0);
+    assert_eq!((span.kind.as_str(), span.plugin.as_deref(), &span.parent_id), ("generic", Some("p"), &None));
+    let hash = span.attributes["hash"].as_str().expect("text");
+    assert_eq!(hash.len(), 64, "{hash}");
+    let said = |name: &str| span.attributes[name].clone();
+    assert_eq!((said("generation"), said("version"), said("outcome")), (json!(1), json!("7"), json!("serving")));
+    host.plugins.reload("p").await.expect("it loads again");
+    let generations: Vec<_> = found("p", 2).await.iter().map(|span| span.attributes["generation"].clone()).collect();
+    assert!(generations.contains(&json!(2)), "{generations:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The plugin layer alone, over temporary directories, and plugin files to put there.
 
 use std::{
+    any::Any,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -10,12 +11,15 @@ use std::{
 
 use async_trait::async_trait;
 use hotbay::{
+    config::RecordSettings,
+    observe::{Observe, tracer::SpanContext},
     plugin::{
         Plugins,
-        call::{Call, CallError, ChunkSender, Reply, Target},
+        call::{Call, CallContext, CallError, ChunkSender, Reply, Target},
         services::{Caller, HostServices},
         settings::PluginSettings,
     },
+    tasks::Tasks,
     types::plugin::{PluginState, PluginStatus},
 };
 use hotbay_plugin::{Error, error::code};
@@ -105,6 +109,16 @@ pub async fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> 
     }
 }
 
+/// A context of calls that is known by its name.
+#[derive(Debug)]
+pub struct Named(pub String);
+
+impl CallContext for Named {
+    fn span(&self) -> Option<&SpanContext> {
+        None
+    }
+}
+
 /// Answers requests of plugins in tests: `echo` gives the body back, `context` what the call was given.
 #[derive(Debug, Default)]
 pub struct EchoServices;
@@ -115,7 +129,8 @@ impl HostServices for EchoServices {
         match op {
             "echo" => Ok(body),
             "caller" => {
-                let context = caller.context.and_then(|context| context.downcast_ref::<String>().cloned());
+                let context: Option<&dyn Any> = caller.context.as_ref().map(|context| &**context as _);
+                let context = context.and_then(|context| Some(context.downcast_ref::<Named>()?.0.clone()));
                 Ok(json!({"plugin": &*caller.plugin, "generation": caller.generation, "context": context})
                     .to_string()
                     .into_bytes())
@@ -130,6 +145,8 @@ impl HostServices for EchoServices {
 pub struct PluginHost {
     /// The facade under test.
     pub plugins: Plugins,
+    /// What is recorded of loads.
+    pub observe: Observe,
     /// Where plugin files go.
     pub directory: PathBuf,
     /// For scratch files.
@@ -181,8 +198,12 @@ impl PluginHost {
         prepare(&directory, &mut settings);
         let runtime = tokio::runtime::Handle::current();
         let spawner = Arc::new(move |_: &'static str, task| drop(runtime.spawn(task)));
-        let plugins = Plugins::start(settings, services, spawner).await.expect("the plugin layer starts");
-        Self { plugins, directory, scratch, root }
+        let records = RecordSettings { filter: "info".into(), content: true, days: 1, bytes: u64::MAX };
+        let observe = Observe::start(&records, &Tasks::default());
+        let plugins = Plugins::start(settings, services, spawner, observe.recorder().clone())
+            .await
+            .expect("the plugin layer starts");
+        Self { plugins, observe, directory, scratch, root }
     }
 
     /// Puts a file into the plugin directory the way a careful author does: written aside, then renamed.

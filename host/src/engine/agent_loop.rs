@@ -2,31 +2,37 @@
 //! it stops, has taken all its steps, fails, or waits for somebody.
 //!
 //! Everything is written into the [`Turn`]; the observer is told as it happens. A step's
-//! tools run side by side and answer in the order they were called. What is remembered is
+//! tools (`calls`) run side by side and answer in the order they were called. What is remembered is
 //! read where a run is prepared, and written in `keep`, before anybody is told of its end.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use futures::future::{BoxFuture, join_all};
 use hotbay_plugin::{
     AgentRun,
     chat::{ChatRequest, FinishReason, ResponseFormat, Settings, ToolChoice},
     manifest::CallMeta,
 };
 use serde_json::{Value, json};
+use tracing::Instrument;
 
 use super::{
     Decision, Engine, Plan, answer,
+    calls::Tools,
     claim::Claim,
     error::EngineError,
-    event::{Observer, RunEvent, Unobserved},
+    event::{Observer, RunEvent},
     live::Told,
-    options::{Mismatch, RunOptions, RunRequest, Structured},
-    prompt, structured,
+    log_span,
+    options::{Mismatch, Structured},
+    prompt,
+    spans::{Question, RunSpans},
+    structured,
     suspended::Resumed,
-    tool_call::{self, Outcome},
-    toolbox::{Kind, Toolbox},
-    turn::{Step, Suspension, ToolCall, Turn},
+    toolbox::Toolbox,
+    turn::{Step, Suspension, Turn},
 };
 use crate::{
     memory::Conversation,
@@ -35,12 +41,17 @@ use crate::{
     services::Origin,
     types::{
         id::{self, Millis},
-        message::{Message, Part, Role, ToolState},
+        message::Part,
     },
 };
 
 /// Most model steps of a run that does not say.
 const DEFAULT_MAX_STEPS: u32 = 5;
+
+/// What clients look for in the log to find what agents did.
+const COMPONENT: &str = "AGENT";
+/// The same, for the name of the logger.
+const LOGGER: &str = "Mastra";
 
 /// A prepared run.
 pub struct Run {
@@ -49,7 +60,7 @@ pub struct Run {
     pub(super) engine: Engine,
     // Pins what the run needs, so a swap cannot change it halfway.
     pub(super) snapshot: Arc<Snapshot>,
-    agent: Arc<AgentEntry>,
+    pub(super) agent: Arc<AgentEntry>,
     // Beside the snapshot, which pins for the drain's deadline only: a run may take longer.
     _pins: Vec<GenerationPin>,
     pub(super) plan: Plan,
@@ -59,9 +70,11 @@ pub struct Run {
     decision: Option<(Suspension, Decision)>,
     /// On the run's row, if it waited before.
     pub(super) claim: Option<Claim>,
+    pub(super) spans: RunSpans,
 }
 
 impl Run {
+    #[expect(clippy::too_many_arguments, reason = "all a run is made of, gathered by those who prepare it")]
     pub(super) fn new(
         engine: Engine,
         snapshot: Arc<Snapshot>,
@@ -70,9 +83,11 @@ impl Run {
         turn: Turn,
         conversation: Option<Conversation>,
         resumed: Option<Resumed>,
+        spans: RunSpans,
     ) -> Self {
         let notes = conversation.as_ref().and_then(|conversation| conversation.working.as_ref()?.tool());
         let toolbox = Toolbox::new(&snapshot, &agent, &plan.options, notes);
+        spans.equip(plan.instructions_of(&agent.manifest), &toolbox);
         let model = snapshot.models.get(turn.model.as_str()).map(|entry| &entry.generation);
         let used = toolbox.generations().chain(model).chain([&agent.generation]);
         let pins = used.filter_map(|generation| generation.pin_stream()).collect();
@@ -80,7 +95,7 @@ impl Run {
             Some(Resumed { suspension, decision, claim }) => (Some((suspension, decision)), Some(claim)),
             None => (None, None),
         };
-        Self { turn, engine, snapshot, agent, _pins: pins, plan, toolbox, conversation, decision, claim }
+        Self { turn, engine, snapshot, agent, _pins: pins, plan, toolbox, conversation, decision, claim, spans }
     }
 
     /// Drives the run to its end, or until it waits: then `turn.suspension` says for what. Whoever
@@ -92,7 +107,14 @@ impl Run {
     /// # Errors
     /// If the run fails; the observer has been told by then.
     pub async fn drive<O: Observer>(&mut self, observer: &mut O) -> Result<(), EngineError> {
+        let log = self.spans.log.clone().unwrap_or_else(|| log_span(&self.turn, &self.spans));
+        self.go(observer).instrument(log).await
+    }
+
+    async fn go<O: Observer>(&mut self, observer: &mut O) -> Result<(), EngineError> {
+        let began = Instant::now();
         let observer = &mut Told::begin(self, self.agent.generation.plugin(), observer);
+        tracing::debug!(component = COMPONENT, name = LOGGER, agent.id = self.turn.agent_id, "an agent's run begins");
         let mut result = match self.plan.options.deadline {
             None => self.steps(observer).await,
             Some(deadline) => match tokio::time::timeout(deadline, self.steps(observer)).await {
@@ -100,6 +122,7 @@ impl Run {
                 Err(_) => Err(self.time_out(deadline, observer)),
             },
         };
+        self.spans.end_generation(&self.turn);
         if let Err(error) = self.keep(result.is_ok()).await {
             self.turn.suspension = None;
             tracing::warn!(run.id = self.turn.run_id, %error, "what a run came to was not stored");
@@ -108,6 +131,8 @@ impl Run {
                 result = Err(error);
             }
         }
+        self.spans.end(&self.turn, result.as_ref().err());
+        self.tell(began, &result);
         match &self.turn.suspension {
             Some(suspension) => observer.on(&self.turn, RunEvent::Suspended(suspension)),
             None => {
@@ -116,6 +141,27 @@ impl Run {
             }
         }
         result
+    }
+
+    /// Tells the log how the run ended.
+    fn tell(&self, began: Instant, result: &Result<(), EngineError>) {
+        let turn = &self.turn;
+        let status = match (result, &turn.suspension) {
+            (Err(_), _) => "failed",
+            (Ok(()), Some(_)) => "suspended",
+            (Ok(()), None) => "success",
+        };
+        let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            component = COMPONENT,
+            name = LOGGER,
+            agent.id = turn.agent_id,
+            model = turn.model,
+            status,
+            steps = turn.steps.len(),
+            duration_ms = took,
+            "an agent's run ended"
+        );
     }
 
     async fn steps<O: Observer>(&mut self, observer: &mut O) -> Result<(), EngineError> {
@@ -138,11 +184,15 @@ impl Run {
             let continued = match self.run_tools(observer).await {
                 Tools::None => false,
                 Tools::Answered => self.turn.steps.len() < self.max_steps(),
-                Tools::Waiting => return Ok(()),
+                Tools::Waiting => {
+                    self.spans.end_step(&self.turn, false);
+                    return Ok(());
+                }
             };
             if !continued && let Err(error) = self.conclude(observer).await {
                 return Err(error);
             }
+            self.spans.end_step(&self.turn, continued);
             observer.on(&self.turn, RunEvent::StepFinish { continued, resumed: false });
             observer.ready().await;
             if !continued {
@@ -153,11 +203,17 @@ impl Run {
 
     /// Returns what plugins are called for in this run.
     pub(super) fn origin(&self) -> Origin {
-        Origin { snapshot: Arc::clone(&self.snapshot), depth: self.plan.depth, step: None }
+        let span = self.spans.context();
+        Origin { snapshot: Arc::clone(&self.snapshot), depth: self.plan.depth, step: None, span }
     }
 
     fn model(&self, name: &str) -> Result<Arc<dyn Model>, EngineError> {
-        Ok(self.engine.shared.models.find(&self.snapshot, name, Some(Arc::new(self.origin())))?)
+        Ok(self.engine.shared.models.find(&self.snapshot, name, Some(Arc::new(self.asking())))?)
+    }
+
+    /// Returns what plugins are called for that answer the model's question.
+    fn asking(&self) -> Origin {
+        Origin { span: self.spans.question(), ..self.origin() }
     }
 
     pub(super) fn max_steps(&self) -> usize {
@@ -180,13 +236,27 @@ impl Run {
     async fn ask<O: Observer>(&mut self, step: &mut Step, observer: &mut O) -> Result<(), EngineError> {
         let form = self.plan.options.structured.clone();
         let parts = if self.agent.manifest.custom_run {
-            model::run_agent(&self.agent, &self.agent_run(), &self.meta(), Some(Arc::new(self.origin())))?
+            let run = self.agent_run();
+            self.asked(&run.messages);
+            model::run_agent(&self.agent, &run, &self.meta(), Some(Arc::new(self.asking())))?
         } else {
-            self.model(&self.turn.model)?.chat(self.request(form.as_deref())).await?
+            let request = self.request(form.as_deref());
+            self.asked(&request.messages);
+            self.model(&self.turn.model)?.chat(request).await?
         };
         // A form another model is to give the answer is not looked for in this one's.
         let form = form.as_deref().filter(|form| form.model.is_none());
-        answer::read(&mut self.turn, step, parts, &self.toolbox, form, observer).await
+        let chunks = &mut self.spans.chunks;
+        answer::read(&mut self.turn, step, parts, &self.toolbox, form, chunks, observer).await
+    }
+
+    /// Notes what is about to be asked.
+    fn asked(&mut self, messages: &[hotbay_plugin::chat::Message]) {
+        let options = &self.plan.options;
+        let tool_choice = options.tool_choice.clone().unwrap_or(ToolChoice::Auto);
+        let (settings, toolbox) = (&options.settings, &self.toolbox);
+        let question = Question { messages, settings, tool_choice: &tool_choice, toolbox };
+        self.spans.ask(&self.turn, &self.agent.manifest, &question);
     }
 
     fn request(&self, form: Option<&Structured>) -> ChatRequest {
@@ -217,7 +287,7 @@ impl Run {
     }
 
     fn instructions(&self) -> &str {
-        self.plan.instructions.as_deref().unwrap_or(&self.agent.manifest.instructions)
+        self.plan.instructions_of(&self.agent.manifest)
     }
 
     /// Returns what an agent that runs itself is asked.
@@ -244,7 +314,7 @@ impl Run {
     }
 
     /// Returns what plugins are told about the run they are called in.
-    fn meta(&self) -> CallMeta {
+    pub(super) fn meta(&self) -> CallMeta {
         CallMeta {
             run_id: Some(self.turn.run_id.clone()),
             agent_id: Some(self.turn.agent_id.clone()),
@@ -252,120 +322,6 @@ impl Run {
             resource_id: self.turn.resource_id.clone(),
             request_context: self.plan.options.request_context.clone(),
             ..CallMeta::default()
-        }
-    }
-
-    /// Runs the tools the last step called.
-    async fn run_tools<O: Observer>(&mut self, observer: &mut O) -> Tools {
-        let Some(step) = self.turn.steps.last() else { return Tools::None };
-        let calls = step.calls.clone();
-        if calls.is_empty() {
-            return Tools::None;
-        }
-        let outcomes = join_all(calls.iter().map(|call| self.run_tool(call, None))).await;
-        let mut waiting = None;
-        let mut is_complete = true;
-        for (call, outcome) in calls.iter().zip(outcomes) {
-            match outcome {
-                Ran::Outcome(Outcome::Suspended(pause)) => {
-                    waiting.get_or_insert_with(|| self.waits_for_tool(call, pause));
-                }
-                Ran::NeedsApproval => {
-                    waiting.get_or_insert_with(|| Self::waits_for_approval(call));
-                }
-                Ran::ByClient => is_complete = false,
-                Ran::Outcome(outcome) => self.note(call, outcome, observer),
-            }
-        }
-        self.end_step();
-        if let Some(suspension) = waiting {
-            self.suspend(suspension);
-            return Tools::Waiting;
-        }
-        if is_complete { Tools::Answered } else { Tools::None }
-    }
-
-    pub(super) async fn run_tool(&self, call: &ToolCall, answer: Option<Answer>) -> Ran {
-        let Some(tool) = self.toolbox.get(&call.name) else {
-            return Ran::Outcome(Outcome::Failed(self.toolbox.missing(&call.name)));
-        };
-        let options = &self.plan.options;
-        match &tool.kind {
-            Kind::Client(_) => Ran::ByClient,
-            Kind::Plugin(entry) => {
-                let needs_approval = entry.manifest.require_approval || options.require_approval;
-                if needs_approval && answer.is_none() {
-                    return Ran::NeedsApproval;
-                }
-                let meta = CallMeta {
-                    tool_call_id: Some(call.id.clone()),
-                    idempotency_key: Some(self.call_key(call)),
-                    resume_data: answer.map(|answer| answer.data).filter(|data| !data.is_null()),
-                    ..self.meta()
-                };
-                Ran::Outcome(tool_call::for_model(entry, &call.args, meta, self.origin()).await)
-            }
-            Kind::Notes(_) => Ran::Outcome(self.note_down(&call.args).await),
-            Kind::Agent(agent) => {
-                if options.require_approval && answer.is_none() {
-                    return Ran::NeedsApproval;
-                }
-                Ran::Outcome(self.ask_agent(&agent.manifest.id, &call.args).await)
-            }
-            Kind::Workflow(entry) => {
-                if options.require_approval && answer.is_none() {
-                    return Ran::NeedsApproval;
-                }
-                Ran::Outcome(self.call_workflow(entry, call, answer).await)
-            }
-        }
-    }
-
-    /// Returns what names a call among all there ever are, and stays when the call is made again
-    /// because the host died. A caller may use a run's id twice, some models those of calls.
-    pub(super) fn call_key(&self, call: &ToolCall) -> String {
-        format!("{}/{}/{}", self.turn.trace_id, self.turn.steps.len(), call.id)
-    }
-
-    async fn ask_agent(&self, id: &str, args: &Value) -> Outcome {
-        let Some(prompt) = args.get("prompt").and_then(Value::as_str) else {
-            return Outcome::Failed("give the agent a `prompt`, a string".to_owned());
-        };
-        let request = RunRequest {
-            agent_id: id.to_owned(),
-            input: vec![Message::of_text(Role::User, prompt)],
-            options: RunOptions { request_context: self.plan.options.request_context.clone(), ..RunOptions::default() },
-            ..RunRequest::default()
-        };
-        let run = match Box::pin(self.engine.prepare_for(request, &self.origin().deeper())).await {
-            Ok(run) => run,
-            Err(error) => return Outcome::Failed(error.to_string()),
-        };
-        match text_of(run).await {
-            Ok(text) => Outcome::Answered(json!({ "text": text })),
-            Err(error) => Outcome::Failed(error.to_string()),
-        }
-    }
-
-    /// Writes a tool's answer into the turn and tells the observer.
-    pub(super) fn note<O: Observer>(&mut self, call: &ToolCall, outcome: Outcome, observer: &mut O) {
-        let (state, event) = match &outcome {
-            Outcome::Answered(value) => {
-                (ToolState::Answered(value.clone()), RunEvent::ToolResult { call, result: value })
-            }
-            Outcome::Failed(message) => (ToolState::Failed(message.clone()), RunEvent::ToolError { call, message }),
-            Outcome::Suspended(_) => return,
-        };
-        if let Some(part) = self.turn.tool_part(&call.id) {
-            part.state = state;
-        }
-        observer.on(&self.turn, event);
-    }
-
-    pub(super) fn end_step(&mut self) {
-        let mark = self.turn.mark();
-        if let Some(step) = self.turn.steps.last_mut() {
-            step.end = mark;
         }
     }
 
@@ -437,6 +393,7 @@ impl Run {
         if let Some(step) = self.turn.steps.last_mut() {
             step.finish = FinishReason::Error;
         }
+        self.spans.fail(&self.turn, &error);
         observer.on(&self.turn, RunEvent::Error(&error));
         if !matches!(error, EngineError::Structured { .. }) {
             let part = Part::Error { message: error.to_string(), created_at: Millis::now() };
@@ -445,37 +402,4 @@ impl Run {
         observer.on(&self.turn, RunEvent::StepFinish { continued: false, resumed: false });
         error
     }
-}
-
-/// Drives a run for its text alone. Boxed, for a run may drive another.
-fn text_of(mut run: Run) -> BoxFuture<'static, Result<String, EngineError>> {
-    Box::pin(async move {
-        run.drive(&mut Unobserved).await?;
-        Ok(run.turn.text())
-    })
-}
-
-/// What the tools of a step came to.
-enum Tools {
-    /// There is nothing to tell the model: no calls, or calls the caller runs.
-    None,
-    /// All have answered.
-    Answered,
-    /// The run waits.
-    Waiting,
-}
-
-/// What a call that waited is resumed with.
-pub(super) struct Answer {
-    /// What somebody said, null for an approval.
-    pub(super) data: Value,
-    /// To which of the tool's questions.
-    pub(super) mark: Option<u64>,
-}
-
-/// What one tool came to.
-pub(super) enum Ran {
-    Outcome(Outcome),
-    NeedsApproval,
-    ByClient,
 }

@@ -8,6 +8,7 @@ use super::{
     error::EngineError,
     event::{Observer, RunEvent},
     options::Structured,
+    spans::Chunks,
     structured,
     toolbox::Toolbox,
     turn::{Step, ToolCall, Turn},
@@ -40,6 +41,7 @@ pub(super) async fn read<O: Observer>(
     mut parts: PartStream,
     toolbox: &Toolbox,
     form: Option<&Structured>,
+    chunks: &mut Chunks,
     observer: &mut O,
 ) -> Result<(), EngineError> {
     let mut open = Open::default();
@@ -61,9 +63,9 @@ pub(super) async fn read<O: Observer>(
             usage::add(&mut turn.usage, &usage);
             break Ok(());
         }
-        take(turn, step, &mut open, part, toolbox, form, observer);
+        take(turn, step, &mut open, part, toolbox, form, chunks, observer);
     };
-    open.close(turn, step, observer);
+    open.close(turn, step, chunks, observer);
     if result.is_err() {
         step.finish = FinishReason::Error;
     } else if !step.calls.is_empty() && matches!(step.finish, FinishReason::Stop | FinishReason::Unknown) {
@@ -73,6 +75,7 @@ pub(super) async fn read<O: Observer>(
     result
 }
 
+#[expect(clippy::too_many_arguments, reason = "everything a part may change")]
 fn take<O: Observer>(
     turn: &mut Turn,
     step: &mut Step,
@@ -80,6 +83,7 @@ fn take<O: Observer>(
     part: StreamPart,
     toolbox: &Toolbox,
     form: Option<&Structured>,
+    chunks: &mut Chunks,
     observer: &mut O,
 ) {
     match part {
@@ -92,10 +96,10 @@ fn take<O: Observer>(
                 step.response.timestamp = Millis(timestamp);
             }
         }
-        StreamPart::TextStart { id } => open.begin_text(turn, step, id, observer),
+        StreamPart::TextStart { id } => open.begin_text(turn, step, id, chunks, observer),
         StreamPart::TextDelta { id, delta } => {
             if open.text.is_none() {
-                open.begin_text(turn, step, id, observer);
+                open.begin_text(turn, step, id, chunks, observer);
             }
             let Some((id, text)) = open.text.as_mut() else { return };
             text.push_str(&delta);
@@ -108,19 +112,19 @@ fn take<O: Observer>(
             }
             observer.on(turn, RunEvent::TextDelta { id, text: &delta });
         }
-        StreamPart::TextEnd { .. } => open.end_text(turn, step, observer),
-        StreamPart::ReasoningStart { id } => open.begin_reasoning(turn, step, id, observer),
+        StreamPart::TextEnd { .. } => open.end_text(turn, step, chunks, observer),
+        StreamPart::ReasoningStart { id } => open.begin_reasoning(turn, step, id, chunks, observer),
         StreamPart::ReasoningDelta { id, delta } => {
             if open.reasoning.is_none() {
-                open.begin_reasoning(turn, step, id, observer);
+                open.begin_reasoning(turn, step, id, chunks, observer);
             }
             let Some((id, text)) = open.reasoning.as_mut() else { return };
             text.push_str(&delta);
             observer.on(turn, RunEvent::ReasoningDelta { id, text: &delta });
         }
-        StreamPart::ReasoningEnd { .. } => open.end_reasoning(turn, step, observer),
+        StreamPart::ReasoningEnd { .. } => open.end_reasoning(turn, step, chunks, observer),
         StreamPart::ToolInputStart { id, tool_name } => {
-            open.close(turn, step, observer);
+            open.close(turn, step, chunks, observer);
             let foreign = !is_ours(toolbox, &tool_name);
             observer.on(turn, RunEvent::ToolInputStart { id: &id, name: &tool_name, foreign });
             step.inputs.insert(id, tool_name);
@@ -131,8 +135,8 @@ fn take<O: Observer>(
         }
         StreamPart::ToolInputEnd { id } => observer.on(turn, RunEvent::ToolInputEnd { id: &id }),
         StreamPart::ToolCall { tool_call_id, tool_name, input } => {
-            open.close(turn, step, observer);
-            call(turn, step, toolbox, (tool_call_id, tool_name, &input), observer);
+            open.close(turn, step, chunks, observer);
+            call(turn, step, toolbox, (tool_call_id, tool_name, &input), chunks, observer);
         }
         // Both end an answer and are handled by the reader.
         StreamPart::Finish { .. } | StreamPart::Error { .. } => {}
@@ -144,6 +148,7 @@ fn call<O: Observer>(
     step: &mut Step,
     toolbox: &Toolbox,
     (id, name, input): (String, String, &str),
+    chunks: &mut Chunks,
     observer: &mut O,
 ) {
     let id = if id.is_empty() { id::fresh() } else { id };
@@ -161,6 +166,7 @@ fn call<O: Observer>(
         created_at: Millis::now(),
     }));
     turn.sign();
+    chunks.call(&call);
     observer.on(turn, RunEvent::ToolCall(&call));
     step.calls.push(call);
 }
@@ -171,14 +177,23 @@ fn is_ours(toolbox: &Toolbox, name: &str) -> bool {
 }
 
 impl Open {
-    fn begin_text<O: Observer>(&mut self, turn: &mut Turn, step: &mut Step, id: String, observer: &mut O) {
-        self.close(turn, step, observer);
+    fn begin_text<O: Observer>(
+        &mut self,
+        turn: &mut Turn,
+        step: &mut Step,
+        id: String,
+        chunks: &mut Chunks,
+        observer: &mut O,
+    ) {
+        self.close(turn, step, chunks, observer);
+        chunks.begin_text();
         observer.on(turn, RunEvent::TextStart { id: &id });
         self.text = Some((id, String::new()));
     }
 
-    fn end_text<O: Observer>(&mut self, turn: &mut Turn, step: &mut Step, observer: &mut O) {
+    fn end_text<O: Observer>(&mut self, turn: &mut Turn, step: &mut Step, chunks: &mut Chunks, observer: &mut O) {
         let Some((id, text)) = self.text.take() else { return };
+        chunks.end_text(&text);
         step.text.push_str(&text);
         let message = turn.current();
         message.parts.push(Part::Text { text: text.clone(), created_at: Millis::now() });
@@ -187,14 +202,23 @@ impl Open {
         observer.on(turn, RunEvent::TextEnd { id: &id });
     }
 
-    fn begin_reasoning<O: Observer>(&mut self, turn: &mut Turn, step: &mut Step, id: String, observer: &mut O) {
-        self.close(turn, step, observer);
+    fn begin_reasoning<O: Observer>(
+        &mut self,
+        turn: &mut Turn,
+        step: &mut Step,
+        id: String,
+        chunks: &mut Chunks,
+        observer: &mut O,
+    ) {
+        self.close(turn, step, chunks, observer);
+        chunks.begin_reasoning();
         observer.on(turn, RunEvent::ReasoningStart { id: &id });
         self.reasoning = Some((id, String::new()));
     }
 
-    fn end_reasoning<O: Observer>(&mut self, turn: &mut Turn, step: &mut Step, observer: &mut O) {
+    fn end_reasoning<O: Observer>(&mut self, turn: &mut Turn, step: &mut Step, chunks: &mut Chunks, observer: &mut O) {
         let Some((id, text)) = self.reasoning.take() else { return };
+        chunks.end_reasoning(&text);
         step.reasoning.push_str(&text);
         step.reasoning_id.get_or_insert_with(|| format!("reasoning_{}", id::fresh()));
         turn.current().parts.push(Part::Reasoning { text, created_at: Millis::now() });
@@ -202,8 +226,8 @@ impl Open {
         observer.on(turn, RunEvent::ReasoningEnd { id: &id });
     }
 
-    fn close<O: Observer>(&mut self, turn: &mut Turn, step: &mut Step, observer: &mut O) {
-        self.end_reasoning(turn, step, observer);
-        self.end_text(turn, step, observer);
+    fn close<O: Observer>(&mut self, turn: &mut Turn, step: &mut Step, chunks: &mut Chunks, observer: &mut O) {
+        self.end_reasoning(turn, step, chunks, observer);
+        self.end_text(turn, step, chunks, observer);
     }
 }

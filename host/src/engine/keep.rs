@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{agent_loop::Run, error::EngineError, suspended, tool_call::Outcome};
+use super::{agent_loop::Run, error::EngineError, spans, suspended, tool_call::Outcome};
 use crate::{
     memory::{self, MemoryError},
     store::StoreError,
@@ -14,6 +14,17 @@ impl Run {
     /// itself if it waits. One that had waited before does no longer, unless it failed and left
     /// nothing to store.
     pub(super) async fn keep(&mut self, is_ok: bool) -> Result<(), EngineError> {
+        if self.agent.manifest.memory.is_none() {
+            return self.store(is_ok).await;
+        }
+        let save = self.spans.save(&self.turn);
+        let stored = self.store(is_ok).await;
+        let error = stored.as_ref().err().map(ToString::to_string);
+        spans::saved(save, &self.agent.manifest, &self.turn, error);
+        stored
+    }
+
+    async fn store(&mut self, is_ok: bool) -> Result<(), EngineError> {
         let turn = &mut self.turn;
         let entries = self.conversation.as_mut().and_then(|conversation| {
             let said = turn.input.iter().skip(turn.context).filter(|_| !turn.kept.input);

@@ -9,6 +9,7 @@
 
 mod agent_loop;
 mod answer;
+mod calls;
 mod claim;
 pub mod error;
 pub mod event;
@@ -17,6 +18,7 @@ mod live;
 pub mod options;
 mod prompt;
 mod snapshot;
+mod spans;
 mod structured;
 mod suspended;
 mod tool_call;
@@ -31,22 +33,29 @@ use std::sync::{Arc, OnceLock};
 use hotbay_plugin::{
     AgentAnswer,
     chat::{self, ChatRequest},
+    manifest::AgentManifest,
 };
 use serde_json::{Map, Value};
+use tracing::Instrument;
 
 use crate::{
     memory::{Conversation, ConversationRequest, Memory},
-    model::catalog::Models,
-    observe::Recorder,
+    model::{Asked, catalog::Models},
+    observe::{
+        Recorder,
+        tracer::{Belonging, SpanContext},
+    },
     plugin::registry::{AgentEntry, Registry, Snapshot},
-    services::Origin,
+    services::{Origin, span},
     store::Store,
     tasks::Tasks,
+    types::{id, span::SpanKind, trace::TraceOptions},
 };
 pub use agent_loop::Run;
 pub use claim::Holder;
 use error::EngineError;
 use options::{RunOptions, RunRequest};
+use spans::{Chunks, RunSpans};
 pub use suspended::Decision;
 use suspended::{Resumed, Suspended};
 pub use tool_call::ToolAnswer;
@@ -149,7 +158,7 @@ impl Engine {
     /// # Errors
     /// If there is no such agent, or the thread is somebody else's.
     pub async fn prepare(&self, request: RunRequest) -> Result<Run, EngineError> {
-        self.prepare_for(request, &Origin { snapshot: self.snapshot(), depth: 0, step: None }).await
+        self.prepare_for(request, &Origin { snapshot: self.snapshot(), depth: 0, step: None, span: None }).await
     }
 
     async fn prepare_for(&self, request: RunRequest, origin: &Origin) -> Result<Run, EngineError> {
@@ -165,18 +174,51 @@ impl Engine {
         turn.thread_id.clone_from(&options.thread_id);
         turn.resource_id.clone_from(&options.resource_id);
         turn.context = context.len();
-        let mut conversation = self.conversation(&agent, &options, false).await?;
         turn.input = input;
-        if let Some(conversation) = &mut conversation {
-            turn.remembered = self.shared.memory.recall(conversation, &mut turn.input, &snapshot).await?;
-        }
+        let plan = Plan { system, instructions, options, depth };
+        let mut spans = RunSpans::begin(&self.shared.recorder, origin.span.as_ref(), &mut turn, &agent.manifest, &plan);
+        spans.given(&turn.input);
+        let log = log_span(&turn, &spans);
+        spans.log = Some(log.clone());
+        let remembered = self.remember(&mut turn, &agent, &plan, &snapshot, &spans).instrument(log).await;
+        let conversation = match remembered {
+            Ok(conversation) => conversation,
+            Err(error) => {
+                spans.refuse(&error);
+                return Err(error);
+            }
+        };
         turn.input.splice(0..0, context);
         for message in &mut turn.input {
             message.thread_id.clone_from(&turn.thread_id);
             message.resource_id.clone_from(&turn.resource_id);
         }
-        let plan = Plan { system, instructions, options, depth };
-        Ok(Run::new(self.clone(), snapshot, agent, plan, turn, conversation, None))
+        Ok(Run::new(self.clone(), snapshot, agent, plan, turn, conversation, None, spans))
+    }
+
+    /// Reads what the agent remembers into the turn.
+    async fn remember(
+        &self,
+        turn: &mut Turn,
+        agent: &AgentEntry,
+        plan: &Plan,
+        snapshot: &Arc<Snapshot>,
+        spans: &RunSpans,
+    ) -> Result<Option<Conversation>, EngineError> {
+        if agent.manifest.memory.is_none() {
+            return Ok(None);
+        }
+        let recall = spans.recall(&turn.input, plan.instructions_of(&agent.manifest));
+        let mut conversation = self.conversation(agent, &plan.options, false).await?;
+        let Some(begun) = &mut conversation else {
+            spans::recalled(recall, &[]);
+            return Ok(None);
+        };
+        let remembered = self.shared.memory.recall(begun, &mut turn.input).await?;
+        spans::recalled(recall, &remembered);
+        let origin = Origin { snapshot: Arc::clone(snapshot), depth: plan.depth, step: None, span: spans.context() };
+        turn.remembered = self.shared.memory.process(begun, remembered, &origin).await?;
+        Ok(conversation)
     }
 
     /// Returns the run's part of its conversation, if its agent remembers and there is one.
@@ -234,7 +276,8 @@ impl Engine {
         let suspension = turn.suspension.clone();
         turn.resume();
         let resumed = suspension.map(|suspension| Resumed { suspension, decision, claim });
-        Ok(Run::new(self.clone(), snapshot, agent, plan, turn, conversation, resumed))
+        let spans = RunSpans::begin(&self.shared.recorder, None, &mut turn, &agent.manifest, &plan);
+        Ok(Run::new(self.clone(), snapshot, agent, plan, turn, conversation, resumed, spans))
     }
 
     /// Runs a tool by itself, outside any agent.
@@ -247,14 +290,46 @@ impl Engine {
         data: &Value,
         request_context: Map<String, Value>,
         run_id: Option<String>,
+        trace: &TraceOptions,
     ) -> Result<ToolAnswer, EngineError> {
         let snapshot = self.snapshot();
         let entry = snapshot.tools.get(tool).ok_or_else(|| EngineError::UnknownTool(tool.to_owned()))?;
-        let origin = Origin { snapshot: Arc::clone(&snapshot), depth: 0, step: None };
+        let trace_id = trace.trace_id.clone().unwrap_or_else(id::trace);
+        let span_id = id::span();
+        let mut span = self.shared.recorder.begin(
+            SpanKind::ToolCall,
+            span::tool_name(&entry.manifest.id),
+            &trace_id,
+            &span_id,
+            trace.parent_id.as_deref(),
+        );
+        if let Some(run_id) = &run_id {
+            let metadata = [("runId".to_owned(), run_id.as_str().into())].into_iter().collect();
+            span.belong(Belonging { run_id: Some(run_id.clone()), metadata, ..Belonging::default() });
+        }
+        span::describe(&span, &entry.manifest, entry.generation.plugin(), None);
+        span.input(|| data.clone());
+        let origin = Origin { snapshot: Arc::clone(&snapshot), depth: 0, step: None, span: span.context() };
         let told = live::ToolTold::begin(&self.shared.recorder, entry, run_id.as_deref());
-        let answer = tool_call::execute(entry, data, request_context, run_id, origin).await;
-        told.end(answer.is_ok());
-        answer
+        let log = tracing::info_span!(
+            "tool",
+            run.id = run_id.as_deref(),
+            trace.id = origin.span.is_some().then_some(trace_id),
+            span.id = origin.span.is_some().then_some(span_id)
+        );
+        let answered = tool_call::execute(entry, data, request_context, run_id, origin).instrument(log).await;
+        told.end(answered.is_ok());
+        match &answered {
+            Ok(ToolAnswer::Value(text)) => span::answered(span, || serde_json::from_slice(text).unwrap_or_default()),
+            Ok(ToolAnswer::Misfit(misfit)) => span::answered(span, || misfit.clone()),
+            Err(error) => span::failed(span, &error.to_string()),
+        }
+        answered
+    }
+
+    /// Returns where what happens is recorded.
+    pub(super) fn recorder(&self) -> &Recorder {
+        &self.shared.recorder
     }
 
     /// Runs an agent for a plugin and returns what it answered. `origin` is what the plugin was
@@ -300,14 +375,40 @@ impl Engine {
     /// Returns what a model says to a question, all of it.
     async fn text(&self, origin: &Origin, request: ChatRequest) -> Result<String, EngineError> {
         let model = request.model.clone();
-        let origin = Arc::new(origin.clone());
-        let parts =
-            self.shared.models.find(&origin.snapshot, &model, Some(Arc::clone(&origin) as _))?.chat(request).await?;
+        let asked = Asked::begin(origin.span.as_ref(), &request);
+        let origin = Arc::new(origin.within(asked.span()));
+        let answer = match self.shared.models.find(&origin.snapshot, &model, Some(Arc::clone(&origin) as _)) {
+            Ok(model) => model.chat(request).await,
+            Err(error) => Err(error),
+        };
+        let parts = asked.follow(answer)?;
         let mut aside = Turn::new(String::new(), model, None);
         let mut step = Step::default();
-        answer::read(&mut aside, &mut step, parts, &Toolbox::default(), None, &mut event::Unobserved).await?;
+        let chunks = &mut Chunks::default();
+        answer::read(&mut aside, &mut step, parts, &Toolbox::default(), None, chunks, &mut event::Unobserved).await?;
         Ok(step.text)
     }
+}
+
+impl Plan {
+    /// Returns what the agent is told.
+    fn instructions_of<'a>(&'a self, agent: &'a AgentManifest) -> &'a str {
+        self.instructions.as_deref().unwrap_or(&agent.instructions)
+    }
+}
+
+/// Returns the span in which the host logs what happens in a run: its records say which run it is.
+fn log_span(turn: &Turn, spans: &RunSpans) -> tracing::Span {
+    let context = spans.context();
+    let span = context.as_ref();
+    tracing::info_span!(
+        "run",
+        run.id = turn.run_id,
+        trace.id = span.map(SpanContext::trace_id),
+        span.id = span.map(SpanContext::span_id),
+        thread.id = turn.thread_id,
+        resource.id = turn.resource_id
+    )
 }
 
 fn find_agent(snapshot: &Snapshot, id: &str) -> Result<Arc<AgentEntry>, EngineError> {

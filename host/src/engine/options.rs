@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use hotbay_plugin::chat::{Settings, ToolChoice, ToolSpec};
 use serde_json::{Map, Value};
 
-use crate::types::{message::Message, schema::Schema};
+use crate::types::{message::Message, schema::Schema, trace::TraceOptions};
 
 /// A run of an agent, as asked for. Absent values are the agent's defaults.
 #[derive(Debug, Default)]
@@ -63,6 +63,8 @@ pub struct RunOptions {
     pub model: Option<String>,
     /// The longest the run may take.
     pub deadline: Option<Duration>,
+    /// Where it belongs among traces, and what is noted there.
+    pub trace: TraceOptions,
 }
 
 /// An answer of a certain form.

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     memory::content,
     store::StoreError,
-    types::{id::Millis, message::Message, schema::Schema},
+    types::{id::Millis, message::Message, schema::Schema, trace::TraceOptions},
 };
 
 /// The version of the document this host writes.
@@ -149,6 +149,8 @@ struct PlanDocument {
     model: Option<String>,
     #[serde(default)]
     deadline_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "TraceOptions::is_empty")]
+    trace: TraceOptions,
     #[serde(default)]
     memory: Map<String, Value>,
     #[serde(default)]
@@ -329,6 +331,7 @@ fn plan_document(plan: &Plan) -> PlanDocument {
         provider_options: options.provider_options.clone(),
         request_context: options.request_context.clone(),
         model: options.model.clone(),
+        trace: options.trace.clone(),
         deadline_ms: options.deadline.map(|deadline| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX)),
         memory: options.memory.clone(),
         read_only: options.read_only,
@@ -366,6 +369,7 @@ fn plan(document: PlanDocument) -> Result<Plan, String> {
             request_context: document.request_context,
             model: document.model,
             deadline: document.deadline_ms.map(Duration::from_millis),
+            trace: document.trace,
             memory: document.memory,
             read_only: document.read_only,
             ..RunOptions::default()
@@ -411,6 +415,7 @@ mod tests {
                 on_mismatch: Mismatch::Fallback(json!(null)),
             })),
             deadline: Some(Duration::from_secs(7)),
+            trace: TraceOptions { tags: vec!["probe".to_owned()], ..TraceOptions::default() },
             ..RunOptions::default()
         };
         let plan = Plan { system: vec!["be kind".to_owned()], instructions: None, options, depth: 2 };

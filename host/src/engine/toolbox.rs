@@ -106,6 +106,11 @@ impl Toolbox {
         })
     }
 
+    /// Returns the names the model may call.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.tools.iter().filter(|tool| tool.active).map(|tool| tool.key.as_str()).collect()
+    }
+
     /// Returns what the model is told.
     pub(super) fn specs(&self) -> Vec<ToolSpec> {
         self.tools.iter().filter(|tool| tool.active).map(Offered::spec).collect()
@@ -113,7 +118,7 @@ impl Toolbox {
 
     /// Returns what the model is told when it calls a tool that is not there.
     pub(super) fn missing(&self, key: &str) -> String {
-        let names: Vec<&str> = self.tools.iter().filter(|tool| tool.active).map(|tool| tool.key.as_str()).collect();
+        let names = self.names();
         let available =
             if names.is_empty() { String::new() } else { format!(" Available tools: {}", names.join(", ")) };
         format!(

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::{
     Decision,
-    agent_loop::{Answer, Ran, Run},
+    agent_loop::Run,
+    calls::{Answer, Ran},
     event::{Observer, RunEvent},
     tool_call::{Outcome, Pause},
     toolbox::Kind,

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     MAX_DEPTH,
-    agent_loop::{Answer, Run},
+    agent_loop::Run,
+    calls::Answer,
     error::EngineError,
     tool_call::{Outcome, Pause},
     turn::ToolCall,
@@ -15,7 +16,7 @@ use super::{
         tool::{Called, Reply},
     },
 };
-use crate::{plugin::registry::WorkflowEntry, types::run::RunStatus};
+use crate::{observe::tracer::SpanContext, plugin::registry::WorkflowEntry, services::Origin, types::run::RunStatus};
 
 impl Run {
     /// Runs a workflow for the model. Boxed, for its steps may ask agents.
@@ -24,6 +25,7 @@ impl Run {
         entry: &'a WorkflowEntry,
         call: &'a ToolCall,
         answer: Option<Answer>,
+        origin: &'a Origin,
     ) -> BoxFuture<'a, Outcome> {
         let work = async move {
             let Some(input) = call.args.get("inputData") else {
@@ -42,6 +44,7 @@ impl Run {
                 initial_state: call.args.get("initialState").cloned(),
                 request_context: self.plan.options.request_context.clone(),
                 depth: self.plan.depth + 1,
+                trace: origin.span.as_ref().map(SpanContext::causes).unwrap_or_default(),
                 ..StartRequest::default()
             };
             let run_id = self.workflow_run(call);

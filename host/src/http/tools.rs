@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::{
     agents::info,
     error::ApiError,
-    extract::{Body, PathId, Query},
+    extract::{Body, PathId, Query, Traced},
     rendered::{json, rendered},
 };
 use crate::{
@@ -66,6 +66,7 @@ pub(super) fn tool(snapshot: &Snapshot, id: &str) -> Result<Response, ApiError> 
 pub(super) async fn execute(
     State(app): State<AppState>,
     PathId(id): PathId,
+    traced: Traced,
     Query(query): Query<ExecuteQuery>,
     Body(request): Body<ExecuteRequest>,
 ) -> Result<Response, ApiError> {
@@ -76,7 +77,9 @@ pub(super) async fn execute(
     if is_nothing(&request.data) {
         return Err(ApiError::bad_request("Argument \"data\" is required"));
     }
-    Ok(answered(app.engine.execute_tool(&id, &request.data, request.request_context, query.run_id).await?))
+    let ExecuteRequest { data, request_context } = request;
+    let trace = traced.options();
+    Ok(answered(app.engine.execute_tool(&id, &data, request_context, query.run_id, &trace).await?))
 }
 
 /// Answers with what a tool answered: its own JSON, or what does not fit.

@@ -58,9 +58,8 @@ pub fn content(message: &Message) -> Map<String, Value> {
     content
 }
 
-/// Returns a message as it is stored in a thread.
-#[must_use]
-pub fn stored(message: &Message, thread_id: &str, resource_id: &str) -> StoredMessage {
+/// Returns the content of a message as it is kept.
+fn kept_content(message: &Message) -> Map<String, Value> {
     let mut content = content(message);
     if let Some(Value::Array(parts)) = content.get_mut("parts") {
         for part in parts.iter_mut().filter_map(Value::as_object_mut) {
@@ -70,6 +69,25 @@ pub fn stored(message: &Message, thread_id: &str, resource_id: &str) -> StoredMe
             }
         }
     }
+    content
+}
+
+/// Returns a message as spans show what is kept of it.
+#[must_use]
+pub fn kept(message: &Message) -> Value {
+    let mut document = Map::new();
+    document.insert("id".to_owned(), message.id.as_str().into());
+    document.insert("role".to_owned(), message.role.as_str().into());
+    document.insert("content".to_owned(), kept_content(message).into());
+    document.insert("createdAt".to_owned(), message.created_at.iso().into());
+    add_thread(&mut document, message);
+    document.into()
+}
+
+/// Returns a message as it is stored in a thread.
+#[must_use]
+pub fn stored(message: &Message, thread_id: &str, resource_id: &str) -> StoredMessage {
+    let content = kept_content(message);
     StoredMessage {
         id: message.id.clone(),
         thread_id: thread_id.to_owned(),

@@ -20,17 +20,23 @@ use hotbay_plugin::{MemoryMessage, manifest::MemoryOptions};
 use serde_json::{Map, Value};
 
 use crate::{
-    plugin::{call::CallError, registry::Snapshot},
+    observe::tracer::ActiveSpan,
+    plugin::call::CallError,
+    services::{Origin, span},
     store::{Store, StoreError},
     types::{
         id::Millis,
         message::Message,
+        span::SpanKind,
         thread::{Thread, TurnEntries, WorkingScope},
     },
 };
 use options::MemoryConfig;
 pub use title::asked as title_request;
 use working::Working;
+
+/// How many processors an agent with a memory has before its own.
+const FIRST_PROCESSOR: usize = 2;
 
 /// What agents remember. Cheap to clone.
 #[derive(Clone)]
@@ -205,22 +211,54 @@ impl Memory {
     /// answer a remembered call are taken out of it.
     ///
     /// # Errors
-    /// If the store cannot be used or a processor fails.
+    /// If the store cannot be used.
     pub async fn recall(
         &self,
         conversation: &mut Conversation,
         input: &mut Vec<Message>,
-        plugins: &Snapshot,
     ) -> Result<Vec<Message>, MemoryError> {
         let mut remembered =
             recall::last(&self.store, &conversation.thread_id, conversation.config.last_messages).await?;
         conversation.settled = recall::settle(&mut remembered, input);
         recall::leave_out(&mut remembered, input);
-        for processor in &conversation.config.processors {
-            remembered = processors::apply(plugins, processor, conversation, remembered).await?;
+        Ok(remembered)
+    }
+
+    /// Sends what is remembered through the processors of the conversation's agent.
+    ///
+    /// # Errors
+    /// If one fails, or no plugin offers it.
+    pub async fn process(
+        &self,
+        conversation: &Conversation,
+        mut remembered: Vec<Message>,
+        origin: &Origin,
+    ) -> Result<Vec<Message>, MemoryError> {
+        for (index, processor) in conversation.config.processors.iter().enumerate() {
+            let name = format!("input processor: {}", processor.name);
+            let span =
+                origin.span.as_ref().map_or_else(ActiveSpan::default, |it| it.child(SpanKind::ProcessorRun, name));
+            span.entity("input_processor", &processor.name, &processor.name);
+            span.attribute("processorPhase", "input");
+            // Those of every agent come first.
+            span.attribute("processorIndex", index + FIRST_PROCESSOR);
+            span.input(|| shown(&remembered));
+            match processors::apply(&origin.within(&span), processor, conversation, remembered).await {
+                Ok(processed) => remembered = processed,
+                Err(error) => {
+                    span.fail(span::error(&error.to_string()));
+                    return Err(error);
+                }
+            }
+            span.output(|| shown(&remembered));
+            span.end();
         }
         Ok(remembered)
     }
+}
+
+fn shown(messages: &[Message]) -> Value {
+    serde_json::json!({"messages": messages.iter().map(content::kept).collect::<Vec<_>>()})
 }
 
 impl Conversation {

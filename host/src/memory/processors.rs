@@ -6,10 +6,8 @@ use hotbay_plugin::processor::{KIND, MemoryMessage, PROCESS, Processed, Remember
 
 use super::{Conversation, MemoryError, options::ProcessorRef};
 use crate::{
-    plugin::{
-        call::{Call, Target},
-        registry::Snapshot,
-    },
+    plugin::call::{Call, Target},
+    services::Origin,
     types::{
         id::Millis,
         message::{Message, Part, Role},
@@ -19,14 +17,14 @@ use crate::{
 
 /// Sends entries through a processor. One that comes back as it was is kept as it is stored.
 pub(super) async fn apply(
-    plugins: &Snapshot,
+    origin: &Origin,
     processor: &ProcessorRef,
     conversation: &Conversation,
     entries: Vec<Message>,
 ) -> Result<Vec<Message>, MemoryError> {
     let name = &processor.name;
     let key: (Arc<str>, Arc<str>) = (KIND.into(), name.as_str().into());
-    let service = plugins.services.get(&key).ok_or_else(|| MemoryError::UnknownProcessor(name.clone()))?;
+    let service = origin.snapshot.services.get(&key).ok_or_else(|| MemoryError::UnknownProcessor(name.clone()))?;
     let shown: Vec<MemoryMessage> = entries.iter().map(show).collect();
     let mut request = Remembered::new(shown.clone());
     request.options.clone_from(&processor.options);
@@ -34,8 +32,9 @@ pub(super) async fn apply(
     request.resource_id = Some(conversation.resource_id.clone());
     let garbled = |error: serde_json::Error| MemoryError::Garbled { name: name.clone(), reason: error.to_string() };
     let body = serde_json::to_vec(&request).map_err(garbled)?;
+    let context = Some(Arc::new(origin.clone()) as _);
     let target = Target::Service { kind: key.0, name: key.1, op: PROCESS.into() };
-    let reply = service.generation.call(target, Call { body, ..Call::default() }).await.map_err(Arc::new)?;
+    let reply = service.generation.call(target, Call { body, context, ..Call::default() }).await.map_err(Arc::new)?;
     let processed: Processed = serde_json::from_slice(&reply.body).map_err(garbled)?;
 
     let mut known: HashMap<String, (Message, MemoryMessage)> =

@@ -4,6 +4,7 @@
 //! plugins offer. Knows nothing of agents, runs or our own HTTP API.
 //! Start reading at [`catalog`], which turns `provider/model` into a [`Model`].
 
+mod asked;
 pub mod catalog;
 mod gateway;
 mod hosted;
@@ -15,6 +16,7 @@ mod scripted;
 mod settings;
 mod transport;
 
+pub(crate) use asked::Asked;
 pub(crate) use of_plugin::{PluginModel, run_agent};
 pub(crate) use transport::client as http_client;
 

@@ -1,6 +1,6 @@
 //! Models and self-running agents of plugins, as the [`Model`] everything else is.
 
-use std::{any::Any, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::{Model, ModelError, PartStream};
 use crate::plugin::{
-    call::{Call, CallError, Reply, Target},
+    call::{Call, CallContext, CallError, Reply, Target},
     generation::GenerationPin,
     registry::{AgentEntry, ModelEntry},
 };
@@ -27,12 +27,12 @@ const PARTS: usize = 64;
 pub(crate) struct PluginModel {
     target: Target,
     generation: GenerationPin,
-    context: Option<Arc<dyn Any + Send + Sync>>,
+    context: Option<Arc<dyn CallContext>>,
 }
 
 impl PluginModel {
     /// Returns a plugin's model; `context` goes with its requests to the host.
-    pub(super) fn of_model(entry: &ModelEntry, context: Option<Arc<dyn Any + Send + Sync>>) -> Self {
+    pub(super) fn of_model(entry: &ModelEntry, context: Option<Arc<dyn CallContext>>) -> Self {
         let target = Target::Model(entry.manifest.id.as_str().into());
         Self { target, generation: entry.generation.clone(), context }
     }
@@ -52,7 +52,7 @@ pub(crate) fn run_agent(
     agent: &AgentEntry,
     run: &AgentRun,
     meta: &CallMeta,
-    context: Option<Arc<dyn Any + Send + Sync>>,
+    context: Option<Arc<dyn CallContext>>,
 ) -> Result<PartStream, ModelError> {
     let call = Call { body: written(run)?, meta: written(meta)?, context, ..Call::default() };
     Ok(parts(&agent.generation, Target::Agent(agent.manifest.id.as_str().into()), call))

@@ -92,6 +92,8 @@ pub mod field {
     pub const PLUGIN_FIELDS: &str = "plugin.fields";
     /// The part of a plugin that writes.
     pub const PLUGIN_TARGET: &str = "plugin.target";
+    /// The part of the host that writes, if it is known by another name than its module's.
+    pub const COMPONENT: &str = "component";
 }
 
 /// What spans and log records are found by, beside their times, texts and free fields.

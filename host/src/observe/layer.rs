@@ -100,7 +100,7 @@ fn record(metadata: &Metadata<'_>, message: String, mut fields: Map<String, Valu
     let (request_id, thread_id, resource_id) =
         (take(field::REQUEST_ID), take(field::THREAD_ID), take(field::RESOURCE_ID));
     let is_plugins = metadata.target() == "plugin";
-    let target = if is_plugins { take(field::PLUGIN_TARGET) } else { None };
+    let target = take(if is_plugins { field::PLUGIN_TARGET } else { field::COMPONENT });
     let own = if is_plugins { take(field::PLUGIN_FIELDS) } else { None };
     if let Some(Value::Object(own)) = own.and_then(|own| serde_json::from_str(&own).ok()) {
         fields.extend(own);

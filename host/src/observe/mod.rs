@@ -30,7 +30,10 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod told;
+pub mod traceparent;
 pub mod tracer;
+#[cfg(test)]
+pub(crate) mod tree;
 mod wal;
 mod words;
 mod writer;

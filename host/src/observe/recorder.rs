@@ -76,6 +76,12 @@ impl Recorder {
         (Self { shared: Some(Arc::new(shared)), ..Self::off() }, inputs)
     }
 
+    /// Returns one that knows what goes on, and lets go of what has ended.
+    #[cfg(test)]
+    pub(crate) fn of_what_goes_on() -> Self {
+        Self::new(true).0
+    }
+
     /// Whether anything is recorded.
     #[must_use]
     pub fn is_on(&self) -> bool {

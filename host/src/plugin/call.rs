@@ -1,12 +1,26 @@
 //! A call into a plugin, free of ABI types: what is called, with what, and what came back.
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::in_flight::InFlightGuard;
+use crate::observe::tracer::SpanContext;
+
+/// What a call is made for, as far as the plugin layer needs to know: it is handed back with
+/// each request the plugin makes meanwhile.
+pub trait CallContext: Any + Send + Sync {
+    /// Returns the span the call is part of.
+    fn span(&self) -> Option<&SpanContext>;
+}
+
+impl fmt::Debug for dyn CallContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallContext").field("span", &self.span()).finish_non_exhaustive()
+    }
+}
 
 /// What a call is addressed to inside one plugin.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -62,7 +76,7 @@ pub struct Call {
     /// Where its chunks go, if anybody listens.
     pub sink: Option<ChunkSender>,
     /// Handed back as [`super::services::Caller::context`] with each request the plugin makes during the call.
-    pub context: Option<Arc<dyn Any + Send + Sync>>,
+    pub context: Option<Arc<dyn CallContext>>,
 }
 
 /// How a call ended well.

@@ -40,7 +40,10 @@ use std::{
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-use crate::types::plugin::{Capabilities, PluginNumbers, PluginStatus};
+use crate::{
+    observe::Recorder,
+    types::plugin::{Capabilities, PluginNumbers, PluginStatus},
+};
 use error::{LoadCode, LoadError};
 use generation::DrainDeadlines;
 use registry::Registry;
@@ -57,7 +60,7 @@ pub struct Plugins {
 }
 
 impl Plugins {
-    /// Loads every plugin in the directories and begins to watch them.
+    /// Loads every plugin in the directories and begins to watch them. Loads are told to `recorder`.
     ///
     /// A file that does not load is in the list with its reason; it does not fail the start.
     ///
@@ -68,13 +71,14 @@ impl Plugins {
         mut settings: PluginSettings,
         services: Arc<dyn HostServices>,
         spawner: Spawner,
+        recorder: Recorder,
     ) -> Result<Self, LoadError> {
         for directory in &mut settings.directories {
             *directory =
                 std::path::absolute(&*directory).map_err(|error| LoadError::io("resolve", directory, &error))?;
         }
         let directories = settings.directories.clone();
-        let supervisor = Arc::new(Supervisor::new(settings, services, spawner)?);
+        let supervisor = Arc::new(Supervisor::new(settings, services, spawner, recorder)?);
         // Read before anything is loaded: what changes from now on is noticed as a change.
         let scan = tokio::task::spawn_blocking(move || watcher::scan(&directories))
             .await

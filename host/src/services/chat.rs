@@ -13,9 +13,9 @@ use hotbay_plugin::{
     error::code,
 };
 
-use super::{Services, StepServices, answer, call_failed, parse};
+use super::{Origin, Services, StepServices, answer, call_failed, parse};
 use crate::{
-    model::{ModelError, PartStream},
+    model::{Asked, ModelError, PartStream},
     plugin::{call::ChunkSender, services::Caller},
 };
 
@@ -45,12 +45,22 @@ impl Services {
 
     async fn ask_model(&self, caller: &Caller, body: &[u8]) -> Result<PartStream, Error> {
         let request: ChatRequest = parse(body)?;
+        let origin = Origin::of(caller);
+        let asked = Asked::begin(origin.and_then(|origin| origin.span.as_ref()), &request);
+        let context = match origin {
+            Some(origin) if asked.span().is_recording() => Some(Arc::new(origin.within(asked.span())) as _),
+            _ => caller.context.clone(),
+        };
         let model = match self.snapshot(caller) {
-            Ok(snapshot) => self.models.find(&snapshot, &request.model, caller.context.clone()),
+            Ok(snapshot) => self.models.find(&snapshot, &request.model, context),
             // Models of providers can be asked already while plugins open.
             Err(_) => self.models.resolve(&request.model),
         };
-        model.map_err(model_failed)?.chat(request).await.map_err(model_failed)
+        let answer = match model {
+            Ok(model) => model.chat(request).await,
+            Err(error) => Err(error),
+        };
+        asked.follow(answer).map_err(model_failed)
     }
 }
 

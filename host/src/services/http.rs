@@ -7,7 +7,10 @@ use hotbay_plugin::{Error, error::code};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
-use crate::model;
+use crate::{
+    model,
+    observe::{traceparent, tracer::SpanContext},
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -47,9 +50,14 @@ pub(super) struct HttpResponse {
 
 impl HttpClient {
     /// Sends a request; any status counts as an answer.
-    pub(super) async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Error> {
+    /// `within` is the span it is part of.
+    pub(super) async fn send(&self, request: HttpRequest, within: Option<&SpanContext>) -> Result<HttpResponse, Error> {
         let timeout = request.timeout_ms.map_or(DEFAULT_TIMEOUT, Duration::from_millis).min(LONGEST_TIMEOUT);
-        let built = build(self.client()?, request)?;
+        let mut built = build(self.client()?, request)?;
+        if let Some(parent) = within.and_then(|span| HeaderValue::from_str(&span.traceparent()).ok()) {
+            // A plugin that says itself what caused its request knows better.
+            built.headers_mut().entry(traceparent::HEADER).or_insert(parent);
+        }
         let answer = async {
             let answer = self.client()?.execute(built).await.map_err(|error| unreachable(&error))?;
             read(answer).await

@@ -8,9 +8,11 @@ mod chat;
 mod http;
 mod kv;
 mod secret;
+pub mod span;
 mod tool;
 
 use std::{
+    any::Any,
     collections::BTreeMap,
     path::Path,
     sync::{Arc, OnceLock},
@@ -25,8 +27,9 @@ use serde_json::Value;
 use crate::{
     config::{Config, SecretSource},
     model::catalog::Models,
+    observe::tracer::{ActiveSpan, SpanContext},
     plugin::{
-        call::{CallError, ChunkSender},
+        call::{CallContext, CallError, ChunkSender},
         registry::{Registry, Snapshot},
         services::{Caller, HostServices},
     },
@@ -51,6 +54,14 @@ pub struct Origin {
     pub depth: u32,
     /// The step of a workflow that is called.
     pub step: Option<Arc<dyn StepServices>>,
+    /// The span it is part of, if that is recorded.
+    pub span: Option<SpanContext>,
+}
+
+impl CallContext for Origin {
+    fn span(&self) -> Option<&SpanContext> {
+        self.span.as_ref()
+    }
 }
 
 impl Origin {
@@ -60,8 +71,15 @@ impl Origin {
         Self { depth: self.depth + 1, ..self.clone() }
     }
 
+    /// Returns what is called from within a span for the same.
+    #[must_use]
+    pub fn within(&self, span: &ActiveSpan) -> Self {
+        Self { span: span.context().or_else(|| self.span.clone()), ..self.clone() }
+    }
+
     fn of(caller: &Caller) -> Option<&Self> {
-        caller.context.as_ref()?.downcast_ref()
+        let context: &dyn Any = &**caller.context.as_ref()?;
+        context.downcast_ref()
     }
 }
 
@@ -120,7 +138,7 @@ impl Services {
         Self::with(models, &config.data, config.secrets.clone())
     }
 
-    fn with(models: Arc<Models>, data: &Path, secrets: BTreeMap<String, SecretSource>) -> Self {
+    pub(crate) fn with(models: Arc<Models>, data: &Path, secrets: BTreeMap<String, SecretSource>) -> Self {
         Self {
             models,
             secrets,
@@ -210,7 +228,10 @@ impl Services {
                 let recall = Arc::clone(&self.connected()?.recall);
                 answer(&recall(thread_id, last).await?)
             }
-            "http.request" => answer(&self.http.send(parse(&body)?).await?),
+            "http.request" => {
+                let within = Origin::of(caller).and_then(|origin| origin.span.as_ref());
+                answer(&self.http.send(parse(&body)?, within).await?)
+            }
             "secret.get" => self.secret(&body),
             "kv.get" | "kv.set" | "kv.delete" | "kv.list" => self.key_values.request(&caller.plugin, op, &body).await,
             _ => Err(Error::with_code(

@@ -120,6 +120,30 @@ async fn http_request_goes_out_and_any_status_is_an_answer() {
 }
 
 #[tokio::test]
+async fn http_request_says_which_span_it_is_part_of() {
+    let home = tempfile::tempdir().unwrap();
+    let services = services(home.path());
+    let recorder = crate::observe::Recorder::of_what_goes_on();
+    let (trace, name) = ("a".repeat(32), "b".repeat(16));
+    let kind = crate::types::span::SpanKind::ToolCall;
+    let span = recorder.begin(kind, "call", &trace, &name, None);
+    let origin = Origin { snapshot: Arc::default(), depth: 0, step: None, span: span.context() };
+    let context: Arc<dyn CallContext> = Arc::new(origin);
+    let sent = async |headers: Value| {
+        let (url, sent) = server(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        let context = Some(Arc::clone(&context));
+        let caller = Caller { plugin: "tester".into(), generation: 1, call: 0, context };
+        let body = json!({"url": url, "headers": headers}).to_string().into_bytes();
+        services.request(caller, "http.request", body, None).await.unwrap();
+        sent.await.unwrap()
+    };
+    let told = sent(json!({})).await;
+    assert!(told.contains(&format!("traceparent: 00-{trace}-{name}-01\r\n")), "{told}");
+    let told = sent(json!({"TraceParent": "own"})).await;
+    assert!(told.contains("traceparent: own\r\n") && !told.contains(&trace), "{told}");
+}
+
+#[tokio::test]
 async fn http_bodies_that_are_no_text_are_base64() {
     let home = tempfile::tempdir().unwrap();
     let services = services(home.path());

@@ -1,13 +1,19 @@
 //! `tool.call`: a tool of any plugin, by id.
 
+use std::sync::Arc;
+
 use hotbay_plugin::{Error, error::code, manifest::CallMeta};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Services, call_failed, parse};
-use crate::plugin::{
-    call::{Call, ReplyKind, Target},
-    services::Caller,
+use super::{Origin, Services, call_failed, parse, span};
+use crate::{
+    observe::tracer::ActiveSpan,
+    plugin::{
+        call::{Call, ReplyKind, Target},
+        services::Caller,
+    },
+    types::span::SpanKind,
 };
 
 #[derive(Deserialize)]
@@ -41,15 +47,33 @@ impl Services {
             }
         }
         let meta = meta.and_then(|meta| serde_json::to_vec(&meta).ok()).unwrap_or_default();
-        let call = Call { body: input.into(), meta, context: caller.context.clone(), ..Call::default() };
-        let reply =
-            tool.generation.call(Target::Tool(tool.id.clone()), call).await.map_err(|error| call_failed(&error))?;
+        let origin = Origin::of(caller);
+        let within = origin.and_then(|origin| origin.span.as_ref());
+        let span = within.map_or_else(ActiveSpan::default, |it| it.child(SpanKind::ToolCall, span::tool_name(&id)));
+        span::describe(&span, &tool.manifest, tool.generation.plugin(), None);
+        span.input(|| serde_json::from_str(input).unwrap_or_default());
+        let context = match origin {
+            Some(origin) if span.is_recording() => Some(Arc::new(origin.within(&span)) as _),
+            _ => caller.context.clone(),
+        };
+        let call = Call { body: input.into(), meta, context, ..Call::default() };
+        let reply = match tool.generation.call(Target::Tool(tool.id.clone()), call).await {
+            Ok(reply) => reply,
+            Err(error) => {
+                span::failed(span, &error.to_string());
+                return Err(call_failed(&error));
+            }
+        };
         match reply.kind {
-            ReplyKind::Value => Ok(reply.body),
-            ReplyKind::Suspended | ReplyKind::Bailed | ReplyKind::Tripped => Err(Error::with_code(
-                code::UNSUPPORTED,
-                format!("tool `{id}` wants to be resumed later, which only agents and workflows can do"),
-            )),
+            ReplyKind::Value => {
+                span::answered(span, || serde_json::from_slice(&reply.body).unwrap_or_default());
+                Ok(reply.body)
+            }
+            ReplyKind::Suspended | ReplyKind::Bailed | ReplyKind::Tripped => {
+                let message = format!("tool `{id}` wants to be resumed later, which only agents and workflows can do");
+                span::failed(span, &message);
+                Err(Error::with_code(code::UNSUPPORTED, message))
+            }
         }
     }
 }

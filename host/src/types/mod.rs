@@ -11,4 +11,5 @@ pub mod schema;
 pub mod span;
 pub mod spoken;
 pub mod thread;
+pub mod trace;
 pub mod usage;

@@ -7,6 +7,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::trace::TraceOptions;
+
 /// How a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -222,6 +224,12 @@ pub struct RunInput {
     pub trace_id: String,
     /// Names its root span, 16 hex digits.
     pub span_id: String,
+    /// Where that belongs among traces, and what is noted there.
+    #[serde(skip_serializing_if = "TraceOptions::is_empty")]
+    pub trace: TraceOptions,
+    /// The root span is recorded: what goes on from now on is below it.
+    #[serde(skip_serializing_if = "is_false")]
+    pub is_traced: bool,
 }
 
 /// How a run ended, or why it does not go on.

@@ -32,10 +32,13 @@ impl Execution {
         }
         let record = self.journal.begin(&path, &format!("{}{}", scope.steps, node.name), &input);
         self.journal.feed.push(RunChunk::StepStart(record.clone()));
-        match self.run_code(&node.id, &path, scope, &input).await {
+        let span = self.step_span(node, scope, &input);
+        let flow = match self.run_code(&node.id, &path, &scope.within(&span), &input).await {
             Ok(output) => self.end_done(&path, record, output, scope).await,
             Err(flow) => self.end_other(&path, record, flow, true).await,
-        }
+        };
+        self.end_step(span, node, scope, &flow);
+        flow
     }
 
     /// Asks whether a condition holds. The answer is stored, so that it stays what it was.

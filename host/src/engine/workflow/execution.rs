@@ -4,7 +4,11 @@
 //! in the journal is taken from there, so a run that was interrupted or suspended goes on
 //! where it was. Here is how a drive begins and what becomes of the run when it ends.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +20,10 @@ use super::{
     journal::{Journal, Lost, Standing},
     program::Program,
 };
-use crate::types::run::{RunChunk, RunInput, RunOutcome, RunStatus, StepRecord};
+use crate::{
+    observe::tracer::SpanContext,
+    types::run::{RunChunk, RunInput, RunOutcome, RunStatus, StepRecord},
+};
 
 /// How long a run that is told to end with its host may go on.
 const STOPPING: Duration = Duration::from_millis(1500);
@@ -49,6 +56,7 @@ pub struct RunEnd {
 impl Execution {
     /// Drives the run until it ends or waits; `None` if this host lost it.
     pub(super) async fn drive(&self, was_queued: bool) -> Option<RunEnd> {
+        let began = Instant::now();
         let begun = Standing { status: Some(RunStatus::Running), ..Standing::default() };
         let begins = was_queued && !self.cancel.is_cancelled() && !self.stop.is_cancelled();
         if begins && let Err(Lost(reason)) = self.journal.commit(begun).await {
@@ -56,12 +64,23 @@ impl Execution {
             self.workflows.lost().push((Arc::clone(&self.run_id), self.journal.fence()));
             return None;
         }
+        let workflow_id = &*self.program.root.id;
+        tracing::debug!(workflow.id = workflow_id, "a workflow's run begins");
+        let span = self.begin_span();
         let flow = tokio::select! {
             biased;
-            flow = self.walk() => flow,
+            flow = self.walk(span.context()) => flow,
             () = self.let_go() => Flow::Interrupted("the host stops".to_owned()),
         };
-        match self.settle(flow).await {
+        let settled = self.settle(flow).await;
+        let end = settled.as_ref().ok().and_then(Option::as_ref);
+        self.end_span(span, end);
+        if let Some(end) = end {
+            let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let status = end.status.as_str();
+            tracing::info!(workflow.id = workflow_id, status, duration_ms = took, "a workflow's run ended or waits");
+        }
+        match settled {
             Ok(end) => end,
             Err(Lost(reason)) => {
                 tracing::warn!(run.id = &*self.run_id, reason, "this host no longer drives the run");
@@ -71,9 +90,9 @@ impl Execution {
         }
     }
 
-    async fn walk(&self) -> Flow {
+    async fn walk(&self, span: Option<SpanContext>) -> Flow {
         let input = self.input.input.clone().unwrap_or(Value::Null);
-        let scope = Scope::root(&self.program.root);
+        let scope = Scope::root(&self.program.root, span);
         self.sequence(&self.program.root.graph.nodes, &scope, input).await
     }
 

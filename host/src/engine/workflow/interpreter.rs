@@ -18,6 +18,7 @@ use super::{
     journal::{Lost, Standing},
 };
 use crate::{
+    observe::tracer::{ActiveSpan, SpanContext},
     plugin::registry::WorkflowEntry,
     types::{
         graph::{Arm, Kind, Node, Task},
@@ -111,11 +112,18 @@ pub(super) struct Scope {
     pub(super) is_root: bool,
     /// Nothing follows it in the run.
     pub(super) is_last: bool,
+    /// The span of what is walked or called, if that is recorded.
+    pub(super) span: Option<SpanContext>,
 }
 
 impl Scope {
-    pub(super) fn root(entry: &Arc<WorkflowEntry>) -> Self {
-        Self { entry: Arc::clone(entry), path: String::new(), steps: String::new(), is_root: true, is_last: true }
+    pub(super) fn root(entry: &Arc<WorkflowEntry>, span: Option<SpanContext>) -> Self {
+        Self { entry: Arc::clone(entry), path: String::new(), steps: String::new(), is_root: true, is_last: true, span }
+    }
+
+    /// Returns the same place, for what is called in a span.
+    pub(super) fn within(&self, span: &ActiveSpan) -> Self {
+        Self { span: span.context().or_else(|| self.span.clone()), ..self.clone() }
     }
 
     /// Returns the same place, for a node that something may follow.

@@ -100,7 +100,7 @@ impl Workflows {
     }
 
     /// Takes up runs nobody drives. Returns whether there may be more.
-    pub(super) async fn take_up_abandoned(&self) -> Result<bool, StoreError> {
+    pub(in crate::engine) async fn take_up_abandoned(&self) -> Result<bool, StoreError> {
         let snapshot = self.shared.engine.snapshot();
         let begun = snapshot.workflows.iter().filter(|entry| !entry.manifest.internal);
         let known: Vec<&str> = begun.map(|entry| &*entry.id).collect();

@@ -25,6 +25,7 @@ mod others;
 mod program;
 mod resume;
 mod schedule;
+mod spans;
 mod start;
 mod step;
 pub(super) mod tool;
@@ -41,6 +42,7 @@ use std::{
 use futures::FutureExt;
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
+use tracing::Instrument;
 
 use super::{Engine, error::EngineError};
 use crate::{
@@ -288,11 +290,13 @@ impl Workflows {
     /// [`StoreError::NotFound`] if it changed since `row` was read.
     async fn claim(
         &self,
-        row: RunRow,
+        mut row: RunRow,
         program: Program,
         records: HashMap<String, StepRecord>,
         change: Change<'_>,
     ) -> Result<RunHandle, StoreError> {
+        // One that was left while it ran has recorded no root span yet.
+        row.input.is_traced |= !matches!(row.status, RunStatus::Running | RunStatus::Pending);
         let admission = self.shared.limits.readmit(&program.root, row.resource_id.as_deref(), row.input.input.as_ref());
         let is_queued = !admission.is_free();
         let change = Change { is_queued, ..change };
@@ -357,7 +361,8 @@ impl Workflows {
                 () = execution.cancel.cancelled() => None,
                 () = execution.stop.cancelled() => None,
             };
-            let driven = AssertUnwindSafe(execution.drive(is_queued)).catch_unwind().await;
+            let log = execution.log_span();
+            let driven = AssertUnwindSafe(execution.drive(is_queued).instrument(log)).catch_unwind().await;
             let end = driven.unwrap_or_else(|_| {
                 tracing::error!(run.id = &*run_id, "driving a run panicked, it is taken up again");
                 workflows.lost().push((Arc::clone(&run_id), execution.journal.fence()));

@@ -12,6 +12,7 @@ use crate::{
     types::{
         id::{self, Millis},
         run::{RunInput, RunStatus},
+        trace::TraceOptions,
     },
 };
 
@@ -36,6 +37,8 @@ pub struct StartRequest {
     pub depth: u32,
     /// What is done if there is a run of this id.
     pub mode: StartMode,
+    /// Where it belongs among traces, and what is noted there.
+    pub trace: TraceOptions,
 }
 
 /// What is done if there is a run of the id already.
@@ -113,8 +116,10 @@ impl Workflows {
             request_context: request.request_context,
             per_step: request.per_step,
             depth: request.depth,
-            trace_id: id::trace(),
+            trace_id: request.trace.trace_id.clone().unwrap_or_else(id::trace),
             span_id: id::span(),
+            trace: request.trace,
+            is_traced: false,
         };
         let state = input.initial_state.as_ref().map(Value::to_string);
         let run = NewRun {

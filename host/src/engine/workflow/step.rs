@@ -9,12 +9,14 @@ use hotbay_plugin::{
 };
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 use super::{
     context::StepContext,
     execution::Execution,
     interpreter::{Flow, Repetition, Scope},
     journal::{BACKLOG, Standing},
+    spans,
 };
 use crate::{
     engine::{error::EngineError, tool_call},
@@ -115,6 +117,27 @@ impl Execution {
                 return lost.into();
             }
         }
+        let span = self.step_span(node, scope, &input);
+        let within = scope.within(&span);
+        let log = crate::engine::spans::log_within(within.span.as_ref());
+        let flow = self.attempts(node, task, &within, path, step, record, input, is_told).instrument(log).await;
+        self.end_step(span, node, scope, &flow);
+        flow
+    }
+
+    /// Calls until it is over or waits.
+    #[expect(clippy::too_many_arguments, reason = "what one execution of a node is made of")]
+    async fn attempts(
+        &self,
+        node: &Node,
+        task: &Task,
+        scope: &Scope,
+        path: String,
+        step: String,
+        mut record: StepRecord,
+        input: Value,
+        is_told: bool,
+    ) -> Flow {
         if let Some(schema) = &task.input {
             let issues = schema.issues(&input);
             if !issues.is_empty() {
@@ -221,14 +244,20 @@ impl Execution {
         let Some(entry) = self.program.nested.get(id) else {
             return failed(format!("there is no workflow `{id}`"));
         };
+        let outer = scope.span.as_ref();
         let scope = Scope {
             entry: Arc::clone(entry),
             path: format!("{path}."),
             steps: format!("{step}."),
             is_root: false,
             is_last: scope.is_last,
+            span: None,
         };
-        match Box::pin(self.sequence(&entry.graph.nodes, &scope, input.clone())).await {
+        let run = spans::begin_inner(outer, &entry.id, input);
+        let scope = scope.within(&run);
+        let flow = Box::pin(self.sequence(&entry.graph.nodes, &scope, input.clone())).await;
+        spans::end_inner(run, &flow);
+        match flow {
             Flow::Done(value) | Flow::Bailed(value) => Attempt::Done(value),
             // Its own steps were tried again as often as they may.
             Flow::Failed(error) => Attempt::Failed { error, is_final: true, wait: None },
@@ -259,8 +288,8 @@ impl Execution {
         };
         let work = async {
             match &task.callee {
-                Callee::Tool(id) => self.call_tool(id, input, meta, path, record.attempt, task.timeout).await,
-                Callee::Agent(id) => self.ask_agent(id, input).await,
+                Callee::Tool(id) => self.call_tool(id, input, meta, scope, path, record.attempt, task.timeout).await,
+                Callee::Agent(id) => self.ask_agent(id, input, scope).await,
                 Callee::Step | Callee::Workflow(_) => {
                     let target = Target::Workflow { id: Arc::clone(&scope.entry.id), node: Arc::clone(&node.id) };
                     let context = self.context(path, scope, record.attempt, input);
@@ -291,12 +320,13 @@ impl Execution {
     }
 
     /// Returns what a call is made for: the step, and all plugins as they are at this moment.
-    fn origin(&self, step: Arc<dyn StepServices>) -> Origin {
-        Origin { step: Some(step), ..self.bare_origin() }
+    fn origin(&self, step: Arc<dyn StepServices>, scope: &Scope) -> Origin {
+        Origin { step: Some(step), ..self.bare_origin(scope) }
     }
 
-    fn bare_origin(&self) -> Origin {
-        Origin { snapshot: self.workflows.engine().snapshot(), depth: self.input.depth, step: None }
+    fn bare_origin(&self, scope: &Scope) -> Origin {
+        let snapshot = self.workflows.engine().snapshot();
+        Origin { snapshot, depth: self.input.depth, step: None, span: scope.span.clone() }
     }
 
     /// Calls a node's code and puts what it writes into the stream.
@@ -317,7 +347,7 @@ impl Execution {
             meta: serde_json::to_vec(meta).unwrap_or_default(),
             deadline: timeout,
             sink: Some(sink),
-            context: Some(Arc::new(self.origin(Arc::<StepContext>::clone(&context)))),
+            context: Some(Arc::new(self.origin(Arc::<StepContext>::clone(&context), scope))),
             ..Call::default()
         };
         let mut reply = std::pin::pin!(scope.entry.generation.call(target, call));
@@ -356,11 +386,13 @@ impl Execution {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what one call is made of")]
     async fn call_tool(
         &self,
         id: &str,
         input: &Value,
         meta: CallMeta,
+        scope: &Scope,
         path: &str,
         attempt: u32,
         timeout: Option<Duration>,
@@ -373,7 +405,7 @@ impl Execution {
             String::new(),
             self.input.input.clone().unwrap_or(Value::Null),
         );
-        let origin = self.origin(Arc::new(context));
+        let origin = self.origin(Arc::new(context), scope);
         match tool_call::in_workflow(tool, input, &meta, origin, timeout).await {
             Ok(reply) => attempt_of(Ok(reply)),
             Err(EngineError::Call(error)) => attempt_of(Err((*error).clone())),
@@ -382,7 +414,7 @@ impl Execution {
         }
     }
 
-    async fn ask_agent(&self, id: &str, input: &Value) -> Attempt {
+    async fn ask_agent(&self, id: &str, input: &Value, scope: &Scope) -> Attempt {
         let Some(prompt) = input.get("prompt").and_then(Value::as_str) else {
             return Attempt::Failed {
                 error: RunError::new(format!("agent `{id}` needs a `prompt`, a string")),
@@ -391,7 +423,10 @@ impl Execution {
             };
         };
         let messages = vec![hotbay_plugin::chat::Message::user(prompt)];
-        match self.workflows.engine().ask(id.to_owned(), messages, Map::new(), Some(&self.bare_origin())).await {
+        let origin = self.bare_origin(scope);
+        // In a box of its own: a run of an agent is large, and few steps are one.
+        let asked = Box::pin(self.workflows.engine().ask(id.to_owned(), messages, Map::new(), Some(&origin)));
+        match asked.await {
             Ok(answer) => Attempt::Done(match answer.object {
                 Some(object) => json!({"text": answer.text, "object": object}),
                 None => json!({"text": answer.text}),

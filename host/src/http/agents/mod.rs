@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use super::{
     error::ApiError,
-    extract::{Body, Path, PathId, Query},
+    extract::{Body, Path, PathId, Query, Traced},
     rendered::rendered,
     sse,
     tools::{self, ExecuteQuery, ExecuteRequest, answered},
@@ -99,12 +99,14 @@ pub(super) async fn tool(
 pub(super) async fn execute_tool(
     State(app): State<AppState>,
     Path((id, tool)): Path<(String, String)>,
+    traced: Traced,
     Query(query): Query<ExecuteQuery>,
     Body(request): Body<ExecuteRequest>,
 ) -> Result<Response, ApiError> {
     let snapshot = app.engine.snapshot();
     let tool_id = own_tool(find(&snapshot, &id)?, &tool)?;
-    let answer = app.engine.execute_tool(tool_id, &request.data, request.request_context, query.run_id).await?;
+    let ExecuteRequest { data, request_context } = request;
+    let answer = app.engine.execute_tool(tool_id, &data, request_context, query.run_id, &traced.options()).await?;
     Ok(answered(answer))
 }
 
@@ -112,18 +114,20 @@ pub(super) async fn execute_tool(
 pub(super) async fn generate(
     State(app): State<AppState>,
     PathId(id): PathId,
+    traced: Traced,
     Body(request): Body<GenerateRequest>,
 ) -> Result<Json<Value>, ApiError> {
-    finish(prepare(&app, id, request).await?).await
+    finish(prepare(&app, id, traced, request).await?).await
 }
 
 /// Asks an agent and streams what happens.
 pub(super) async fn stream(
     State(app): State<AppState>,
     PathId(id): PathId,
+    traced: Traced,
     Body(request): Body<GenerateRequest>,
 ) -> Result<Response, ApiError> {
-    Ok(streamed(&app, prepare(&app, id, request).await?))
+    Ok(streamed(&app, prepare(&app, id, traced, request).await?))
 }
 
 /// Lets a waiting tool call run, and streams the rest of its run.
@@ -184,9 +188,11 @@ pub(super) async fn legacy(State(app): State<AppState>, PathId(id): PathId) -> R
     ))
 }
 
-async fn prepare(app: &AppState, id: String, request: GenerateRequest) -> Result<Run, ApiError> {
+async fn prepare(app: &AppState, id: String, traced: Traced, request: GenerateRequest) -> Result<Run, ApiError> {
     find(&app.engine.snapshot(), &id)?;
+    let trace = traced.with(&request.tracing_options);
     let mut run = request.into_run(id)?;
+    run.options.trace = trace;
     run.options.deadline = Some(app.config.deadlines.run);
     Ok(app.engine.prepare(run).await?)
 }

@@ -88,6 +88,10 @@ pub(in crate::http) struct GenerateRequest {
     /// Passed to tools.
     #[serde(default)]
     request_context: Map<String, Value>,
+    /// How the run is traced.
+    #[serde(default)]
+    #[schemars(schema_with = "tracing")]
+    pub(super) tracing_options: Map<String, Value>,
     /// Replaces the agent's model, `provider/model`.
     #[serde(default)]
     #[schemars(schema_with = "text")]
@@ -304,6 +308,18 @@ fn choice(_: &mut SchemaGenerator) -> Schema {
         {"type": "object", "properties": {"type": {"type": "string", "const": "tool"}, "toolName": {"type": "string"}},
             "required": ["type", "toolName"]}
     ]})
+}
+
+fn tracing(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "properties": {
+        "metadata": {"type": "object", "additionalProperties": {}},
+        "requestContextKeys": {"type": "array", "items": {"type": "string"}},
+        "traceId": {"type": "string"},
+        "parentSpanId": {"type": "string"},
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "hideInput": {"type": "boolean"},
+        "hideOutput": {"type": "boolean"}
+    }})
 }
 
 fn form(_: &mut SchemaGenerator) -> Schema {

@@ -1,4 +1,4 @@
-//! What handlers read from a request: [`Body`], [`Query`], [`PathId`], [`Path`]. All reject
+//! What handlers read from a request: [`Body`], [`Query`], [`PathId`], [`Path`], `Traced`. All reject
 //! with [`ApiError`], in the reference server's words.
 //!
 //! A type's JSON Schema, made from its definition, decides what is accepted; serde only
@@ -6,6 +6,7 @@
 
 mod query;
 mod shape;
+mod traced;
 
 use axum::{
     extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request},
@@ -19,6 +20,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(super) use shape::Shape;
+pub(super) use traced::Traced;
 
 use super::{
     endpoint::{Argument, Takes},

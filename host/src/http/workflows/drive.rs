@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     super::{
         error::{ApiError, Invalid},
-        extract::{Body, PathId, Query},
+        extract::{Body, PathId, Query, Traced},
     },
     graphs,
     request::{
@@ -30,10 +30,11 @@ use crate::{
 pub(in crate::http) async fn start_async(
     State(app): State<AppState>,
     PathId(workflow_id): PathId,
+    traced: Traced,
     Query(query): Query<MaybeRunQuery>,
     Body(request): Body<StartRequest>,
 ) -> Result<Json<Value>, ApiError> {
-    let request = started(workflow_id, query.run_id, request, StartMode::Anew);
+    let request = started(workflow_id, query.run_id, traced, request, StartMode::Anew);
     finish(app.workflows.start(request).await?).await
 }
 
@@ -41,10 +42,11 @@ pub(in crate::http) async fn start_async(
 pub(in crate::http) async fn start(
     State(app): State<AppState>,
     PathId(workflow_id): PathId,
+    traced: Traced,
     Query(query): Query<RunQuery>,
     Body(request): Body<StartRequest>,
 ) -> Result<Json<Value>, ApiError> {
-    app.workflows.start(started(workflow_id, Some(query.run_id), request, StartMode::Known)).await?;
+    app.workflows.start(started(workflow_id, Some(query.run_id), traced, request, StartMode::Known)).await?;
     Ok(Json(json!({"message": "Workflow run started"})))
 }
 
@@ -52,26 +54,29 @@ pub(in crate::http) async fn start(
 pub(in crate::http) async fn stream(
     State(app): State<AppState>,
     PathId(workflow_id): PathId,
+    traced: Traced,
     Query(query): Query<MaybeRunQuery>,
     Body(request): Body<StartRequest>,
 ) -> Result<Response, ApiError> {
-    streamed(&app, workflow_id, query.run_id, request, Shape::Current).await
+    streamed(&app, workflow_id, query.run_id, traced, request, Shape::Current).await
 }
 
 /// Begins a run and streams it in the shape of clients of an older kind.
 pub(in crate::http) async fn stream_legacy(
     State(app): State<AppState>,
     PathId(workflow_id): PathId,
+    traced: Traced,
     Query(query): Query<MaybeRunQuery>,
     Body(request): Body<StartRequest>,
 ) -> Result<Response, ApiError> {
-    streamed(&app, workflow_id, query.run_id, request, Shape::Legacy).await
+    streamed(&app, workflow_id, query.run_id, traced, request, Shape::Legacy).await
 }
 
 async fn streamed(
     app: &App,
     workflow_id: String,
     run_id: Option<String>,
+    traced: Traced,
     request: StartRequest,
     shape: Shape,
 ) -> Result<Response, ApiError> {
@@ -85,7 +90,7 @@ async fn streamed(
         let subscription = app.workflows.observe_waiting(&view.row).await?;
         return Ok(chunked::chunks(name, run_id, shape, subscription));
     }
-    let request = started(workflow_id, Some(run_id.clone()), request, StartMode::Fresh);
+    let request = started(workflow_id, Some(run_id.clone()), traced, request, StartMode::Fresh);
     match app.workflows.start(request).await {
         Ok(run) => Ok(chunked::chunks(name, run_id, shape, run.subscribe(stays))),
         Err(error @ EngineError::Misfit { .. }) => Ok(chunked::refused(&name, &run_id, &error)),
@@ -244,6 +249,7 @@ async fn finish(run: RunHandle) -> Result<Json<Value>, ApiError> {
 fn started(
     workflow_id: String,
     run_id: Option<String>,
+    traced: Traced,
     request: StartRequest,
     mode: StartMode,
 ) -> workflow::StartRequest {
@@ -257,6 +263,7 @@ fn started(
         per_step: request.per_step == Some(true),
         mode,
         depth: 0,
+        trace: traced.with(&request.tracing_options),
     }
 }
 

@@ -64,7 +64,7 @@ pub(in crate::http) struct StartRequest {
     pub(super) initial_state: Option<Value>,
     /// Passed to its steps.
     pub(super) request_context: Map<String, Value>,
-    /// Accepted; a run names its own spans.
+    /// How the run is traced.
     pub(super) tracing_options: Map<String, Value>,
     /// Stops it after each step.
     pub(super) per_step: Option<bool>,

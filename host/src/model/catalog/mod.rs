@@ -5,7 +5,6 @@
 //! providers known by name.
 
 use std::{
-    any::Any,
     collections::BTreeMap,
     fmt,
     sync::{Arc, OnceLock},
@@ -25,7 +24,10 @@ use super::{
     scripted::{self, Scripted},
     transport::{self, Destination, Timeouts},
 };
-use crate::plugin::registry::Snapshot;
+use crate::{
+    observe::traceparent,
+    plugin::{call::CallContext, registry::Snapshot},
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -87,29 +89,37 @@ impl Models {
         Self { configured, environment: Box::new(environment), client: OnceLock::new() }
     }
 
-    /// Returns the model of this name, a plugin's or one the host knows. `context` goes with what a
-    /// plugin's model asks the host for.
+    /// Returns the model of this name, a plugin's or one the host knows, for questions asked for
+    /// `context`: it goes with what a plugin's model asks the host for, and a provider is told the
+    /// span the question is part of.
     pub fn find(
         &self,
         plugins: &Snapshot,
         name: &str,
-        context: Option<Arc<dyn Any + Send + Sync>>,
+        context: Option<Arc<dyn CallContext>>,
     ) -> Result<Arc<dyn Model>, ModelError> {
         match plugins.models.get(name) {
             Some(entry) => Ok(Arc::new(PluginModel::of_model(entry, context))),
-            None => self.resolve(name),
+            None => {
+                let parent = context.as_ref().and_then(|context| Some(context.span()?.traceparent()));
+                self.known(name, parent.as_deref())
+            }
         }
     }
 
     /// Returns the model of this name that the host knows. Asks nobody over the network.
     pub fn resolve(&self, name: &str) -> Result<Arc<dyn Model>, ModelError> {
+        self.known(name, None)
+    }
+
+    fn known(&self, name: &str, parent: Option<&str>) -> Result<Arc<dyn Model>, ModelError> {
         let Some((provider, model)) = name.split_once('/').filter(|(_, model)| !model.is_empty()) else {
             return Err(ModelError::Unknown(format!(
                 "`{name}` is not the name of a model, write `provider/model`, for example `mock/script`"
             )));
         };
         if let Some(configured) = self.configured.get(provider) {
-            return self.configured_model(configured, provider, model, name);
+            return self.configured_model(configured, provider, model, name, parent);
         }
         if provider == scripted::PROVIDER {
             return Ok(Arc::new(Scripted::named(model)?));
@@ -117,11 +127,11 @@ impl Models {
         let Some(hosted) = hosted::find(provider) else { return Err(self.unknown_provider(provider, name)) };
         let Some(key) = self.first_set(hosted.key_variables.iter().copied()) else {
             if hosted.key_variables.is_empty() {
-                return self.gateway(&Configured::default(), hosted, provider, model, String::new());
+                return self.gateway(&Configured::default(), hosted, provider, model, String::new(), parent);
             }
             return Err(missing_key(name, hosted.key_variables));
         };
-        self.gateway(&Configured::default(), hosted, provider, model, key)
+        self.gateway(&Configured::default(), hosted, provider, model, key, parent)
     }
 
     /// Lists the providers: the configured ones, the scripted one, those known by name.
@@ -178,6 +188,7 @@ impl Models {
         provider: &str,
         model: &str,
         name: &str,
+        parent: Option<&str>,
     ) -> Result<Arc<dyn Model>, ModelError> {
         let settings = &configured.settings;
         let variables = key_variables(provider, settings);
@@ -201,7 +212,7 @@ impl Models {
         };
         if let Some(adapter) = adapter {
             let hosted = Hosted { adapter, id: "", name: "", key_variables: &[], doc_url: "", models: &[] };
-            return self.gateway(configured, &hosted, provider, model, key.unwrap_or_default());
+            return self.gateway(configured, &hosted, provider, model, key.unwrap_or_default(), parent);
         }
         let Some(base_url) = settings.base_url.clone() else {
             return Err(ModelError::Unknown(format!(
@@ -214,6 +225,9 @@ impl Models {
         }
         for (header, Secret(value)) in &settings.headers {
             add_header(&mut headers, provider, header, value)?;
+        }
+        if let Some(parent) = parent {
+            add_header(&mut headers, provider, traceparent::HEADER, parent)?;
         }
         Ok(Arc::new(OpenAi {
             to: self.destination(configured, provider, model)?,
@@ -231,10 +245,12 @@ impl Models {
         provider: &str,
         model: &str,
         key: String,
+        parent: Option<&str>,
     ) -> Result<Arc<dyn Model>, ModelError> {
         let to = self.destination(configured, provider, model)?;
         let headers = configured.settings.headers.iter();
-        let headers = headers.map(|(name, Secret(value))| (name.clone(), value.clone())).collect();
+        let headers = headers.map(|(name, Secret(value))| (name.clone(), value.clone()));
+        let headers = headers.chain(parent.map(|parent| (traceparent::HEADER.to_owned(), parent.to_owned()))).collect();
         Ok(Arc::new(Gateway {
             to,
             adapter: hosted.adapter,

@@ -7,7 +7,6 @@
 mod spans;
 
 use std::{
-    any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -36,7 +35,7 @@ pub(crate) use spans::CallTable;
 use spans::OpenSpans;
 
 use super::{
-    call::ChunkSender,
+    call::{CallContext, ChunkSender},
     pool::{Lane, PluginPool},
 };
 
@@ -55,7 +54,7 @@ pub struct Caller {
     /// The call the request belongs to, 0 outside a call.
     pub call: u64,
     /// What [`super::call::Call::context`] of that call was.
-    pub context: Option<Arc<dyn Any + Send + Sync>>,
+    pub context: Option<Arc<dyn CallContext>>,
 }
 
 /// Answers plugins' requests.
@@ -246,8 +245,9 @@ impl HostApi for HostHandle {
         let shared = &self.shared;
         let fields = String::from_utf8_lossy(fields_json.as_slice());
         let apply = || {
-            let parent = shared.calls.span(call);
-            shared.spans.apply(op, span, name.as_str(), &fields, parent, &shared.plugin, shared.generation)
+            let within = shared.calls.context(call);
+            let within = within.as_ref().and_then(|context| context.span());
+            shared.spans.apply(op, span, name.as_str(), &fields, within, &shared.plugin)
         };
         catch_unwind(AssertUnwindSafe(apply)).unwrap_or(0)
     }

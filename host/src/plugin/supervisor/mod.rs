@@ -6,6 +6,7 @@
 //! [`super::watcher`]'s.
 
 mod ledger;
+mod load_span;
 mod open;
 
 use std::{
@@ -29,8 +30,12 @@ use super::{
     settings::PluginSettings,
     state::StateFile,
 };
-use crate::types::plugin::{GenerationState, PluginNumbers, PluginStatus};
+use crate::{
+    observe::Recorder,
+    types::plugin::{GenerationState, PluginNumbers, PluginStatus},
+};
 use ledger::{Decision, Ledger};
+use load_span::LoadSpan;
 
 /// Starts a named background task.
 pub type Spawner = Arc<dyn Fn(&'static str, BoxFuture<'static, ()>) + Send + Sync>;
@@ -87,6 +92,7 @@ pub(crate) struct Supervisor {
     services: Arc<dyn HostServices>,
     registry: Arc<Registry>,
     spawner: Spawner,
+    recorder: Recorder,
     events: broadcast::Sender<PluginEvent>,
     state_file: StateFile,
     /// Everything known about plugins. Held for a few lines, never across an await.
@@ -110,6 +116,7 @@ impl Supervisor {
         settings: PluginSettings,
         services: Arc<dyn HostServices>,
         spawner: Spawner,
+        recorder: Recorder,
     ) -> Result<Self, LoadError> {
         let intake = Intake::new(&settings)?;
         let state_file = StateFile::new(intake.directory());
@@ -124,6 +131,7 @@ impl Supervisor {
             services,
             registry: Arc::default(),
             spawner,
+            recorder,
             events: broadcast::Sender::new(EVENTS),
             state_file,
             ledger: Mutex::new(Ledger::new(kept)),
@@ -179,17 +187,26 @@ impl Supervisor {
     pub(crate) async fn load_all(&self, files: Vec<PathBuf>) {
         let turns: Vec<_> = files.iter().map(|file| self.turn(file)).collect();
         let _turns = join_all(turns.iter().map(|turn| turn.lock())).await;
+        let spans: Vec<_> = files.iter().map(|file| LoadSpan::begin(&self.recorder, file)).collect();
         let staged = join_all(files.iter().map(|file| self.intake.stage(file))).await;
         let mut opening = Vec::new();
-        for (file, staged) in files.iter().zip(staged) {
+        for ((file, span), staged) in files.iter().zip(spans).zip(staged) {
             match staged.and_then(|staged| self.reserve(file, staged, Why::Changed)) {
-                Ok(Some(reserved)) => opening.push(async move { (file, self.prepare(file, reserved).await) }),
-                Ok(None) => {}
-                Err(error) => self.failed(file, error),
+                Ok(Some(reserved)) => opening.push(async move { (file, span, self.prepare(file, reserved).await) }),
+                Ok(None) => span.forget(),
+                Err(error) => {
+                    span.end(Err(&error));
+                    self.failed(file, error);
+                }
             }
         }
-        for (file, prepared) in join_all(opening).await {
-            if let Err(error) = prepared.and_then(|prepared| self.commit(file, prepared)) {
+        for (file, span, prepared) in join_all(opening).await {
+            let loaded = prepared.and_then(|prepared| {
+                span.opened(&prepared.generation);
+                self.commit(file, prepared)
+            });
+            span.end(loaded.as_ref().copied());
+            if let Err(error) = loaded {
                 self.failed(file, error);
             }
         }
@@ -206,10 +223,24 @@ impl Supervisor {
     }
 
     async fn load_in_turn(&self, file: &Path, why: Why) -> Result<(), LoadError> {
+        let span = LoadSpan::begin(&self.recorder, file);
+        let loaded = self.load_recorded(file, why, &span).await;
+        match &loaded {
+            Ok(false) => span.forget(),
+            Ok(true) => span.end(Ok(())),
+            Err(error) => span.end(Err(error)),
+        }
+        loaded.map(drop)
+    }
+
+    /// Returns whether there was anything to load.
+    async fn load_recorded(&self, file: &Path, why: Why, span: &LoadSpan) -> Result<bool, LoadError> {
         let staged = self.intake.stage(file).await?;
-        let Some(reserved) = self.reserve(file, staged, why)? else { return Ok(()) };
+        let Some(reserved) = self.reserve(file, staged, why)? else { return Ok(false) };
         let prepared = self.prepare(file, reserved).await?;
-        self.commit(file, prepared)
+        span.opened(&prepared.generation);
+        self.commit(file, prepared)?;
+        Ok(true)
     }
 
     /// Takes note that a file is gone and retires its plugin.
@@ -239,6 +270,7 @@ impl Supervisor {
         let turn = self.turn(&file);
         let _turn = turn.lock().await;
         let (hash, number) = self.ledger().previous(name)?;
+        let span = LoadSpan::begin(&self.recorder, &file);
         let result = async {
             let mapped = self.intake.known(&hash).ok_or_else(|| {
                 LoadError::new(
@@ -247,9 +279,12 @@ impl Supervisor {
                 )
             })?;
             let prepared = self.open(&file, mapped, number, None).await?;
+            span.opened(&prepared.generation);
             self.commit(&file, prepared)
         };
-        result.await.inspect_err(|error| self.failed(&file, error.clone()))
+        let result = result.await;
+        span.end(result.as_ref().copied());
+        result.inspect_err(|error| self.failed(&file, error.clone()))
     }
 
     /// Retires a plugin and does not load it until it is enabled, also after a restart.

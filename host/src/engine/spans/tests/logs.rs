@@ -1,0 +1,74 @@
+use std::time::Duration;
+
+use serde_json::json;
+use tracing_subscriber::layer::SubscriberExt;
+
+use super::bed::{Bed, SAID};
+use crate::{
+    engine::{options::RunOptions, workflow::StartRequest},
+    observe::{filter::Filter, layer},
+    types::log::{Level, LogRecord},
+};
+
+/// Returns the log of a run once it has so many records.
+async fn log(bed: &Bed, run_id: &str, records: usize) -> Vec<std::sync::Arc<LogRecord>> {
+    let mut ticks = tokio::time::interval(Duration::from_millis(1));
+    let filter = Filter::is(crate::observe::attrs::Key::RunId, run_id);
+    let seen = async {
+        loop {
+            ticks.tick().await;
+            let window = crate::observe::Window { limit: 99, order: crate::observe::Order::OldestFirst, offset: 0 };
+            let found = bed.observe.logs(filter.clone(), window).await.unwrap().records;
+            if found.len() == records {
+                return found;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), seen).await.unwrap()
+}
+
+/// One test, for a process has one recorder its log goes to.
+#[tokio::test]
+async fn the_log_says_which_run_and_span_a_record_belongs_to() {
+    let bed = Bed::start().await;
+    layer::connect(bed.observe.recorder());
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer::RecordLayer));
+
+    let turn = bed.ask("worker", "call weather {}", RunOptions::default()).await;
+    let records = log(&bed, &turn.run_id, 3).await;
+    let told: Vec<_> = records.iter().map(|it| (it.level, it.message.as_str(), it.component.as_str())).collect();
+    let expected = [
+        (Level::Debug, "an agent's run begins", "AGENT"),
+        (Level::Info, SAID, "fake"),
+        (Level::Info, "an agent's run ended", "AGENT"),
+    ];
+    assert_eq!(told, expected);
+    assert!(records.iter().all(|it| it.trace_id.as_ref() == Some(&turn.trace_id)));
+    assert_eq!(records[2].span_id.as_ref(), Some(&turn.span_id));
+    assert_eq!(records[2].fields["name"], "Mastra");
+    let spans = bed.all().await;
+    let tool = spans.iter().find(|span| span.name == "tool: 'weather'").unwrap();
+    assert_eq!(records[1].span_id.as_ref(), Some(&tool.span_id));
+
+    let request = StartRequest {
+        workflow_id: "uses".to_owned(),
+        input: Some(json!(1)),
+        resource_id: Some("somebody".to_owned()),
+        ..StartRequest::default()
+    };
+    let run = bed.workflows.start(request).await.unwrap();
+    let (run_id, input) = (run.run_id().to_owned(), run.input().clone());
+    run.end().await.unwrap();
+    let records = log(&bed, &run_id, 3).await;
+    let told: Vec<_> = records.iter().map(|it| (it.level, it.message.as_str())).collect();
+    let expected = [
+        (Level::Debug, "a workflow's run begins"),
+        (Level::Info, SAID),
+        (Level::Info, "a workflow's run ended or waits"),
+    ];
+    assert_eq!(told, expected);
+    assert!(records.iter().all(|it| it.trace_id.as_ref() == Some(&input.trace_id)));
+    assert!(records.iter().all(|it| it.resource_id.as_deref() == Some("somebody")));
+    assert_eq!(records[2].span_id.as_ref(), Some(&input.span_id));
+    assert_ne!(records[1].span_id.as_ref(), Some(&input.span_id));
+}
