@@ -199,7 +199,7 @@ impl PluginHost {
         let runtime = tokio::runtime::Handle::current();
         let spawner = Arc::new(move |_: &'static str, task| drop(runtime.spawn(task)));
         let records = RecordSettings { filter: "info".into(), content: true, days: 1, bytes: u64::MAX };
-        let observe = Observe::start(&records, &Tasks::default());
+        let observe = Observe::start(&records, &root.path().join("observe"), &Tasks::default());
         let plugins = Plugins::start(settings, services, spawner, observe.recorder().clone())
             .await
             .expect("the plugin layer starts");
