@@ -12,8 +12,10 @@
 //! [`Observe`] answers questions about all of it; [`filter`] is the language.
 
 pub mod attrs;
+pub mod file;
 pub mod filter;
 pub mod layer;
+pub mod line;
 pub mod record;
 mod recorder;
 pub mod tracer;
