@@ -1,17 +1,22 @@
-//! Where log records go: to standard error, and to where they are kept.
+//! Where log records go: to standard error, to where they are kept, and to a file.
 //!
-//! Each has a filter of its own.
+//! What is kept and what is in the file is the same; what is shown has a filter of its own.
 
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt, util::SubscriberInitExt};
 
+use super::Failure;
 use crate::{
     config::{LogFormat, LogSettings, RecordSettings},
-    observe::layer::RecordLayer,
+    observe::{file::LogFile, layer::RecordLayer},
 };
 
-pub(super) fn start(settings: &LogSettings, record: &RecordSettings) {
+/// Starts the log.
+///
+/// # Errors
+/// If the log file cannot be opened.
+pub(super) fn start(settings: &LogSettings, record: &RecordSettings) -> Result<(), Failure> {
     // The filters were checked with the other settings.
     let filter = |text: &str| EnvFilter::try_new(text).unwrap_or_default();
     let shown = tracing_subscriber::fmt::layer().with_writer(io::stderr);
@@ -22,9 +27,19 @@ pub(super) fn start(settings: &LogSettings, record: &RecordSettings) {
             shown.with_ansi(color).with_filter(filter(&settings.filter)).boxed()
         }
     };
-    let kept = record.is_on().then(|| RecordLayer.with_filter(filter(&record.filter)));
+    let file = match &settings.file {
+        Some(path) => {
+            let failed =
+                |error| format!("cannot open the log file {}: {error}; name another with --log-file", path.display());
+            Some(LogFile::open(path).map_err(failed)?)
+        }
+        None => None,
+    };
+    let kept = if record.is_on() { &record.filter } else { &settings.filter };
+    let kept = (record.is_on() || file.is_some()).then(|| RecordLayer { file }.with_filter(filter(kept)));
     let started = tracing_subscriber::registry().with(shown).with(kept).try_init();
     if let Err(error) = started {
         tracing::debug!(%error, "the log was started already");
     }
+    Ok(())
 }

@@ -16,7 +16,7 @@ Examples:
 
 pub(super) fn run(flags: &Flags) -> Result<ExitCode, Failure> {
     let config = Config::load(flags)?;
-    log::start(&config.log, &config.record);
+    log::start(&config.log, &config.record)?;
     block_on(async { Ok(crate::serve(config).await?) })?;
     Ok(ExitCode::SUCCESS)
 }

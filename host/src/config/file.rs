@@ -33,6 +33,7 @@ pub(super) struct File {
     pub(super) allow_unauthenticated: Option<Scalar>,
     pub(super) log: Option<Scalar>,
     pub(super) log_format: Option<Scalar>,
+    pub(super) log_file: Option<PathBuf>,
     pub(super) record: Option<Scalar>,
     pub(super) record_content: Option<Scalar>,
     pub(super) record_days: Option<Scalar>,
@@ -61,8 +62,9 @@ pub struct SystemSettings {
     pub storage_type: String,
     /// What keeps traces.
     pub observability_storage_type: String,
-    /// Traces can be asked for.
-    pub observability_enabled: bool,
+    /// Traces can be asked for; whether any are recorded, if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observability_enabled: Option<bool>,
 }
 
 impl Default for SystemSettings {
@@ -70,7 +72,7 @@ impl Default for SystemSettings {
         Self {
             storage_type: "InMemoryStore".to_owned(),
             observability_storage_type: "InMemoryStore".to_owned(),
-            observability_enabled: false,
+            observability_enabled: None,
         }
     }
 }

@@ -46,6 +46,9 @@ pub struct Flags {
     /// How it is logged, text or json [default: text] [env: HOTBAY_LOG_FORMAT]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<String>,
+    /// File that log records are appended to as well, as JSON lines; one named in the file is in the data directory [env: HOTBAY_LOG_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
     /// What is kept of the log to be found again, as --log; off keeps neither logs nor traces [default: info] [env: HOTBAY_RECORD]
     #[arg(long, value_name = "FILTER")]
     pub record: Option<String>,

@@ -84,6 +84,8 @@ pub struct LogSettings {
     pub format: LogFormat,
     /// Whether colours may be used on a terminal.
     pub color: bool,
+    /// A file that records are appended to as well, as JSON lines.
+    pub file: Option<PathBuf>,
 }
 
 /// What is kept of logs and traces, to be found again.
@@ -147,10 +149,11 @@ impl Config {
         let base = path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
         let default_listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 4111));
         let seconds = Duration::from_secs;
+        let data = from.path("data", flags.data.as_ref(), file.data.as_deref(), base, ".hotbay")?;
         let config = Self {
             listen: from.pick("listen", flags.listen.as_ref(), file.listen.as_ref(), default_listen, parse::address)?,
             prefix: from.pick("prefix", flags.prefix.as_ref(), file.prefix.as_ref(), "/api".into(), parse::prefix)?,
-            data: from.path("data", flags.data.as_ref(), file.data.as_deref(), base, ".hotbay")?,
+            data: data.clone(),
             database_url: from.pick(
                 "database_url",
                 flags.database_url.as_ref(),
@@ -186,6 +189,7 @@ impl Config {
                 )?,
                 // The convention: set and not empty, whatever the value.
                 color: environment("NO_COLOR").is_none_or(|value| value.is_empty()),
+                file: from.optional_path("log_file", flags.log_file.as_ref(), file.log_file.as_deref(), &data),
             },
             record: RecordSettings {
                 filter: from.pick(
@@ -312,6 +316,7 @@ impl Config {
             "allow_unauthenticated": self.allow_unauthenticated,
             "log": self.log.filter,
             "log_format": self.log.format,
+            "log_file": self.log.file,
             "record": self.record.filter,
             "record_content": self.record.content,
             "record_days": self.record.days,
@@ -432,6 +437,16 @@ impl Sources<'_> {
             return Err(ConfigError::Setting { place, value: String::new(), expected: "a path".into() });
         }
         Ok(path)
+    }
+
+    /// Picks a path there need not be; one from the file is relative to `base`.
+    fn optional_path(&self, name: &str, flag: Option<&PathBuf>, file: Option<&Path>, base: &Path) -> Option<PathBuf> {
+        let path = match (flag, self.variable(name), file) {
+            (Some(path), ..) => path.clone(),
+            (None, Some((path, _)), _) => PathBuf::from(path),
+            (None, None, file) => file.filter(|path| !path.as_os_str().is_empty()).map(|path| base.join(path))?,
+        };
+        Some(path).filter(|path| !path.as_os_str().is_empty())
     }
 
     fn plugin_dirs(&self, flags: &Flags, file: &File, base: &Path) -> Vec<PathBuf> {

@@ -21,6 +21,7 @@ use crate::{
     engine::error::EngineError,
     memory::MemoryError,
     model::ModelError,
+    observe::ObserveError,
     plugin::{
         call::CallError,
         error::{LoadCode, LoadError},
@@ -244,6 +245,15 @@ impl From<Issue> for ApiError {
 impl From<Vec<Issue>> for ApiError {
     fn from(issues: Vec<Issue>) -> Self {
         Self::invalid(Invalid::Body, issues)
+    }
+}
+
+impl From<ObserveError> for ApiError {
+    fn from(error: ObserveError) -> Self {
+        match error {
+            ObserveError::Query(message) => Self::invalid_field(Invalid::Query, "q", message),
+            ObserveError::Index(_) => Self::internal(error),
+        }
     }
 }
 

@@ -10,9 +10,11 @@ mod agents;
 mod cors;
 mod endpoint;
 mod events;
+mod logs;
 mod memory;
 mod metrics;
 mod middleware;
+mod observability;
 mod openapi;
 mod plugins;
 mod rendered;
@@ -36,6 +38,7 @@ use http::{StatusCode, header};
 use crate::app::AppState;
 use endpoint::{Common, Endpoint, delete, get, patch, post, routes, tagged};
 use metrics::Requests;
+use observability::{discovery, none, query, trace, traces};
 use openapi::Description;
 
 /// What is served outside the API's prefix: probes of load balancers.
@@ -125,6 +128,46 @@ fn endpoints() -> Vec<Endpoint> {
             post("/memory/save-messages", memory::save).says("Saves messages"),
             post("/memory/messages/delete", memory::remove_messages).says("Deletes messages"),
             get("/memory/search", memory::search).says("Finds messages by their words"),
+        ]),
+        tagged("logs", [
+            get("/logs", logs::list).says("Lists log records as the logger wrote them").answers::<logs::ListResponse>(),
+            get("/logs/transports", logs::transports).says("Lists where log records come from").answers::<logs::Transports>(),
+            get("/logs/:runId", logs::by_run).says("Lists a run's log records").answers::<logs::ListResponse>(),
+        ]),
+        tagged("telemetry", [
+            get("/telemetry/traces", traces::documented).says("Lists traces"),
+            get("/telemetry/traces/:traceId", trace::get).says("Returns a trace"),
+            get("/telemetry/traces/:traceId/spans", trace::get).says("Lists a trace's spans"),
+        ]),
+        tagged("observability", [
+            get("/observability/traces", traces::list).says("Lists traces by their first spans"),
+            get("/observability/traces/light", traces::light).says("Lists traces without what goes in and comes out"),
+            get("/observability/branches", traces::branches).says("Lists runs and calls, wherever in a trace they are"),
+            post("/observability/traces/query", query::query).says("Finds traces by a predicate"),
+            post("/observability/traces/query/fields", query::discovery::fields).says("Lists what predicates may ask about"),
+            post("/observability/traces/query/values", query::discovery::values).says("Lists the values of what predicates ask about"),
+            get("/observability/traces/:traceId", trace::get).says("Returns a trace"),
+            get("/observability/traces/:traceId/light", trace::light).says("Returns a trace without what goes in and comes out"),
+            get("/observability/traces/:traceId/trajectory", trace::trajectory).says("Returns the steps a trace took"),
+            get("/observability/traces/:traceId/spans/:spanId", trace::one).says("Returns a span"),
+            get("/observability/traces/:traceId/branches/:spanId", trace::branch).says("Returns a span and what is below it"),
+            get("/observability/traces/:traceId/:spanId/scores", none::scores_of_span).says("Lists a span's scores"),
+            get("/observability/logs", observability::logs::list).says("Lists log records"),
+            get("/observability/scores", none::scores).says("Lists scores"),
+            get("/observability/feedback", none::feedback).says("Lists feedback"),
+            get("/observability/metrics", observability::metrics::list).says("Lists the values of metrics"),
+            post("/observability/metrics/aggregate", observability::metrics::aggregate).says("Returns what metrics come to"),
+            post("/observability/metrics/breakdown", observability::metrics::breakdown).says("Returns what metrics come to, by group"),
+            post("/observability/metrics/timeseries", observability::metrics::timeseries).says("Returns what metrics come to, over time"),
+            post("/observability/metrics/percentiles", observability::metrics::percentiles).says("Returns percentiles of a metric, over time"),
+            get("/observability/discovery/metric-names", observability::metrics::list_names).says("Lists the metrics"),
+            get("/observability/discovery/metric-label-keys", observability::metrics::label_keys).says("Lists a metric's labels"),
+            get("/observability/discovery/metric-label-values", observability::metrics::label_values).says("Lists the values of a metric's label"),
+            get("/observability/discovery/entity-types", discovery::entity_types).says("Lists what entities there are"),
+            get("/observability/discovery/entity-names", discovery::entity_names).says("Lists the names of entities"),
+            get("/observability/discovery/service-names", discovery::service_names).says("Lists the services"),
+            get("/observability/discovery/environments", discovery::environments).says("Lists the environments"),
+            get("/observability/discovery/tags", discovery::tags).says("Lists the tags of traces"),
         ]),
         tagged("plugins", [
             get("/plugins", plugins::list).says("Lists the plugins and the files that are none"),

@@ -56,18 +56,53 @@ pub(super) struct Packages {
     storage_type: String,
     /// What keeps traces.
     observability_storage_type: String,
+    /// What can be asked of it; nothing is said if nothing is recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observability_storage_capabilities: Option<Capabilities>,
+    /// How traces get there: each span is recorded as it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observability_runtime_strategy: Option<&'static str>,
+}
+
+/// What can be asked of what is recorded.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Capabilities {
+    /// Metrics.
+    metrics: bool,
+    /// Log records.
+    logs: bool,
+    /// What is new since a cursor.
+    delta_polling: bool,
+    /// Traces by a predicate.
+    trace_query: bool,
+    /// By how long they took, too.
+    trace_query_root_duration: bool,
+    /// What predicates may ask about.
+    trace_query_discovery: bool,
 }
 
 pub(super) async fn packages(State(app): State<AppState>) -> Json<Packages> {
     let system = &app.config.system;
+    let records = app.config.record.is_on();
+    let capabilities = Capabilities {
+        metrics: true,
+        logs: true,
+        delta_polling: true,
+        trace_query: true,
+        trace_query_root_duration: true,
+        trace_query_discovery: true,
+    };
     Json(Packages {
         packages: Vec::new(),
         is_dev: false,
         cms_enabled: false,
         live_kit_connection_route_enabled: false,
-        observability_enabled: system.observability_enabled,
+        observability_enabled: system.observability_enabled.unwrap_or(records),
         storage_type: system.storage_type.clone(),
         observability_storage_type: system.observability_storage_type.clone(),
+        observability_storage_capabilities: records.then_some(capabilities),
+        observability_runtime_strategy: records.then_some("event-sourced"),
     })
 }
 

@@ -13,7 +13,7 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
-use super::{attrs, recorder::Recorder};
+use super::{attrs, file::LogFile, recorder::Recorder};
 use crate::types::{
     id::{self, Millis},
     log::{Level, LogRecord},
@@ -30,7 +30,10 @@ pub fn connect(recorder: &Recorder) {
 
 /// The layer.
 #[derive(Debug, Default)]
-pub struct RecordLayer;
+pub struct RecordLayer {
+    /// Where records go as well, one on a line.
+    pub file: Option<LogFile>,
+}
 
 /// What a `tracing` span says of all that happens in it.
 #[derive(Default)]
@@ -73,7 +76,10 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RecordLayer {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let Some(recorder) = RECORDER.get().filter(|recorder| recorder.is_on()) else { return };
+        let recorder = RECORDER.get().filter(|recorder| recorder.is_on());
+        if recorder.is_none() && self.file.is_none() {
+            return;
+        }
         let mut fields = Map::new();
         let mut message = None;
         event.record(&mut Reader { fields: &mut fields, message: Some(&mut message) });
@@ -86,7 +92,13 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RecordLayer {
                 }
             }
         }
-        recorder.log(record(event.metadata(), message.unwrap_or_default(), fields));
+        let record = record(event.metadata(), message.unwrap_or_default(), fields);
+        if let Some(file) = &self.file {
+            file.write(&record);
+        }
+        if let Some(recorder) = recorder {
+            recorder.log(record);
+        }
     }
 }
 

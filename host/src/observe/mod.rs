@@ -14,10 +14,12 @@
 pub mod attrs;
 mod day;
 pub mod events;
+pub mod file;
 pub mod filter;
 mod find;
 mod keeper;
 pub mod layer;
+pub mod line;
 pub mod metrics;
 mod open;
 mod query;

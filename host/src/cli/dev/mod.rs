@@ -54,7 +54,7 @@ pub(super) struct DevArguments {
 
 pub(super) fn run(arguments: DevArguments) -> Result<ExitCode, Failure> {
     let mut config = Config::load(&arguments.flags)?;
-    log::start(&config.log, &config.record);
+    log::start(&config.log, &config.record)?;
     let built = std::path::absolute(config.data.join("dev"))?;
     // Nobody has to make an empty plugin directory only to develop.
     config.plugin_dirs.retain(|directory| directory.is_dir());

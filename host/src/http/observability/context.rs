@@ -1,0 +1,225 @@
+//! What spans, log records and metrics are all found by: whose work they are, what they belong
+//! to. Each parameter that is given must hold.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::{
+    http::error::{ApiError, FieldIssue, Invalid},
+    observe::{attrs::Key, filter::Filter},
+};
+
+/// Texts longer than this, in bytes, are not looked for.
+const LONGEST: usize = 4096;
+
+/// What an entity can be.
+pub(super) const ENTITY_TYPES: [&str; 14] = [
+    "agent",
+    "scorer",
+    "rag_ingestion",
+    "trajectory",
+    "input_processor",
+    "input_step_processor",
+    "output_processor",
+    "output_step_processor",
+    "tool_result_processor",
+    "workflow_step",
+    "tool",
+    "mcp_server",
+    "workflow_run",
+    "memory",
+];
+
+/// What records are found by.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub(in crate::http) struct ContextQuery {
+    /// The trace.
+    pub(super) trace_id: Option<String>,
+    /// What the entity is.
+    #[schemars(schema_with = "entity_type")]
+    pub(super) entity_type: Option<String>,
+    /// The entity's id.
+    pub(super) entity_id: Option<String>,
+    /// The entity's name.
+    pub(super) entity_name: Option<String>,
+    /// What the entity around it is. No record says that: nothing is found by it.
+    #[schemars(schema_with = "entity_type")]
+    parent_entity_type: Option<String>,
+    /// That entity's id. Nothing is found by it.
+    parent_entity_id: Option<String>,
+    /// That entity's name. Nothing is found by it.
+    parent_entity_name: Option<String>,
+    /// What the outermost entity is. No record says that: nothing is found by it.
+    #[schemars(schema_with = "entity_type")]
+    root_entity_type: Option<String>,
+    /// That entity's id. Nothing is found by it.
+    root_entity_id: Option<String>,
+    /// That entity's name. Nothing is found by it.
+    root_entity_name: Option<String>,
+    /// The user, as the metadata names it.
+    user_id: Option<String>,
+    /// The organization, as the metadata names it.
+    organization_id: Option<String>,
+    /// Whom it belongs to.
+    resource_id: Option<String>,
+    /// The run.
+    run_id: Option<String>,
+    /// The session, as the metadata names it.
+    session_id: Option<String>,
+    /// The conversation.
+    thread_id: Option<String>,
+    /// The request.
+    request_id: Option<String>,
+    /// Where the service is deployed.
+    environment: Option<String>,
+    /// The service.
+    service_name: Option<String>,
+    /// The entity's version, as the metadata names it.
+    entity_version_id: Option<String>,
+    /// The version of the entity around it, as the metadata names it.
+    parent_entity_version_id: Option<String>,
+    /// The version of the outermost entity, as the metadata names it.
+    root_entity_version_id: Option<String>,
+    /// The experiment, as the metadata names it.
+    experiment_id: Option<String>,
+    /// Where it ran, as the metadata names it.
+    source: Option<String>,
+    /// Where it ran, as the metadata names it.
+    execution_source: Option<String>,
+    /// Tags it must all have.
+    tags: Option<Vec<String>>,
+    /// The plugin.
+    plugin: Option<String>,
+    /// Words that are in its name, message, input, output or error.
+    text: Option<String>,
+    /// A query in the index's own syntax, over message or name and fields.
+    q: Option<String>,
+}
+
+pub(super) fn entity_type(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": ENTITY_TYPES})
+}
+
+impl ContextQuery {
+    /// Returns the condition that all that is given holds. Log records know no entity: ask
+    /// [`ContextQuery::without_entity`] for them.
+    pub(super) fn filter(&self, part: Invalid) -> Result<Filter, ApiError> {
+        let mut all = vec![self.without_entity(part)?];
+        let entity = [
+            (Key::EntityType, &self.entity_type),
+            (Key::EntityId, &self.entity_id),
+            (Key::EntityName, &self.entity_name),
+        ];
+        all.extend(keys(entity));
+        Ok(and(all))
+    }
+
+    /// As [`ContextQuery::filter`], but for whose work it is.
+    pub(super) fn without_entity(&self, part: Invalid) -> Result<Filter, ApiError> {
+        let mut all: Vec<Filter> = keys([
+            (Key::TraceId, &self.trace_id),
+            (Key::ResourceId, &self.resource_id),
+            (Key::RunId, &self.run_id),
+            (Key::ThreadId, &self.thread_id),
+            (Key::RequestId, &self.request_id),
+            (Key::Environment, &self.environment),
+            (Key::ServiceName, &self.service_name),
+            (Key::Plugin, &self.plugin),
+        ])
+        .collect();
+        let noted = [
+            ("userId", &self.user_id),
+            ("organizationId", &self.organization_id),
+            ("sessionId", &self.session_id),
+            ("entityVersionId", &self.entity_version_id),
+            ("parentEntityVersionId", &self.parent_entity_version_id),
+            ("rootEntityVersionId", &self.root_entity_version_id),
+            ("experimentId", &self.experiment_id),
+            ("source", &self.source),
+            ("executionSource", &self.execution_source),
+        ];
+        for (name, value) in noted {
+            if let Some(value) = value {
+                all.push(Filter::Field(name.to_owned(), value.as_str().into()));
+            }
+        }
+        let unknown = [
+            &self.parent_entity_type,
+            &self.parent_entity_id,
+            &self.parent_entity_name,
+            &self.root_entity_type,
+            &self.root_entity_id,
+            &self.root_entity_name,
+        ];
+        if unknown.iter().any(|it| it.is_some()) {
+            all.push(nothing());
+        }
+        for tag in self.tags.iter().flatten() {
+            all.push(Filter::is(Key::Tag, tag.as_str()));
+        }
+        for (name, text, make) in [
+            ("text", &self.text, Filter::Text as fn(String) -> Filter),
+            ("q", &self.q, Filter::Query as fn(String) -> Filter),
+        ] {
+            if let Some(text) = text.as_ref().filter(|text| !text.trim().is_empty()) {
+                all.push(make(short(text, part, name)?.to_owned()));
+            }
+        }
+        Ok(and(all))
+    }
+
+    /// Whether it asks for somebody's work.
+    pub(super) fn has_entity(&self) -> bool {
+        self.entity_type.is_some() || self.entity_id.is_some() || self.entity_name.is_some()
+    }
+
+    /// Returns the condition on whose work it is.
+    pub(super) fn entity(&self) -> Filter {
+        and(keys([
+            (Key::EntityType, &self.entity_type),
+            (Key::EntityId, &self.entity_id),
+            (Key::EntityName, &self.entity_name),
+        ])
+        .collect())
+    }
+}
+
+/// Returns a text that is short enough to look for.
+pub(in crate::http) fn short<'a>(text: &'a str, part: Invalid, field: &str) -> Result<&'a str, ApiError> {
+    if text.len() <= LONGEST {
+        return Ok(text);
+    }
+    let message = format!("Too big: expected string to have <={LONGEST} characters");
+    Err(ApiError::invalid(part, [FieldIssue::new(field, message)]))
+}
+
+/// Returns the conditions on keys that are asked for.
+pub(super) fn keys<'a>(wanted: impl IntoIterator<Item = (Key, &'a Option<String>)>) -> impl Iterator<Item = Filter> {
+    wanted.into_iter().filter_map(|(key, value)| Some(Filter::is(key, value.as_deref()?)))
+}
+
+/// Returns the condition nothing meets.
+pub(super) fn nothing() -> Filter {
+    Filter::Or(Vec::new())
+}
+
+/// Returns the condition that all of these hold.
+pub(super) fn and(all: Vec<Filter>) -> Filter {
+    all.into_iter().fold(Filter::All, Filter::and)
+}
+
+/// Returns the conditions that fields have these values; objects are looked into.
+pub(super) fn fields(prefix: &str, wanted: &Map<String, Value>) -> Vec<Filter> {
+    let mut all = Vec::new();
+    for (name, value) in wanted {
+        let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        match value {
+            Value::Object(inner) => all.extend(fields(&path, inner)),
+            Value::Null => all.push(Filter::Not(Box::new(Filter::HasField(path)))),
+            value => all.push(Filter::Field(path, value.clone())),
+        }
+    }
+    all
+}
