@@ -11,7 +11,7 @@ use super::{
     toolbox::Kind,
     turn::{Suspension, ToolCall, Waiting},
 };
-use crate::types::message::ToolState;
+use crate::types::{message::ToolState, schema::DRAFT_07};
 
 /// What a model is told when a person declines and says no more.
 const DECLINED: &str = "Tool call was not approved by the user";
@@ -121,14 +121,14 @@ impl Run {
 fn draft_07(schema: Option<&Value>) -> Value {
     let mut schema = schema.cloned().unwrap_or_else(|| json!({}));
     if let Value::Object(map) = &mut schema {
-        map.insert("$schema".to_owned(), "http://json-schema.org/draft-07/schema#".into());
+        map.insert("$schema".to_owned(), DRAFT_07.into());
     }
     schema
 }
 
 fn approval_schema() -> Value {
     json!({
-        "$schema": "http://json-schema.org/draft-07/schema#",
+        "$schema": DRAFT_07,
         "type": "object",
         "properties": {
             "approved": {

@@ -37,7 +37,9 @@ pub enum Filter {
     Field(String, Value),
     /// There is such a field.
     HasField(String),
-    /// Something below the root failed.
+    /// It is the first span of its trace here.
+    Root,
+    /// It is the first span of its trace, and something below it failed.
     HasChildError,
     /// All words of the text are in its message or name, or in what a span was given, came to or
     /// failed with.
@@ -102,6 +104,7 @@ impl Filter {
             Self::Level(levels) => record.level().is_some_and(|level| levels.contains(&level)),
             Self::Field(path, wanted) => field(record, path).is_some_and(|value| is_equal(value, wanted)),
             Self::HasField(path) => field(record, path).is_some_and(|value| !value.is_null()),
+            Self::Root => record.is_root(),
             Self::HasChildError => record.has_child_error(),
             Self::Text(text) => {
                 let mut wanted = words::of(text);

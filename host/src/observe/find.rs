@@ -19,7 +19,6 @@ use super::{
 /// What is searched, as it was at one moment.
 pub(super) struct Snapshot<T> {
     filter: Filter,
-    kind: RecordKind,
     days: Vec<Searcher>,
     /// What is not in the indexes and meets the condition, with its position.
     memory: Vec<(u64, Arc<T>)>,
@@ -39,7 +38,7 @@ impl<T> Snapshot<T> {
     /// Takes what there is of a kind.
     pub(super) fn new(view: &View, kind: RecordKind, memory: Vec<(u64, Arc<T>)>, metrics: &Arc<Metrics>) -> Self {
         let days = view.days.iter().filter(|((it, _), _)| *it == kind).map(|(_, day)| day.searcher.clone());
-        Self { filter: Filter::All, kind, days: days.collect(), memory, metrics: Arc::clone(metrics) }
+        Self { filter: Filter::All, days: days.collect(), memory, metrics: Arc::clone(metrics) }
     }
 
     /// Says what is looked for.
@@ -69,7 +68,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
         view: impl for<'a> Fn(&'a T) -> Record<'a>,
     ) -> Result<Found<Arc<T>>, ObserveError> {
         let Window { order, offset, limit } = window;
-        let query = compile(&self.filter, self.kind)?;
+        let query = compile(&self.filter)?;
         let memory = self.memory.iter().enumerate().map(|(index, (seq, record))| {
             let place = Place { at: order.time(view(record)), seq: *seq, place: index as u64 };
             (place, Source::Memory(index))
@@ -105,7 +104,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
     /// Returns the values a key has in the indexes.
     pub(super) async fn values(self, key: Key) -> Result<BTreeSet<String>, ObserveError> {
         away(Arc::clone(&self.metrics), move || {
-            let query = compile(&self.filter, self.kind)?;
+            let query = compile(&self.filter)?;
             let each = self.days.iter().map(|day| day.search(&query, &Values { key }));
             Ok(each.collect::<Result<Vec<_>, _>>().map_err(failed)?.into_iter().flatten().collect())
         })
@@ -116,7 +115,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
     pub(super) async fn counts(self, keys: &[Key]) -> Result<Vec<Counted>, ObserveError> {
         let keys = keys.to_vec();
         away(Arc::clone(&self.metrics), move || {
-            let query = compile(&self.filter, self.kind)?;
+            let query = compile(&self.filter)?;
             let counts = Counts { keys };
             let each = self.days.iter().map(|day| day.search(&query, &counts));
             Ok(each.collect::<Result<Vec<_>, _>>().map_err(failed)?.into_iter().flatten().collect())

@@ -329,7 +329,7 @@ impl Observe {
         drop(opened.wait_for(|is_opened| *is_opened).await);
         if filter.needs_index() {
             // Says what is wrong with the query before anything is waited for.
-            drop(query::compile(&filter, RecordKind::Logs)?);
+            drop(query::compile(&filter)?);
             self.commit().await;
         }
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);

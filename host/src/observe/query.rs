@@ -14,9 +14,7 @@ use tantivy::{
 
 use super::{
     ObserveError,
-    attrs::Key,
     filter::{Between, Filter},
-    record::RecordKind,
     schema::{self, date, fields, has_column, tokenizers},
     words,
 };
@@ -25,22 +23,15 @@ use crate::types::id::Millis;
 /// The longest query that is read.
 const LONGEST: usize = 4096;
 
-/// Returns the query that finds the records of a kind that meet a condition.
-pub(super) fn compile(filter: &Filter, kind: RecordKind) -> Result<Box<dyn Query>, ObserveError> {
+/// Returns the query that finds what meets a condition.
+pub(super) fn compile(filter: &Filter) -> Result<Box<dyn Query>, ObserveError> {
     let known = fields();
     Ok(match filter {
         Filter::All => Box::new(AllQuery),
-        Filter::And(all) => and(all, kind)?,
-        Filter::Or(any) => {
-            Box::new(BooleanQuery::union(any.iter().map(|filter| compile(filter, kind)).collect::<Result<_, _>>()?))
-        }
-        Filter::Not(filter) => match &**filter {
-            // Roots are asked for all the time, and known without looking at all others.
-            Filter::Has(Key::ParentSpanId) if kind == RecordKind::Spans => roots(),
-            filter => not(compile(filter, kind)?),
-        },
+        Filter::And(all) => and(all)?,
+        Filter::Or(any) => Box::new(BooleanQuery::union(any.iter().map(compile).collect::<Result<_, _>>()?)),
+        Filter::Not(filter) => not(compile(filter)?),
         Filter::Is(key, values) => any_of(known.key(*key), values.iter().map(String::as_str)),
-        Filter::Has(Key::ParentSpanId) if kind == RecordKind::Spans => not(roots()),
         Filter::Has(key) if has_column(*key) => Box::new(ExistsQuery::new(key.as_str().to_owned(), false)),
         Filter::Has(key) => {
             let least = Term::from_field_text(known.key(*key), "");
@@ -54,6 +45,7 @@ pub(super) fn compile(filter: &Filter, kind: RecordKind) -> Result<Box<dyn Query
         Filter::Level(levels) => any_of(known.level, levels.iter().map(|level| schema::level(*level))),
         Filter::Field(path, value) => field(path, value),
         Filter::HasField(path) => term(Term::from_field_text(known.has, path)),
+        Filter::Root => term(Term::from_field_text(known.facts, schema::ROOT)),
         Filter::HasChildError => term(Term::from_field_text(known.facts, schema::CHILD_ERROR)),
         Filter::Text(text) => {
             let words = words::of(text).into_iter().map(|word| term(Term::from_field_text(known.text, &word)));
@@ -69,12 +61,8 @@ pub(super) fn during(between: &Between<Millis>) -> Box<dyn Query> {
     range(between, |time| Term::from_field_date(fields().time, date(time)))
 }
 
-fn roots() -> Box<dyn Query> {
-    term(Term::from_field_text(fields().facts, schema::ROOT))
-}
-
-fn and(all: &[Filter], kind: RecordKind) -> Result<Box<dyn Query>, ObserveError> {
-    let parts = all.iter().filter(|filter| **filter != Filter::All).map(|filter| compile(filter, kind));
+fn and(all: &[Filter]) -> Result<Box<dyn Query>, ObserveError> {
+    let parts = all.iter().filter(|filter| **filter != Filter::All).map(compile);
     let parts: Vec<_> = parts.collect::<Result<_, _>>()?;
     Ok(if parts.is_empty() { Box::new(AllQuery) } else { Box::new(BooleanQuery::intersection(parts)) })
 }

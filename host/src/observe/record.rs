@@ -80,6 +80,12 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// Whether it is the first span of its trace here.
+    #[must_use]
+    pub fn is_root(self) -> bool {
+        matches!(self, Self::Span(span) if span.is_root())
+    }
+
     /// Whether something below it failed.
     #[must_use]
     pub fn has_child_error(self) -> bool {

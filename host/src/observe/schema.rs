@@ -48,7 +48,7 @@ pub(super) struct Fields {
     keys: Vec<Field>,
 }
 
-/// A span without a parent.
+/// The first span of a trace here.
 pub(super) const ROOT: &str = "root";
 /// A root below which something failed.
 pub(super) const CHILD_ERROR: &str = "childError";
@@ -161,7 +161,7 @@ impl Fields {
         if let Some(took) = span.duration() {
             document.add_u64(self.took, took);
         }
-        if span.parent_id.is_none() {
+        if span.is_root() {
             document.add_text(self.facts, ROOT);
         }
         if span.has_child_error {

@@ -208,6 +208,7 @@ impl Recorder {
         });
         let mut span = Span::begin(kind, name, trace_id, span_id.to_owned());
         span.parent_id = parent.map(str::to_owned);
+        span.is_entry = parent.is_some();
         trace.begin(span, Arc::default(), true)
     }
 }

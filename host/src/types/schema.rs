@@ -9,6 +9,9 @@ use std::fmt;
 use jsonschema::{Validator, error::ValidationErrorKind, paths::LocationSegment};
 use serde_json::{Map, Value};
 
+/// The dialect clients read schemas in.
+pub const DRAFT_07: &str = "http://json-schema.org/draft-07/schema#";
+
 /// A JSON Schema, compiled once. Cheap to use from any thread.
 pub struct Schema {
     /// The schema as it was given.

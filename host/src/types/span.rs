@@ -285,6 +285,9 @@ pub struct Span {
     /// What the caller passed along.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_context: Option<Value>,
+    /// Its parent is a span of another service: it is the first of its trace here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_entry: bool,
     /// Something below a root failed. Known once the root has ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_child_error: bool,
@@ -319,6 +322,7 @@ impl Span {
             output: None,
             error: None,
             request_context: None,
+            is_entry: false,
             has_child_error: false,
         }
     }
@@ -331,6 +335,12 @@ impl Span {
             (None, Some(_)) => SpanStatus::Success,
             (None, None) => SpanStatus::Running,
         }
+    }
+
+    /// Whether it is the first of its trace here.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.parent_id.is_none() || self.is_entry
     }
 
     /// Returns how long it took, in milliseconds; `None` while it runs.

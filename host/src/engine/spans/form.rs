@@ -10,6 +10,7 @@ use crate::{
     },
     types::{
         message::{Message, Part, Role},
+        schema::DRAFT_07,
         spoken, usage,
     },
 };
@@ -92,10 +93,18 @@ pub(super) fn tools(toolbox: &Toolbox) -> Value {
             ("type", "function".into()),
             ("name", spec.name.into()),
             ("description", spec.description.into()),
-            ("parameters", spec.input_schema),
+            ("parameters", in_draft_07(spec.input_schema)),
         ])
     });
     tools.collect()
+}
+
+/// Names the dialect clients know.
+fn in_draft_07(mut schema: Value) -> Value {
+    if let Value::Object(schema) = &mut schema {
+        schema.insert("$schema".to_owned(), DRAFT_07.into());
+    }
+    schema
 }
 
 /// Returns how a model may call them.

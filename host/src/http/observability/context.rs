@@ -14,7 +14,7 @@ use crate::{
 const LONGEST: usize = 4096;
 
 /// What an entity can be.
-pub(super) const ENTITY_TYPES: [&str; 14] = [
+pub(super) const ENTITY_TYPES: [&str; 15] = [
     "agent",
     "scorer",
     "rag_ingestion",
@@ -29,7 +29,11 @@ pub(super) const ENTITY_TYPES: [&str; 14] = [
     "mcp_server",
     "workflow_run",
     "memory",
+    PLUGIN,
 ];
+
+/// The kind of entity that clients made for the reference server do not know.
+pub(super) const PLUGIN: &str = "plugin";
 
 /// What records are found by.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]

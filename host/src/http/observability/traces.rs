@@ -144,6 +144,13 @@ impl ListQuery {
         }
     }
 
+    fn roots(&self) -> Filter {
+        match self.context.entity_type.as_deref() {
+            Some(context::PLUGIN) => Filter::Root,
+            _ => roots(),
+        }
+    }
+
     async fn list(
         &self,
         app: &AppState,
@@ -156,9 +163,10 @@ impl ListQuery {
     }
 }
 
-/// Returns the condition that a span is the first of its trace.
+/// Returns the condition that a span is the first of a trace of what somebody asked for: that
+/// plugins were loaded is listed to those who ask for it by `entityType`.
 pub(super) fn roots() -> Filter {
-    Filter::Not(Box::new(Filter::Has(Key::ParentSpanId)))
+    Filter::Root.and(Filter::Not(Box::new(Filter::is(Key::EntityType, context::PLUGIN))))
 }
 
 /// Lists traces: the first span of each.
@@ -166,7 +174,7 @@ pub(in crate::http) async fn list(
     State(app): State<AppState>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    Ok(Json(query.list(&app, roots(), "spans", span::whole).await?))
+    Ok(Json(query.list(&app, query.roots(), "spans", span::whole).await?))
 }
 
 /// Lists traces without what goes in and comes out.
@@ -174,7 +182,7 @@ pub(in crate::http) async fn light(
     State(app): State<AppState>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    Ok(Json(query.list(&app, roots(), "spans", span::row).await?))
+    Ok(Json(query.list(&app, query.roots(), "spans", span::row).await?))
 }
 
 /// Lists runs and calls.
@@ -191,7 +199,7 @@ pub(in crate::http) async fn documented(
     State(app): State<AppState>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    let mut answer = query.list(&app, roots(), "spans", span::whole).await?;
+    let mut answer = query.list(&app, query.roots(), "spans", span::whole).await?;
     answer["traces"] = answer["spans"].clone();
     for name in ["total", "page", "perPage", "hasMore"] {
         if let Some(value) = answer["pagination"].get(name).cloned() {

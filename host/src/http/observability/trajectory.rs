@@ -77,7 +77,7 @@ fn step(span: &Span, children: Vec<Value>, own: Vec<(&str, Option<Value>)>) -> V
             step.insert(name.to_owned(), value);
         }
     };
-    put("name", Some(span.name.as_str().into()));
+    put("name", Some(name(span).into()));
     put("durationMs", span.duration().map(Value::from));
     put("metadata", Some(&span.metadata).filter(|it| !it.is_empty()).cloned().map(Value::Object));
     put("children", Some(children).filter(|it| !it.is_empty()).map(Value::Array));
@@ -86,6 +86,14 @@ fn step(span: &Span, children: Vec<Value>, own: Vec<(&str, Option<Value>)>) -> V
         put(name, value);
     }
     Value::Object(step)
+}
+
+/// Returns a step's name: a tool's own, what the span says of all others.
+fn name(span: &Span) -> &str {
+    match (&span.entity, span.kind) {
+        (Some(entity), SpanKind::ToolCall | SpanKind::McpToolCall) => &entity.name,
+        _ => &span.name,
+    }
 }
 
 /// Returns what is said of a step of this kind beside what is said of all; `None` if spans of

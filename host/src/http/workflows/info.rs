@@ -5,11 +5,11 @@ use serde_json::{Map, Value, json};
 use super::graph::step_graph;
 use crate::{
     plugin::registry::{Snapshot, WorkflowEntry},
-    types::graph::{Callee, Graph, Kind, Node, Task},
+    types::{
+        graph::{Callee, Graph, Kind, Node, Task},
+        schema::DRAFT_07,
+    },
 };
-
-/// The dialect clients read workflows' schemas in.
-const DRAFT_07: &str = "http://json-schema.org/draft-07/schema#";
 
 /// Returns a workflow.
 pub(super) fn workflow(snapshot: &Snapshot, entry: &WorkflowEntry) -> Map<String, Value> {

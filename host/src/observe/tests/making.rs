@@ -160,6 +160,7 @@ pub(super) fn any_filter() -> impl Strategy<Value = Filter> {
         vec(select(&Level::ALL[..]), 0..3).prop_map(Filter::Level),
         (select(paths), value()).prop_map(|(path, value)| Filter::Field(path.to_owned(), value)),
         select(paths).prop_map(|path| Filter::HasField(path.to_owned())),
+        Just(Filter::Root),
         Just(Filter::HasChildError),
         text().prop_map(Filter::Text),
     ];
