@@ -12,6 +12,7 @@ mod endpoint;
 mod memory;
 mod middleware;
 mod openapi;
+mod otlp;
 mod plugins;
 mod rendered;
 mod schedules;
@@ -35,7 +36,7 @@ use crate::app::AppState;
 use endpoint::{Common, Endpoint, delete, get, patch, post, routes, tagged};
 use openapi::Description;
 
-/// What is served outside the API's prefix: probes of load balancers.
+/// What is served outside the API's prefix: probes of load balancers, and where OpenTelemetry sends to.
 fn outside() -> Vec<Endpoint> {
     tagged(
         "system",
@@ -44,6 +45,8 @@ fn outside() -> Vec<Endpoint> {
             get("/ready", system::ready)
                 .says("Tells whether the server can do its work")
                 .answers::<system::Readiness>(),
+            post("/v1/traces", otlp::traces).says("Takes spans of other services, as OTLP"),
+            post("/v1/logs", otlp::logs).says("Takes log records of other services, as OTLP"),
         ],
     )
 }

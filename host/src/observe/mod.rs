@@ -14,6 +14,7 @@
 pub mod attrs;
 pub mod filter;
 pub mod layer;
+pub mod otlp;
 pub mod record;
 mod recorder;
 pub mod tracer;
