@@ -12,6 +12,7 @@ mod documented;
 mod durability;
 mod memory;
 mod models;
+mod otlp;
 mod plugin_abort;
 mod plugin_admin;
 mod plugin_calls;

