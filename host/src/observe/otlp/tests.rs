@@ -299,7 +299,7 @@ fn what_is_cut_off_garbled_or_too_deep_is_an_error() {
         unreadable(OtlpProtocol::Json, &text.as_bytes()[..end]);
     }
     let place = whole.windows(3).position(|bytes| bytes == b"I'm").unwrap();
-    let mut garbled = whole.clone();
+    let mut garbled = whole;
     garbled[place] = 0xff;
     unreadable(OtlpProtocol::Protobuf, &garbled);
     // A list in a list in a list: within itself a thousand times.

@@ -38,9 +38,12 @@ struct Seen {
     at: Instant,
 }
 
+/// A status, and after how long to ask again.
+type Answer = (u16, Option<&'static str>);
+
 #[derive(Clone)]
 struct Told {
-    answers: Arc<Mutex<VecDeque<(u16, Option<&'static str>)>>>,
+    answers: Arc<Mutex<VecDeque<Answer>>>,
     seen: mpsc::UnboundedSender<Seen>,
 }
 
@@ -57,7 +60,7 @@ async fn take(State(told): State<Told>, uri: Uri, headers: HeaderMap, body: Byte
 }
 
 impl Collector {
-    async fn start(answers: impl IntoIterator<Item = (u16, Option<&'static str>)>) -> Self {
+    async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}/base/", listener.local_addr().unwrap());
         let (sender, seen) = mpsc::unbounded_channel();
