@@ -19,8 +19,11 @@ use crate::{
         error::EngineError,
         workflow::{WorkflowSettings, Workflows},
     },
-    model::catalog::Models,
-    observe::{self, Observe},
+    model::{self, ModelError, catalog::Models},
+    observe::{
+        self, Observe, Recorder,
+        otlp::export::{self, Exported},
+    },
     plugin::{Plugins, Spawner, error::LoadError},
     plugin_events,
     services::{AskAgent, Recall, Services},
@@ -35,6 +38,11 @@ const RUNS: Duration = Duration::from_secs(2);
 const CALLS: Duration = Duration::from_secs(1);
 /// How long one plugin's shutdown may take when the whole host ends.
 const PLUGIN_SHUTDOWN: Duration = Duration::from_secs(2);
+/// How long the last spans may take to a collector.
+const EXPORT: Duration = Duration::from_secs(1);
+
+/// How long connecting to a collector may take.
+const COLLECTOR: Duration = Duration::from_secs(5);
 
 /// What handlers share.
 pub type AppState = Arc<App>;
@@ -55,12 +63,16 @@ pub struct App {
     pub store: Store,
     /// What happened.
     pub observe: Observe,
+    /// What became of what is sent to a collector.
+    pub exported: Arc<Exported>,
     /// What plugins may ask of the host.
     pub services: Arc<Services>,
     /// Runs and streams. They are told to end before plugins are.
     pub tasks: Tasks,
     /// What plugins and the store need: watching, draining, writing. Ends last.
     background: Tasks,
+    /// Sends to a collector; ends when nothing more is recorded of runs and plugins.
+    exporter: Tasks,
 }
 
 /// Why a host does not start.
@@ -80,6 +92,9 @@ pub enum StartError {
     /// The host's own executable, which it starts as a probe, cannot be found.
     #[error("cannot find the host's own executable: {0}")]
     Executable(io::Error),
+    /// There is no HTTP client for the collector.
+    #[error("cannot send to the collector of OpenTelemetry: {0}")]
+    Export(ModelError),
     /// The plugin layer cannot start. A plugin that does not load is no reason.
     #[error("cannot start the plugin layer: {0}")]
     Plugins(#[from] LoadError),
@@ -102,6 +117,8 @@ impl App {
         let owner = host_id(&config.data)?;
         let (open, open_store, open_owner) = (observe.clone(), store.clone(), owner.as_str().into());
         background.spawn("observe-open-spans", |cancel| open.keep_open_spans(open_store, open_owner, cancel));
+        let exporter = Tasks::default();
+        let exported = export(&config, &owner, observe.recorder(), &exporter)?;
         let models = Arc::new(Models::new(config.providers.clone(), config::variable));
         // Plugins need the services when they open, the services need plugins when they are
         // asked for one, so these are connected once both are there.
@@ -144,7 +161,20 @@ impl App {
         background.spawn("workflow-others", |cancel| others.watch_others(cancel));
         let clock = workflows.clone();
         background.spawn("workflow-schedules", |cancel| clock.keep_time(cancel));
-        Ok(Arc::new(Self { config, engine, workflows, plugins, models, store, observe, services, tasks, background }))
+        Ok(Arc::new(Self {
+            config,
+            engine,
+            workflows,
+            plugins,
+            models,
+            store,
+            observe,
+            exported,
+            services,
+            tasks,
+            background,
+            exporter,
+        }))
     }
 
     /// Ends everything, runs first, then plugins. Returns within ten seconds.
@@ -160,6 +190,7 @@ impl App {
         if ended.is_err() {
             tracing::warn!("plugins did not shut down in time and are left behind");
         }
+        self.exporter.shut_down(EXPORT).await;
         self.background.shut_down(Duration::from_millis(500)).await;
         self.store.close().await;
     }
@@ -176,6 +207,16 @@ async fn open_store(config: &Config, background: &Tasks) -> Result<Store, StoreE
         background.spawn("store-writer", |cancel| writer.run(cancel));
     }
     Ok(store)
+}
+
+/// Begins to send spans to a collector, if one is named.
+fn export(config: &Config, host: &str, recorder: &Recorder, tasks: &Tasks) -> Result<Arc<Exported>, StartError> {
+    if config.otlp.endpoint.is_none() {
+        return Ok(Arc::default());
+    }
+    // A client of its own: what waits for a slow collector must not wait before a model's answer.
+    let client = model::http_client(COLLECTOR).map_err(StartError::Export)?;
+    Ok(export::start(&config.otlp, client, host, recorder, tasks))
 }
 
 /// Returns the name this host keeps for as long as its data directory lives.

@@ -14,6 +14,7 @@ mod events;
 mod memory;
 mod metrics;
 mod models;
+mod otlp;
 mod plugin_abort;
 mod plugin_admin;
 mod plugin_calls;

@@ -61,6 +61,18 @@ pub struct Flags {
     /// How many bytes of logs and traces are kept, the oldest days go first [default: 4GiB] [env: HOTBAY_RECORD_BYTES]
     #[arg(long, value_name = "BYTES")]
     pub record_bytes: Option<String>,
+    /// Collector of OpenTelemetry that traces are sent to, for example http://127.0.0.1:4318 [default: none] [env: HOTBAY_OTLP_ENDPOINT]
+    #[arg(long, value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+    /// Headers it is sent, name=value,name=value; a key is better in the variable, where others do not see it [env: HOTBAY_OTLP_HEADERS]
+    #[arg(long, value_name = "HEADERS")]
+    pub otlp_headers: Option<String>,
+    /// How it is written to, protobuf or json [default: protobuf] [env: HOTBAY_OTLP_PROTOCOL]
+    #[arg(long, value_name = "ENCODING")]
+    pub otlp_protocol: Option<String>,
+    /// Whether it is sent the recorded log as well [default: false] [env: HOTBAY_OTLP_LOGS]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub otlp_logs: Option<String>,
     /// Longest time of one run [default: 10m] [env: HOTBAY_RUN_DEADLINE]
     #[arg(long, value_name = "TIME")]
     pub run_deadline: Option<String>,

@@ -7,6 +7,7 @@
 mod error;
 mod file;
 mod flags;
+mod otlp;
 mod parse;
 
 use std::{
@@ -23,6 +24,7 @@ use serde_json::{Value, json};
 pub use error::ConfigError;
 pub use file::{LogFormat, SecretSource, SystemSettings};
 pub use flags::Flags;
+pub use otlp::{OtlpProtocol, OtlpSettings};
 
 use crate::{
     engine::workflow::ConcurrencySettings,
@@ -61,6 +63,8 @@ pub struct Config {
     pub log: LogSettings,
     /// What is kept of logs and traces.
     pub record: RecordSettings,
+    /// What is sent to a collector of OpenTelemetry.
+    pub otlp: OtlpSettings,
     /// How long things may take.
     pub deadlines: Deadlines,
     /// Model providers by name.
@@ -221,6 +225,7 @@ impl Config {
                     |text| parse::bytes(text).map(|bytes| bytes as u64),
                 )?,
             },
+            otlp: OtlpSettings::load(&from, flags, &file)?,
             deadlines: Deadlines {
                 run: from.pick(
                     "run_deadline",
@@ -321,6 +326,10 @@ impl Config {
             "record_content": self.record.content,
             "record_days": self.record.days,
             "record_bytes": self.record.bytes,
+            "otlp_endpoint": self.otlp.shown_endpoint(),
+            "otlp_headers": self.otlp.shown_headers(),
+            "otlp_protocol": self.otlp.protocol,
+            "otlp_logs": self.otlp.logs,
             "run_deadline": parse::show_duration(self.deadlines.run),
             "call_deadline": parse::show_duration(self.deadlines.call),
             "open_deadline": parse::show_duration(self.deadlines.open),

@@ -140,3 +140,29 @@ fn plugins_providers_and_secrets_come_from_the_file_and_secrets_stay_hidden() {
     assert!(!shown.to_string().contains("hush"), "{shown}");
     assert!(!format!("{config:?}").contains("hush-5"));
 }
+
+#[test]
+fn a_collector_is_named_and_what_it_is_sent_is_hidden() {
+    assert_eq!(defaults().otlp.endpoint, None);
+    let config = load(
+        "otlp_endpoint = 'https://me:hidden@collector.example:4318'\notlp_protocol = 'json'",
+        &[("HOTBAY_OTLP_HEADERS", "authorization=Bearer hidden, x-team=hidden=")],
+        Flags { otlp_logs: Some("true".into()), ..Flags::default() },
+    )
+    .unwrap();
+    assert_eq!(config.otlp.headers.len(), 2);
+    assert_eq!(config.otlp.headers[1].1.0, "hidden=");
+    assert!(config.otlp.logs && config.otlp.protocol == OtlpProtocol::Json);
+    let shown = config.redacted();
+    assert_eq!(shown["otlp_endpoint"], "https://me:***@collector.example:4318");
+    assert_eq!(shown["otlp_headers"], json!({"authorization": "***", "x-team": "***"}));
+    assert!(!format!("{:?} {shown}", config.otlp.headers).contains("hidden"));
+}
+
+#[test]
+fn errors_about_a_collector_do_not_repeat_what_may_be_a_key() {
+    let flags = Flags::default;
+    check_error("otlp_endpoint = 'collector:4318'", &[], flags(), &["`otlp_endpoint`", "http://127.0.0.1:4318"]);
+    check_error("otlp_protocol = 'grpc'", &[], flags(), &["`protobuf` or `json`"]);
+    check_error("", &[("HOTBAY_OTLP_HEADERS", "sk-hidden")], flags(), &["HOTBAY_OTLP_HEADERS is `***`"]);
+}

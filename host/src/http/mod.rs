@@ -16,6 +16,7 @@ mod metrics;
 mod middleware;
 mod observability;
 mod openapi;
+mod otlp;
 mod plugins;
 mod rendered;
 mod schedules;
@@ -41,7 +42,7 @@ use metrics::Requests;
 use observability::{discovery, none, query, trace, traces};
 use openapi::Description;
 
-/// What is served outside the API's prefix: probes of load balancers.
+/// What is served outside the API's prefix: probes of load balancers, and where OpenTelemetry sends to.
 fn outside() -> Vec<Endpoint> {
     tagged(
         "system",
@@ -51,6 +52,8 @@ fn outside() -> Vec<Endpoint> {
                 .says("Tells whether the server can do its work")
                 .answers::<system::Readiness>(),
             get(metrics::PATH, metrics::show).says("Returns what is counted, as Prometheus reads it").text(),
+            post("/v1/traces", otlp::traces).says("Takes spans of other services, as OTLP"),
+            post("/v1/logs", otlp::logs).says("Takes log records of other services, as OTLP"),
         ],
     )
 }

@@ -26,6 +26,14 @@ pub mod span {
     pub const FINISH_REASON: &str = "finishReason";
     /// How a run of a workflow or a step stands.
     pub const STATUS: &str = "status";
+    /// What happened in a span of another service: `[{name, time, attributes}]`.
+    pub const EVENTS: &str = "events";
+    /// Which side of a call a span of another service is: `client`, `server`, ...
+    pub const OTEL_KIND: &str = "otelKind";
+    /// The library that made a span of another service.
+    pub const SCOPE: &str = "scope";
+    /// What else is known of the service a span comes from.
+    pub const RESOURCE: &str = "resource";
 }
 
 /// Names of OpenTelemetry.
@@ -64,12 +72,49 @@ pub mod otel {
     pub const INPUT_MESSAGES: &str = "gen_ai.input.messages";
     /// What a model answered.
     pub const OUTPUT_MESSAGES: &str = "gen_ai.output.messages";
+    /// What a model was told to do.
+    pub const SYSTEM_INSTRUCTIONS: &str = "gen_ai.system_instructions";
+    /// A model's provider, as it was called before 1.37.
+    pub const OLD_PROVIDER_NAME: &str = "gen_ai.system";
+    /// Tokens of the prompt, as they were called before 1.27.
+    pub const OLD_INPUT_TOKENS: &str = "gen_ai.usage.prompt_tokens";
+    /// Tokens of the answer, as they were called before 1.27.
+    pub const OLD_OUTPUT_TOKENS: &str = "gen_ai.usage.completion_tokens";
     /// The kind of an error.
     pub const ERROR_TYPE: &str = "error.type";
     /// A service's name, on its resource.
     pub const SERVICE_NAME: &str = "service.name";
+    /// Its version, on its resource.
+    pub const SERVICE_VERSION: &str = "service.version";
+    /// Which of its processes it is, on its resource.
+    pub const SERVICE_INSTANCE_ID: &str = "service.instance.id";
     /// Where it is deployed, on its resource.
     pub const DEPLOYMENT_ENVIRONMENT: &str = "deployment.environment.name";
+    /// The same, as it was called before.
+    pub const OLD_DEPLOYMENT_ENVIRONMENT: &str = "deployment.environment";
+    /// The kind of event a log record is.
+    pub const EVENT_NAME: &str = "event.name";
+}
+
+/// Names of our own on spans that leave, for what OpenTelemetry has no name. A host that takes
+/// them in knows them again.
+pub mod own {
+    /// A span's kind.
+    pub const SPAN_TYPE: &str = "hotbay.span.type";
+    /// What its entity is.
+    pub const ENTITY_TYPE: &str = "hotbay.entity.type";
+    /// Its entity's id.
+    pub const ENTITY_ID: &str = "hotbay.entity.id";
+    /// Its entity's name.
+    pub const ENTITY_NAME: &str = "hotbay.entity.name";
+    /// Words to find it by, a list.
+    pub const TAGS: &str = "hotbay.tags";
+    /// What it was given, unless OpenTelemetry has a name for that.
+    pub const INPUT: &str = "hotbay.input";
+    /// What it came to, unless OpenTelemetry has a name for that.
+    pub const OUTPUT: &str = "hotbay.output";
+    /// What attributes of [`super::span`] begin with that have no name of OpenTelemetry.
+    pub const ATTRIBUTE: &str = "hotbay.attribute.";
 }
 
 /// Fields of our own log lines that say what a record belongs to, and are looked for in it.

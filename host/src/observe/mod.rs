@@ -22,6 +22,7 @@ pub mod layer;
 pub mod line;
 pub mod metrics;
 mod open;
+pub mod otlp;
 mod query;
 pub mod record;
 mod recorder;

@@ -6,14 +6,14 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{events::Events, metrics::Metrics, told, tracer::Trace};
+use super::{events::Events, metrics::Metrics, otlp::export::Tap, told, tracer::Trace};
 use crate::types::{
     log::{Level, LogRecord},
     span::Span,
@@ -55,6 +55,8 @@ struct Shared {
     queue: mpsc::Sender<Input>,
     shed: Shed,
     records_content: bool,
+    /// What else is told of the host's own records, once it has started.
+    tap: OnceLock<Tap>,
     number: AtomicU64,
     /// Traces that go on. Held for a lookup.
     live: Mutex<HashMap<u64, Weak<Trace>>>,
@@ -71,8 +73,14 @@ impl Recorder {
     /// and tools, and comes out of them, is recorded.
     pub(super) fn new(records_content: bool) -> (Self, mpsc::Receiver<Input>) {
         let (queue, inputs) = mpsc::channel(QUEUE);
-        let shared =
-            Shared { queue, shed: Shed::default(), records_content, number: AtomicU64::new(0), live: Mutex::default() };
+        let shared = Shared {
+            queue,
+            shed: Shed::default(),
+            records_content,
+            tap: OnceLock::new(),
+            number: AtomicU64::new(0),
+            live: Mutex::default(),
+        };
         (Self { shared: Some(Arc::new(shared)), ..Self::off() }, inputs)
     }
 
@@ -100,14 +108,25 @@ impl Recorder {
         &self.metrics
     }
 
+    /// Whether what goes into models and tools, and comes out, is recorded.
     pub(crate) fn records_content(&self) -> bool {
         self.shared.as_ref().is_some_and(|shared| shared.records_content)
+    }
+
+    /// Lets what the host records be sent elsewhere as well; the first to call it gets it all.
+    pub(super) fn tap(&self, tap: Tap) {
+        if let Some(shared) = &self.shared {
+            drop(shared.tap.set(tap));
+        }
     }
 
     /// Records a log record.
     pub fn log(&self, record: LogRecord) {
         let Some(shared) = &self.shared else { return };
         self.events.publish(|| told::log(&record));
+        if let Some(tap) = shared.tap.get() {
+            tap.log(&record);
+        }
         let level = record.level;
         // What matters more finds room longer.
         let reserve = match level {
@@ -129,6 +148,9 @@ impl Recorder {
             return;
         }
         spans.iter().for_each(|span| self.events.publish(|| told::span(span)));
+        if let Some(tap) = shared.tap.get() {
+            tap.spans(&spans);
+        }
         if shared.queue.capacity() <= QUEUE / 16 || shared.queue.try_send(Input::Spans(spans)).is_err() {
             shared.shed.spans.fetch_add(count, Ordering::Relaxed);
         }

@@ -21,7 +21,7 @@ struct Suite {
 }
 
 // One entry for each; `.ci/run` sets the variables where it can.
-const SUITES: [Suite; 6] = [
+const SUITES: [Suite; 7] = [
     Suite {
         name: "a plugin built by another toolchain",
         variable: "HOTBAY_TEST_NIGHTLY_PLUGIN",
@@ -49,6 +49,11 @@ const SUITES: [Suite; 6] = [
         name: "Prometheus' own check of the metrics",
         variable: "HOTBAY_TEST_PROMTOOL",
         how: "install Prometheus (Debian: `prometheus`), then set it to the path of `promtool`",
+    },
+    Suite {
+        name: "OpenTelemetry's own SDK",
+        variable: "HOTBAY_TEST_OTLP_PYTHON",
+        how: "make a venv, `pip install -r tests/otlp/requirements.txt` in it, then set it to the venv's bin/python",
     },
     Suite {
         name: "a full disk",

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod errors;
+mod otlp;
 mod queries;
 mod routes;
 
