@@ -77,7 +77,7 @@ fn step(span: &Span, children: Vec<Value>, own: Vec<(&str, Option<Value>)>) -> V
             step.insert(name.to_owned(), value);
         }
     };
-    put("name", Some(span.name.as_str().into()));
+    put("name", Some(name(span).into()));
     put("durationMs", span.duration().map(Value::from));
     put("metadata", Some(&span.metadata).filter(|it| !it.is_empty()).cloned().map(Value::Object));
     put("children", Some(children).filter(|it| !it.is_empty()).map(Value::Array));
@@ -86,6 +86,13 @@ fn step(span: &Span, children: Vec<Value>, own: Vec<(&str, Option<Value>)>) -> V
         put(name, value);
     }
     Value::Object(step)
+}
+
+/// Returns a step's name: of a call, the tool's.
+fn name(span: &Span) -> &str {
+    let is_call = matches!(span.kind, SpanKind::ToolCall | SpanKind::McpToolCall);
+    let tool = span.entity.as_ref().map(|entity| entity.name.as_str());
+    tool.filter(|name| is_call && !name.is_empty()).unwrap_or(&span.name)
 }
 
 /// Returns what is said of a step of this kind beside what is said of all; `None` if spans of
