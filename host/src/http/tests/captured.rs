@@ -42,7 +42,7 @@ fn filled(value: &Value) -> Value {
                 None => map.iter().map(|(key, value)| (key.clone(), filled(value))).collect::<Map<_, _>>().into(),
                 Some(("$hex", length)) => {
                     let length = usize::try_from(length.as_u64().unwrap()).unwrap();
-                    digits[32 - length..].into()
+                    digits.split_at(32 - length).1.into()
                 }
                 Some(("$json", inner)) => filled(inner).to_string().into(),
                 Some(("$ms" | "$number", _)) => 7.into(),
@@ -143,5 +143,5 @@ async fn traces_are_answered_as_recorded() {
         check(name, &expected["body"], &answer.json());
         played += 1;
     }
-    assert_eq!(played, 27, "the session has other steps than it had");
+    assert_eq!(played, 24, "the session has other steps than it had");
 }

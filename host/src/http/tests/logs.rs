@@ -15,7 +15,7 @@ async fn found(host: &Host, path: &str) -> String {
 }
 
 fn ids(ids: &[&str]) -> String {
-    ids.iter().map(|id| &id[id.len() - 1..]).collect::<Vec<_>>().join(" ")
+    ids.iter().map(|id| id.split_at(id.len() - 1).1).collect::<Vec<_>>().join(" ")
 }
 
 #[tokio::test]
