@@ -305,6 +305,11 @@ DELETE /api/memory/threads/{threadId}
 POST /api/memory/threads/{threadId}/clone
 GET /api/memory/threads/{threadId}/messages
 POST /api/memory/threads/{threadId}/messages
+GET /api/logs
+GET /api/logs/{runId}
+GET /api/telemetry/traces
+GET /api/telemetry/traces/{traceId}
+GET /api/telemetry/traces/{traceId}/spans
 ";
 
 #[tokio::test]

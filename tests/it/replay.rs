@@ -38,6 +38,16 @@ async fn memory_answers_as_recorded() {
     replay("memory").await;
 }
 
+#[tokio::test]
+async fn logs_answer_as_recorded() {
+    replay("logs").await;
+}
+
+#[tokio::test]
+async fn traces_answer_as_recorded() {
+    replay("telemetry").await;
+}
+
 #[test]
 fn every_listed_area_has_a_session() {
     let areas = session::areas(&session::contract_dir()).unwrap();

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::{
     error::{ApiError, Invalid},
     extract::{PathId, Query},
-    observability::{range, short},
+    observability::{FURTHEST, range, short},
 };
 use crate::{
     app::AppState,
@@ -89,7 +89,7 @@ pub(super) struct Transports {
 }
 
 fn from_zero(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "integer", "minimum": 0})
+    json_schema!({"type": "integer", "minimum": 0, "maximum": FURTHEST})
 }
 
 fn a_page(_: &mut SchemaGenerator) -> Schema {

@@ -17,3 +17,4 @@ pub(super) mod traces;
 mod trajectory;
 
 pub(super) use context::short;
+pub(super) use page::FURTHEST;

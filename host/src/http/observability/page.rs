@@ -21,6 +21,8 @@ use crate::{
 
 /// Records on a page if the caller does not say.
 const PER_PAGE: u64 = 10;
+/// The last page there can be: the largest number every client can write.
+pub(in crate::http) const FURTHEST: u64 = (1 << 53) - 1;
 
 /// Which part is asked for.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -44,7 +46,7 @@ pub(in crate::http) struct PageQuery {
 }
 
 fn from_zero(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "integer", "minimum": 0})
+    json_schema!({"type": "integer", "minimum": 0, "maximum": FURTHEST})
 }
 
 fn a_hundred(_: &mut SchemaGenerator) -> Schema {

@@ -88,12 +88,11 @@ fn step(span: &Span, children: Vec<Value>, own: Vec<(&str, Option<Value>)>) -> V
     Value::Object(step)
 }
 
-/// Returns a step's name: a tool's own, what the span says of all others.
+/// Returns a step's name: of a call, the tool's.
 fn name(span: &Span) -> &str {
-    match (&span.entity, span.kind) {
-        (Some(entity), SpanKind::ToolCall | SpanKind::McpToolCall) => &entity.name,
-        _ => &span.name,
-    }
+    let is_call = matches!(span.kind, SpanKind::ToolCall | SpanKind::McpToolCall);
+    let tool = span.entity.as_ref().map(|entity| entity.name.as_str());
+    tool.filter(|name| is_call && !name.is_empty()).unwrap_or(&span.name)
 }
 
 /// Returns what is said of a step of this kind beside what is said of all; `None` if spans of

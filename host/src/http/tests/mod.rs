@@ -1,10 +1,15 @@
 //! What is on the wire: raw requests in, raw answers out.
 
 mod bodies;
+mod captured;
 mod errors;
+mod logs;
+mod metrics;
 mod otlp;
 mod queries;
 mod routes;
+mod trace_queries;
+mod traces;
 
 use axum::{Json, Router, body::Body as HttpBody, response::Response};
 use http::Request;
@@ -29,8 +34,9 @@ use crate::{
 
 const LIMIT: usize = 256;
 
-/// A router, and the directory its host lives in.
+/// A host, its router, and the directory it lives in.
 struct Host {
+    app: AppState,
     router: Router,
     _directory: TempDir,
 }
@@ -66,8 +72,8 @@ impl Host {
     async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let directory = TempDir::new().unwrap();
         let app = app(&directory, change).await;
-        let router = serve(app, outside(), [endpoints(), probes()].concat());
-        Self { router, _directory: directory }
+        let router = serve(AppState::clone(&app), outside(), [endpoints(), probes()].concat());
+        Self { app, router, _directory: directory }
     }
 
     async fn send(&self, request: Request<HttpBody>) -> Answer {

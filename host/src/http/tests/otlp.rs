@@ -25,7 +25,6 @@ const JSON: &str = "application/json";
 /// A host whose records are looked at as well.
 struct Receiver {
     host: Host,
-    app: AppState,
 }
 
 impl Receiver {
@@ -37,7 +36,7 @@ impl Receiver {
         let directory = TempDir::new().unwrap();
         let app = app(&directory, change).await;
         let router = serve(AppState::clone(&app), outside(), endpoints());
-        Self { host: Host { router, _directory: directory }, app }
+        Self { host: Host { app, router, _directory: directory } }
     }
 
     async fn post(&self, path: &str, kind: &str, encoding: Option<&str>, body: impl Into<HttpBody>) -> Answer {
@@ -50,7 +49,7 @@ impl Receiver {
 
     /// The names of the spans that are kept of the trace.
     async fn names(&self) -> Vec<String> {
-        let spans = self.app.observe.trace(TRACE).await.unwrap();
+        let spans = self.host.app.observe.trace(TRACE).await.unwrap();
         spans.iter().map(|span| span.name.clone()).collect()
     }
 }

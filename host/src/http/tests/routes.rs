@@ -119,9 +119,21 @@ async fn what_needs_nothing_answers() {
 #[tokio::test]
 async fn packages_say_what_the_configuration_says() {
     let host = Host::with(|config| config.system.storage_type = "LibSQLStore".to_owned()).await;
-    let expected = json!({"packages": [], "isDev": false, "cmsEnabled": false, "liveKitConnectionRouteEnabled": false,
-        "observabilityEnabled": false, "storageType": "LibSQLStore", "observabilityStorageType": "InMemoryStore"});
+    let mut expected = json!({"packages": [], "isDev": false, "cmsEnabled": false,
+        "liveKitConnectionRouteEnabled": false, "observabilityEnabled": true, "storageType": "LibSQLStore",
+        "observabilityStorageType": "InMemoryStore", "observabilityRuntimeStrategy": "event-sourced",
+        "observabilityStorageCapabilities": {"metrics": true, "logs": true, "deltaPolling": true, "traceQuery": true,
+            "traceQueryRootDuration": true, "traceQueryDiscovery": true}});
     assert_eq!(host.get("/api/system/packages").await.json(), expected);
+    let host = Host::with(|config| {
+        config.system.storage_type = "LibSQLStore".to_owned();
+        config.record.filter = "off".to_owned();
+    });
+    expected["observabilityEnabled"] = false.into();
+    for name in ["observabilityRuntimeStrategy", "observabilityStorageCapabilities"] {
+        expected.as_object_mut().unwrap().remove(name);
+    }
+    assert_eq!(host.await.get("/api/system/packages").await.json(), expected);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    Period,
+    Before,
     names::{Metric, STATUS},
 };
 use crate::{
@@ -95,16 +95,16 @@ impl Filters {
     }
 
     /// Returns the same spans of another time, if this one has both its ends.
-    pub(super) fn before(&self, period: Period) -> Result<Option<Self>, ApiError> {
+    pub(super) fn before(&self, period: Before) -> Result<Option<Self>, ApiError> {
         let Between { from: Some(from), to: Some(to) } = self.time(Invalid::Body)? else { return Ok(None) };
         let back = match period {
-            Period::PreviousPeriod => to.0.saturating_sub(from.0),
-            Period::PreviousDay => 86_400_000,
-            Period::PreviousWeek => 7 * 86_400_000,
+            Before::Period => to.0.saturating_sub(from.0),
+            Before::Day => 86_400_000,
+            Before::Week => 7 * 86_400_000,
         };
         let at = |at: Millis| Some(Millis(at.0.saturating_sub(back)).iso());
         // The end of the former period is the start of this one, and counts once.
-        let end_exclusive = Some(matches!(period, Period::PreviousPeriod));
+        let end_exclusive = Some(matches!(period, Before::Period));
         let timestamp = Some(DateRange { start: at(from), end: at(to), start_exclusive: None, end_exclusive });
         Ok(Some(Self { timestamp, ..self.clone() }))
     }

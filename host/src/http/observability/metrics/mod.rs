@@ -53,19 +53,21 @@ pub(in crate::http) struct AggregateRequest {
     filters: Filters,
     /// With what it is compared: needs both ends of `filters.timestamp`.
     #[serde(default)]
-    compare_period: Option<Period>,
+    compare_period: Option<Before>,
 }
 
 /// A time a value is compared with.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum Period {
+enum Before {
     /// As long, just before.
-    PreviousPeriod,
+    #[serde(rename = "previous_period")]
+    Period,
     /// A day before.
-    PreviousDay,
+    #[serde(rename = "previous_day")]
+    Day,
     /// A week before.
-    PreviousWeek,
+    #[serde(rename = "previous_week")]
+    Week,
 }
 
 /// What a metric comes to, by what spans have in common.

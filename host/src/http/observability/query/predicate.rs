@@ -29,9 +29,9 @@ pub(super) struct Predicate {
 #[derive(Debug)]
 enum Node {
     Is(Filter),
-    And(Vec<Node>),
-    Or(Vec<Node>),
-    Not(Box<Node>),
+    And(Vec<Self>),
+    Or(Vec<Self>),
+    Not(Box<Self>),
     /// Whether the trace is one of those that answer a question about spans.
     Related(usize),
 }
