@@ -99,6 +99,29 @@ async fn the_log_arrives_at_a_collector_that_was_busy_whole_and_once() {
 }
 
 #[tokio::test]
+async fn an_agents_run_arrives_at_a_collector_that_was_busy_whole_and_once() {
+    let collector = Collector::start([StatusCode::SERVICE_UNAVAILABLE; 2]).await;
+    let host = collector.host().await;
+    let body = json!({"messages": "weather in Oslo"});
+    let (status, answer) = host.post_json("/api/agents/weather-agent/generate", &body).await.unwrap();
+    assert_eq!(status, 200, "{answer}");
+    let spans = || collector.found("/v1/traces", 200, ["resourceSpans", "scopeSpans", "spans"]);
+    let is_root = |span: &&Value| span["name"].as_str().unwrap().starts_with("invoke_agent ");
+    let root = eventually(SOON, || async { spans().await.iter().find(is_root).cloned() }).await;
+    assert_eq!((&root["kind"], &root["parentSpanId"]), (&json!(2), &json!("")), "{root}");
+    let spans = spans().await;
+    let of_run: Vec<_> = spans.iter().filter(|span| span["traceId"] == root["traceId"]).collect();
+    let mut ids: Vec<_> = of_run.iter().map(|span| span["spanId"].as_str().unwrap()).collect();
+    ids.sort_unstable();
+    let count = ids.len();
+    ids.dedup();
+    assert_eq!(ids.len(), count, "no span arrives twice");
+    assert!(of_run.iter().all(|span| *span == &root || ids.contains(&span["parentSpanId"].as_str().unwrap())));
+    let named = |name: &str| of_run.iter().find(|span| span["name"].as_str().unwrap().starts_with(name)).unwrap();
+    assert_eq!((&named("chat ")["kind"], &named("execute_tool ")["kind"]), (&json!(3), &json!(1)));
+}
+
+#[tokio::test]
 async fn a_host_takes_what_is_posted_and_says_what_it_does_not_take() {
     let host = TestHost::builder().start().await.unwrap();
     let span = |id: &str| json!({"traceId": "5b8efff798038103d269b633813fc60c", "spanId": id, "name": "s"});

@@ -89,7 +89,7 @@ async fn spans_that_are_posted_are_found_in_their_trace() {
     let bytes = gzip(request(json!([span("both", "eee19b7ec3c1b174")])).as_bytes());
     assert_eq!(host.post("/v1/traces", "application/json; charset=utf-8", Some("gzip"), bytes).await.status, 200);
     assert_eq!(host.names().await, ["json", "protobuf", "gzip", "both"]);
-    let spans = host.app.observe.trace(TRACE).await.unwrap();
+    let spans = host.host.app.observe.trace(TRACE).await.unwrap();
     assert!(spans.iter().all(|span| span.service_name.as_deref() == Some("shop")));
 }
 
@@ -104,7 +104,7 @@ async fn log_records_that_are_posted_are_found() {
     let expected = json!({"partialSuccess": {"rejectedLogRecords": "1",
         "errorMessage": "a log record is of the future, of 2554-07-21T23:34:33.709Z"}});
     assert_eq!((answer.status, answer.json()), (200, expected));
-    let found = host.app.observe.logs(Filter::Text("declined".into()), Window { limit: 9, ..Window::default() });
+    let found = host.host.app.observe.logs(Filter::Text("declined".into()), Window { limit: 9, ..Window::default() });
     let found = found.await.unwrap().records;
     assert_eq!((found.len(), found[0].transport.as_str()), (1, "otlp"));
 }
@@ -172,7 +172,7 @@ async fn senders_are_told_to_come_back_where_nothing_is_recorded() {
 #[tokio::test]
 async fn senders_are_told_to_come_back_once_the_host_has_ended() {
     let host = Receiver::start().await;
-    App::shut_down(&host.app).await;
+    App::shut_down(&host.host.app).await;
     let body = request(json!([span("late", "eee19b7ec3c1b171")]));
     let answer = host.post("/v1/traces", JSON, None, body).await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, "1"));
@@ -188,7 +188,7 @@ async fn content_is_not_kept_where_the_host_keeps_none() {
     let mut secret = span("chat", "eee19b7ec3c1b171");
     secret["attributes"] = json!([{"key": "gen_ai.input.messages", "value": {"stringValue": "secret"}}]);
     assert_eq!(host.post("/v1/traces", JSON, None, request(json!([secret]))).await.status, 200);
-    let spans = host.app.observe.trace(TRACE).await.unwrap();
+    let spans = host.host.app.observe.trace(TRACE).await.unwrap();
     assert_eq!((spans.len(), spans[0].input.clone()), (1, None));
     assert!(!serde_json::to_string(&*spans[0]).unwrap().contains("secret"));
 }
