@@ -28,6 +28,7 @@ mod replay;
 mod scaffold;
 mod schedules;
 mod store;
+mod stored_logs;
 mod swap_load;
 mod toolchains;
 mod traces;

@@ -49,6 +49,18 @@ fn flag_counts_before_variable_before_file() {
 }
 
 #[test]
+fn a_log_file_is_in_the_data_directory_unless_it_is_named_elsewhere() {
+    assert_eq!(defaults().log.file, None);
+    let in_file = load("data = '/d'\nlog_file = 'a.log'", &[], Flags::default()).unwrap();
+    assert_eq!(in_file.log.file.as_deref(), Some(Path::new("/d/a.log")));
+    let variable = load("log_file = 'a.log'", &[("HOTBAY_LOG_FILE", "b.log")], Flags::default()).unwrap();
+    assert_eq!(variable.log.file.as_deref(), Some(Path::new("b.log")));
+    let flags = Flags { log_file: Some("c.log".into()), ..Flags::default() };
+    assert_eq!(load("", &[("HOTBAY_LOG_FILE", "b.log")], flags).unwrap().log.file.as_deref(), Some(Path::new("c.log")));
+    assert_eq!(load("log_file = ''", &[], Flags::default()).unwrap().log.file, None);
+}
+
+#[test]
 fn sizes_times_and_lists_are_read_from_every_place() {
     let config = load(
         "body_limit = 1024\nrun_deadline = '2m'\nwatch = false\ncors_origins = ['https://a.example']",

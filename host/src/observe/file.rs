@@ -44,3 +44,39 @@ impl fmt::Debug for LogFile {
         f.write_str("LogFile")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+    use crate::observe::layer::RecordLayer;
+
+    #[test]
+    fn what_is_logged_is_appended_a_document_a_line() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("logs/hotbay.log");
+        for turn in 0..2 {
+            let layer = RecordLayer { file: Some(LogFile::open(&path).unwrap()) };
+            tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+                tracing::warn!(run.id = "run-1", turn, "two\nlines");
+            });
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 2);
+        for (turn, line) in lines.iter().enumerate() {
+            assert_eq!(
+                (&line["level"], &line["msg"], &line["runId"]),
+                (&40.into(), &"two\nlines".into(), &"run-1".into())
+            );
+            assert_eq!(line["turn"], turn);
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_an_error() {
+        let home = tempfile::tempdir().unwrap();
+        assert!(LogFile::open(home.path()).is_err(), "it is a directory");
+    }
+}

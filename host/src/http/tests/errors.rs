@@ -11,6 +11,7 @@ use crate::{
     engine::error::EngineError,
     http::error::{ApiError, Cause, Invalid},
     model::ModelError,
+    observe::ObserveError,
     plugin::{
         call::CallError,
         error::{LoadCode, LoadError},
@@ -30,6 +31,14 @@ async fn check(error: impl Into<ApiError>, status: u16, expected: Value) {
 
 fn failed(code: u32) -> CallError {
     CallError::Failed { plugin: "p".into(), code, message: "kaput".to_owned(), retryable: false, detail: Value::Null }
+}
+
+#[tokio::test]
+async fn a_query_that_cannot_be_read_says_why_and_a_broken_index_does_not() {
+    let issue = json!([{"field": "q", "message": "no field `x`"}]);
+    let body = json!({"error": "Invalid query parameters", "issues": issue, "details": issue});
+    check(ObserveError::Query("no field `x`".to_owned()), 400, body).await;
+    check(ObserveError::Index("/data: gone".to_owned()), 500, json!({"error": "Internal server error"})).await;
 }
 
 #[tokio::test]
