@@ -24,6 +24,7 @@ mod plugin_load;
 mod plugin_sdk;
 mod plugin_swap;
 mod plugin_workflows;
+mod records;
 mod replay;
 mod scaffold;
 mod schedules;

@@ -254,6 +254,15 @@ impl TestHost {
         Ok(running.child.wait()?)
     }
 
+    /// Ends the host at once, as a crash would; others may be asking it something.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn strike(&self) -> anyhow::Result<()> {
+        self.signal("KILL")
+    }
+
     /// Asks the host to stop, as a service supervisor would, and waits for its end.
     ///
     /// # Errors

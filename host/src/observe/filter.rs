@@ -39,7 +39,7 @@ pub enum Filter {
     HasField(String),
     /// It is the first span of its trace here.
     Root,
-    /// It is the first span of its trace, and something below it failed.
+    /// It is the first span of its trace, and it or something below it failed.
     HasChildError,
     /// All words of the text are in its message or name, or in what a span was given, came to or
     /// failed with.

@@ -69,6 +69,8 @@ use crate::{
 
 /// How long a query waits for what was just recorded to be in the index.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a question waits for what was given before it to be found, if more comes in than is taken.
+const CATCH_UP: Duration = Duration::from_millis(200);
 
 /// Answers what happened. Cheap to clone.
 #[derive(Clone)]
@@ -328,6 +330,8 @@ impl Observe {
         // Right after the start, files may still be read.
         let mut opened = self.opened.clone();
         drop(opened.wait_for(|is_opened| *is_opened).await);
+        // What was told of before the question is found.
+        drop(tokio::time::timeout(CATCH_UP, self.recorder.catch_up()).await);
         if filter.needs_index() {
             // Says what is wrong with the query before anything is waited for.
             drop(query::compile(&filter)?);

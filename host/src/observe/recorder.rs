@@ -32,6 +32,8 @@ pub(super) enum Input {
     Spans(Vec<Span>),
     /// Records of another service, whose sender waits until they are on the disk.
     Batch { logs: Vec<LogRecord>, spans: Vec<Span>, written: oneshot::Sender<Result<(), String>> },
+    /// Somebody waits until what was given before is found.
+    Found(oneshot::Sender<()>),
 }
 
 /// What was shed since the start.
@@ -168,6 +170,15 @@ impl Recorder {
             return Err("the host is shutting down".to_owned());
         }
         answer.await.unwrap_or_else(|_| Err("the host is shutting down".to_owned()))
+    }
+
+    /// Waits until what was given before is found, as long as the writer is there.
+    pub(super) async fn catch_up(&self) {
+        let Some(shared) = &self.shared else { return };
+        let (found, answer) = oneshot::channel();
+        if shared.queue.send(Input::Found(found)).await.is_ok() {
+            drop(answer.await);
+        }
     }
 
     /// Returns what was shed.

@@ -144,7 +144,7 @@ impl Trace {
                 Err(ended) => lock(&ended).clone(),
             };
             if is_first {
-                span.has_child_error = spans.has_failed;
+                span.has_child_error = spans.has_failed || span.error.is_some();
             } else {
                 spans.has_failed |= span.error.is_some();
             }

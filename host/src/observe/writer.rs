@@ -185,8 +185,10 @@ impl Writer {
     /// Makes what came in found.
     fn accept(&self, state: &mut State, inputs: impl Iterator<Item = Input>) {
         let mut arrived = Vec::new();
+        let mut told = Vec::new();
         for input in inputs {
             match input {
+                Input::Found(found) => told.push(found),
                 Input::Log(log) => arrived.push(Arrived::Log(log)),
                 Input::Spans(spans) => arrived.push(spans_of(spans)),
                 Input::Batch { logs, spans, written } => {
@@ -211,6 +213,7 @@ impl Writer {
                 state.pending.push(arrival);
             }
         });
+        told.into_iter().for_each(tell);
         self.statistics.accepted(count);
         if !state.pending.is_empty() {
             state.write_at.get_or_insert_with(|| Instant::now() + LINGER);
@@ -443,9 +446,9 @@ fn spans_of(spans: Vec<Span>) -> Arrived {
     Arrived::Spans(spans.into_iter().map(Arc::new).collect())
 }
 
-/// Answers who asked for a commit, if it still waits.
-fn tell(asked: CommitRequest) {
+/// Answers who asked, if it still waits.
+fn tell(asked: oneshot::Sender<()>) {
     if asked.send(()).is_err() {
-        tracing::trace!("nobody waits for the commit any more");
+        tracing::trace!("nobody waits for the answer any more");
     }
 }

@@ -288,7 +288,7 @@ pub struct Span {
     /// Its parent is a span of another service: it is the first of its trace here.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_entry: bool,
-    /// Something below a root failed. Known once the root has ended.
+    /// It is the first of its trace, and it or something below it failed. Known once it has ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_child_error: bool,
 }

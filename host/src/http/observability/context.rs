@@ -220,6 +220,7 @@ pub(super) fn fields(prefix: &str, wanted: &Map<String, Value>) -> Vec<Filter> {
     for (name, value) in wanted {
         let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
         match value {
+            Value::Object(inner) if inner.is_empty() => all.push(Filter::HasField(path)),
             Value::Object(inner) => all.extend(fields(&path, inner)),
             Value::Null => all.push(Filter::Not(Box::new(Filter::HasField(path)))),
             value => all.push(Filter::Field(path, value.clone())),

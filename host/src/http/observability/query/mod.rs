@@ -8,7 +8,7 @@ pub(in crate::http) mod discovery;
 mod fields;
 mod predicate;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Json, extract::State};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -218,9 +218,12 @@ impl QueryRequest {
             for related in predicate.related() {
                 // No span of a trace begins before its first one.
                 let from = Filter::Time(Between { from: between.from, to: None });
-                let ids = observe.values(RecordKind::Spans, Key::TraceId, related.clone().and(from)).await?;
-                if ids.len() > RELATED {
-                    let message = format!("More than {RELATED} traces have such a span: narrow timeRange or where");
+                let window = Window { limit: RELATED as u64, ..Window::default() };
+                let found = observe.spans(related.clone().and(from), window).await?;
+                let ids: BTreeSet<_> = found.records.iter().map(|span| span.trace_id.clone()).collect();
+                let ids: Vec<String> = ids.into_iter().collect();
+                if found.total > RELATED as u64 {
+                    let message = format!("More than {RELATED} spans are such: narrow timeRange or where");
                     return Err(wrong("where", message));
                 }
                 answers.push(ids);
