@@ -6,6 +6,7 @@
 //! `-- --records 20000 --traces 2000` is a quick look.
 
 use std::{
+    collections::BTreeSet,
     fs,
     future::Future,
     ops::Range,
@@ -18,10 +19,9 @@ use clap::Parser;
 use hotbay::{
     config::RecordSettings,
     observe::{
-        Observe, Order, Window,
+        Counted, Observe, Order, Window,
         attrs::Key,
         filter::{Between, Filter},
-        numbers::{Dimension, Metric, Question},
     },
     tasks::Tasks,
     types::{
@@ -219,7 +219,7 @@ async fn traces(arguments: &Arguments, directory: &Path) -> anyhow::Result<()> {
     ));
 
     heading();
-    let roots = || Filter::Not(Box::new(Filter::Has(Key::ParentSpanId)));
+    let roots = || Filter::Root;
     let page = Window { order: Order::NewestFirst, offset: 0, limit: 25 };
     question(arguments.asks, "newest page of 25 roots", async |_| {
         let found = observe.spans(roots(), page).await?;
@@ -241,24 +241,24 @@ async fn traces(arguments: &Arguments, directory: &Path) -> anyhow::Result<()> {
     .await?;
     // These read all there is: fewer times.
     let few = arguments.asks.div_ceil(10);
-    let runs = |time| Question { metrics: vec![Metric::AgentDuration], time, ..Question::default() };
-    question(few, "metric, all", async |_| {
-        let tally = observe.tally(&runs(Between::default()), None).await?;
-        Ok((1, tally.count()))
-    })
-    .await?;
+    let runs = |time| Filter::is(Key::SpanType, "agent_run").and(Filter::Ended(time));
+    let count = async |filter, keys: &[Key]| {
+        let (mut count, mut groups) = (0, BTreeSet::new());
+        let each = |span: Counted| {
+            count += 1;
+            groups.extend(span.keys.first().cloned().flatten());
+        };
+        observe.count(filter, keys, each).await?;
+        anyhow::Ok((groups.len() as u64, count))
+    };
+    question(few, "metric, all", async |_| count(runs(Between::default()), &[]).await).await?;
     question(few, "metric, 6 hours", async |number| {
         let from = begin + (number % 8) as i64 * (SPREAD / 8) as i64;
         let time = Between { from: Some(Millis(from)), to: Some(Millis(from + 6 * 60 * 60 * 1000)) };
-        let tally = observe.tally(&runs(time), None).await?;
-        Ok((1, tally.count()))
+        count(runs(time), &[]).await
     })
     .await?;
-    question(few, "metric by agent, all", async |_| {
-        let groups = observe.tallies(&runs(Between::default()), &[Dimension::Key(Key::EntityName)], None).await?;
-        Ok((groups.len() as u64, groups.values().map(|tally| tally.count()).sum()))
-    })
-    .await?;
+    question(few, "metric by agent, all", async |_| count(runs(Between::default()), &[Key::EntityName]).await).await?;
     tasks.shut_down(Duration::from_secs(60)).await;
     Ok(())
 }
@@ -271,14 +271,14 @@ fn log(number: u64, time: Millis) -> LogRecord {
         2..=6 => Level::Warn,
         _ => Level::Info,
     };
-    let rare = if number % 1000 == 0 { " timeout" } else { "" };
+    let rare = if number.is_multiple_of(1000) { " timeout" } else { "" };
     let message = format!("{} {} {} of {} after {} ms{rare}", word(1), word(5), word(7), word(11), number % 977);
     let run = number / RUN;
     LogRecord {
         id: format!("{number:016x}"),
         time,
         level,
-        transport: if number % 3 == 0 { "host".to_owned() } else { format!("plugin-{}", number % 5) },
+        transport: if number.is_multiple_of(3) { "host".to_owned() } else { format!("plugin-{}", number % 5) },
         component: "AGENT".to_owned(),
         message,
         run_id: Some(format!("run-{run}")),
@@ -329,7 +329,7 @@ fn trace(number: u64, begin: i64) -> Vec<Span> {
             span.attributes.insert("provider".to_owned(), "openai".into());
             span.attributes.insert("usage".to_owned(), json!({"inputTokens": 100 + number % 900, "outputTokens": 40}));
         }
-        if number % 50 == 0 && place == 0 {
+        if number.is_multiple_of(50) && place == 0 {
             span.error = Some(json!({"message": "the tool did not answer"}));
         }
         span

@@ -25,24 +25,28 @@ struct Collector {
 
 #[derive(Default)]
 struct Told {
-    /// What the next requests are answered; then all are taken.
-    answers: Mutex<VecDeque<StatusCode>>,
+    /// What the next requests to a path are answered; all others are taken.
+    answers: Mutex<(&'static str, VecDeque<StatusCode>)>,
     /// Each request: its path, its status and its body.
     requests: Mutex<Vec<(String, u16, Value)>>,
 }
 
 async fn take(State(told): State<Arc<Told>>, uri: Uri, body: Bytes) -> (StatusCode, &'static str) {
-    let status = told.answers.lock().await.pop_front().unwrap_or(StatusCode::OK);
+    let status = {
+        let (path, answers) = &mut *told.answers.lock().await;
+        let answer = if *path == uri.path() { answers.pop_front() } else { None };
+        answer.unwrap_or(StatusCode::OK)
+    };
     let body = serde_json::from_slice(&body).unwrap();
     told.requests.lock().await.push((uri.path().to_owned(), status.as_u16(), body));
     (status, "{}")
 }
 
 impl Collector {
-    async fn start(answers: impl IntoIterator<Item = StatusCode>) -> Self {
+    async fn start(path: &'static str, answers: impl IntoIterator<Item = StatusCode>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let told = Arc::new(Told { answers: Mutex::new(answers.into_iter().collect()), ..Told::default() });
+        let told = Arc::new(Told { answers: Mutex::new((path, answers.into_iter().collect())), ..Told::default() });
         let router = Router::new().fallback(post(take)).with_state(Arc::clone(&told));
         let mut server = JoinSet::new();
         server.spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -82,7 +86,7 @@ fn text(record: &Value) -> &str {
 
 #[tokio::test]
 async fn the_log_arrives_at_a_collector_that_was_busy_whole_and_once() {
-    let collector = Collector::start([StatusCode::SERVICE_UNAVAILABLE]).await;
+    let collector = Collector::start("/v1/logs", [StatusCode::SERVICE_UNAVAILABLE]).await;
     let mut host = collector.host().await;
     eventually(SOON, || async { (!collector.logs(200).await.is_empty()).then_some(()) }).await;
     // What is logged last is sent by a host that ends.
@@ -94,13 +98,14 @@ async fn the_log_arrives_at_a_collector_that_was_busy_whole_and_once() {
     }
     assert_eq!(taken.iter().filter(|record| text(record) == "stopping").count(), 1, "{taken:?}");
     let requests = collector.told.requests.lock().await;
-    let resource = &requests[0].2["resourceLogs"][0]["resource"]["attributes"];
+    let (.., logs) = requests.iter().find(|(path, ..)| path == "/v1/logs").unwrap();
+    let resource = &logs["resourceLogs"][0]["resource"]["attributes"];
     assert_eq!(resource[0], json!({"key": "service.name", "value": {"stringValue": "hotbay"}}));
 }
 
 #[tokio::test]
 async fn an_agents_run_arrives_at_a_collector_that_was_busy_whole_and_once() {
-    let collector = Collector::start([StatusCode::SERVICE_UNAVAILABLE; 2]).await;
+    let collector = Collector::start("/v1/traces", [StatusCode::SERVICE_UNAVAILABLE; 2]).await;
     let host = collector.host().await;
     let body = json!({"messages": "weather in Oslo"});
     let (status, answer) = host.post_json("/api/agents/weather-agent/generate", &body).await.unwrap();

@@ -20,7 +20,7 @@ use super::{
 use crate::types::id::Millis;
 
 /// What one index may hold in memory before it writes a segment.
-const ARENA: usize = 32 << 20;
+const ARENA: usize = 16 << 20;
 
 /// Names an index.
 pub(super) type DayKey = (RecordKind, Date);

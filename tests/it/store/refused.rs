@@ -53,7 +53,9 @@ async fn database_of_a_newer_host_is_refused() {
     let mut host = TestHost::builder().start().await.unwrap();
     assert!(host.stop(STOP).await.unwrap().success());
     let mut connection = connect(&host.data_dir()).await;
-    connection.execute("UPDATE _sqlx_migrations SET version = 1000").await.unwrap();
+    let newest =
+        "UPDATE _sqlx_migrations SET version = 1000 WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)";
+    connection.execute(newest).await.unwrap();
     connection.close().await.unwrap();
     let said = refusal(Command::new(artifact("hotbay")), &host.data_dir()).await;
     assert!(said.contains("a newer Hotbay has written it; run that one"), "{said}");
