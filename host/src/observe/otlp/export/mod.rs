@@ -1,6 +1,6 @@
 //! What ended here, sent to a collector as OTLP.
 //!
-//! The recorder hands spans and log records to a [`Tap`], which never waits: what its queue has
+//! The recorder hands spans and log records to a `Tap`, which never waits: what its queue has
 //! no room for is dropped and counted. One task makes batches of them and posts those. A
 //! collector that cannot take a batch now is asked again, for a minute, and after the time it
 //! names itself. When the host ends, what is left is sent once more within the deadline
