@@ -18,8 +18,8 @@
 //! | [`services`] | what plugins may ask of the host |
 //! | [`model`] | chat models: those of providers, and the trait all share |
 //! | [`plugin`] | files to capabilities: checked, probed, mapped, swapped, retired |
+//! | [`observe`] | logs and traces: recorded, kept, found again; live events; what is counted; OTLP |
 //! | [`store`] | what outlives the process, on SQLite or PostgreSQL; the only part that knows SQL |
-//! | [`observe`] | logs and traces: recorded, kept, found again |
 //! | [`types`] | plain data all of them speak |
 //!
 //! # A request's way
@@ -67,9 +67,9 @@ pub mod services;
 
 pub mod model;
 pub mod plugin;
-pub mod store;
 
 pub mod observe;
+pub mod store;
 
 pub mod types;
 
