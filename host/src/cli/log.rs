@@ -36,7 +36,8 @@ pub(super) fn start(settings: &LogSettings, record: &RecordSettings) -> Result<(
         None => None,
     };
     let kept = if record.is_on() { &record.filter } else { &settings.filter };
-    let kept = (record.is_on() || file.is_some()).then(|| RecordLayer { file }.with_filter(filter(kept)));
+    let kept =
+        (record.is_on() || file.is_some()).then(|| RecordLayer { recorder: None, file }.with_filter(filter(kept)));
     let started = tracing_subscriber::registry().with(shown).with(kept).try_init();
     if let Err(error) = started {
         tracing::debug!(%error, "the log was started already");

@@ -9,6 +9,7 @@ mod file;
 mod flags;
 mod otlp;
 mod parse;
+mod sources;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -31,7 +32,8 @@ use crate::{
     model::catalog::ProviderSettings,
     plugin::settings::{PluginOptions, PluginSettings},
 };
-use file::{File, Scalar};
+use file::File;
+use sources::Sources;
 
 /// The configuration file, if it is there and no other is named.
 pub const DEFAULT_FILE: &str = "hotbay.toml";
@@ -384,111 +386,6 @@ fn read_file(
     match toml::from_str(&text) {
         Ok(file) => Ok((Some(path), file)),
         Err(error) => Err(ConfigError::File { path, message: error.to_string().trim_end().to_owned() }),
-    }
-}
-
-/// Where settings come from, apart from flags.
-struct Sources<'a> {
-    environment: &'a dyn Fn(&str) -> Option<String>,
-    file: Option<&'a Path>,
-}
-
-impl Sources<'_> {
-    fn variable(&self, name: &str) -> Option<(String, String)> {
-        let variable = format!("HOTBAY_{}", name.to_ascii_uppercase());
-        // An empty variable is how shells and container files say "not set".
-        let value = (self.environment)(&variable).filter(|value| !value.is_empty())?;
-        Some((value, format!("the variable {variable}")))
-    }
-
-    fn in_file(&self, name: &str) -> String {
-        let file = self.file.unwrap_or(Path::new(DEFAULT_FILE));
-        format!("`{name}` in {}", file.display())
-    }
-
-    /// Returns the first value that is set, and where.
-    fn first(&self, name: &str, flag: Option<&String>, file: Option<String>) -> Option<(String, String)> {
-        if let Some(value) = flag {
-            return Some((value.clone(), format!("the flag --{}", name.replace('_', "-"))));
-        }
-        self.variable(name).or_else(|| Some((file?, self.in_file(name))))
-    }
-
-    fn pick<T>(
-        &self,
-        name: &str,
-        flag: Option<&String>,
-        file: Option<&Scalar>,
-        default: T,
-        parse: fn(&str) -> Result<T, String>,
-    ) -> Result<T, ConfigError> {
-        let Some((value, place)) = self.first(name, flag, file.map(Scalar::to_string)) else { return Ok(default) };
-        parse(value.trim()).map_err(|expected| ConfigError::Setting { place, value, expected })
-    }
-
-    /// Picks a path; one from the file is relative to the file.
-    fn path(
-        &self,
-        name: &str,
-        flag: Option<&PathBuf>,
-        file: Option<&Path>,
-        base: &Path,
-        default: &str,
-    ) -> Result<PathBuf, ConfigError> {
-        let path = match (flag, self.variable(name), file) {
-            (Some(path), ..) => path.clone(),
-            (None, Some((path, _)), _) => PathBuf::from(path),
-            (None, None, Some(path)) => base.join(path),
-            (None, None, None) => PathBuf::from(default),
-        };
-        if path.as_os_str().is_empty() {
-            let place = format!("the setting `{name}`");
-            return Err(ConfigError::Setting { place, value: String::new(), expected: "a path".into() });
-        }
-        Ok(path)
-    }
-
-    /// Picks a path there need not be; one from the file is relative to `base`.
-    fn optional_path(&self, name: &str, flag: Option<&PathBuf>, file: Option<&Path>, base: &Path) -> Option<PathBuf> {
-        let path = match (flag, self.variable(name), file) {
-            (Some(path), ..) => path.clone(),
-            (None, Some((path, _)), _) => PathBuf::from(path),
-            (None, None, file) => file.filter(|path| !path.as_os_str().is_empty()).map(|path| base.join(path))?,
-        };
-        Some(path).filter(|path| !path.as_os_str().is_empty())
-    }
-
-    fn plugin_dirs(&self, flags: &Flags, file: &File, base: &Path) -> Vec<PathBuf> {
-        if !flags.plugins.is_empty() {
-            return flags.plugins.clone();
-        }
-        if let Some((value, _)) = self.variable("plugins") {
-            return std::env::split_paths(&value).filter(|path| !path.as_os_str().is_empty()).collect();
-        }
-        match &file.plugin_dirs {
-            Some(directories) => directories.iter().map(|path| base.join(path)).collect(),
-            None => vec![PathBuf::from("plugins.d")],
-        }
-    }
-
-    fn cors_origins(&self, flags: &Flags, file: &File) -> Result<Vec<String>, ConfigError> {
-        let (origins, place) = if !flags.cors_origin.is_empty() {
-            (flags.cors_origin.clone(), "the flag --cors-origin".to_owned())
-        } else if let Some((value, place)) = self.variable("cors_origins") {
-            (value.split(',').map(|origin| origin.trim().to_owned()).collect(), place)
-        } else if let Some(origins) = &file.cors_origins {
-            (origins.clone(), self.in_file("cors_origins"))
-        } else {
-            return Ok(vec!["*".into()]);
-        };
-        for origin in &origins {
-            parse::origin(origin).map_err(|expected| ConfigError::Setting {
-                place: place.clone(),
-                value: origin.clone(),
-                expected,
-            })?;
-        }
-        Ok(origins)
     }
 }
 

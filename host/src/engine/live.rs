@@ -59,14 +59,6 @@ impl<'a, O: Observer> Told<'a, O> {
         told
     }
 
-    fn event(&self, kind: EventKind, what: &'static str) -> Event {
-        Event::now(kind, what)
-            .run(Some(&self.run_id))
-            .thread(self.thread_id.as_deref())
-            .plugin(Some(&self.plugin))
-            .text("agentId", &self.agent)
-    }
-
     fn publish(&self, make: impl FnOnce(&Self) -> Event) {
         self.recorder.events().publish(|| make(self));
     }
@@ -164,6 +156,14 @@ impl<O: Observer> Observer for Told<'_, O> {
 }
 
 impl<O> Told<'_, O> {
+    fn event(&self, kind: EventKind, what: &'static str) -> Event {
+        Event::now(kind, what)
+            .run(Some(&self.run_id))
+            .thread(self.thread_id.as_deref())
+            .plugin(Some(&self.plugin))
+            .text("agentId", &self.agent)
+    }
+
     /// Returns what may be said of an error: its text may quote what a model said.
     fn words(&self, error: &EngineError) -> String {
         if self.recorder.records_content() { error.to_string() } else { "the run failed".to_owned() }
@@ -178,14 +178,7 @@ impl<O> Drop for Told<'_, O> {
         // Nobody waits for it any more.
         self.recorder.metrics().runs.add(["agent", &self.agent, "canceled"], 1);
         self.recorder.metrics().agent_runs.record(self.began.elapsed());
-        self.recorder.events().publish(|| {
-            Event::now(EventKind::Run, "ended")
-                .run(Some(&self.run_id))
-                .thread(self.thread_id.as_deref())
-                .plugin(Some(&self.plugin))
-                .text("agentId", &self.agent)
-                .word("status", "canceled")
-        });
+        self.recorder.events().publish(|| self.event(EventKind::Run, "ended").word("status", "canceled"));
     }
 }
 

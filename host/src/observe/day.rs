@@ -46,24 +46,30 @@ pub(super) fn date_of(time: Millis) -> Date {
     TimeZone::UTC.to_datetime(timestamp).date()
 }
 
+fn path_of(root: &Path, (kind, date): DayKey) -> PathBuf {
+    root.join(kind.as_str()).join(date.to_string())
+}
+
+/// Puts an index where it is not looked for, so that there can be another one of its day.
+pub(super) fn set_aside(root: &Path, key: DayKey, reason: &str) -> io::Result<()> {
+    let (kind, date) = (key.0.as_str(), key.1);
+    let aside = root.join(format!("{kind}-{date}.damaged-{}", Millis::now().0));
+    fs::rename(path_of(root, key), &aside)?;
+    let aside = aside.display();
+    tracing::error!(reason, %aside, "an index of {kind} is set aside; what is in it is not found any more");
+    Ok(())
+}
+
 impl Day {
     /// Opens the index of a day in `root`, or makes it. One that cannot be read is set aside.
     pub(super) fn open(root: &Path, (kind, date): DayKey) -> Result<Self, TantivyError> {
-        let path = root.join(kind.as_str()).join(date.to_string());
+        let path = path_of(root, (kind, date));
         match Self::try_open(&path) {
             Ok(day) => Ok(day),
             Err(TantivyError::LockFailure(error, message)) => Err(TantivyError::LockFailure(error, message)),
             Err(TantivyError::IoError(error)) => Err(TantivyError::IoError(error)),
             Err(error) => {
-                let aside = root.join(format!("{}-{date}.damaged-{}", kind.as_str(), Millis::now().0));
-                fs::rename(&path, &aside)?;
-                tracing::error!(
-                    %error,
-                    path = %path.display(),
-                    aside = %aside.display(),
-                    "an index of {} cannot be read and is set aside; what is in it is not found any more",
-                    kind.as_str(),
-                );
+                set_aside(root, (kind, date), &error.to_string())?;
                 Self::try_open(&path)
             }
         }

@@ -57,7 +57,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("logs/hotbay.log");
         for turn in 0..2 {
-            let layer = RecordLayer { file: Some(LogFile::open(&path).unwrap()) };
+            let layer = RecordLayer { recorder: None, file: Some(LogFile::open(&path).unwrap()) };
             tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
                 tracing::warn!(run.id = "run-1", turn, "two\nlines");
             });

@@ -16,7 +16,7 @@ use tantivy::{Searcher, TantivyDocument, TantivyError};
 use tokio::runtime::Handle;
 
 use super::{
-    day::{Day, DayKey, date_of},
+    day::{Day, DayKey, date_of, set_aside},
     record::{Record, RecordKind},
     schema::fields,
     tail::{Arrival, Arrived},
@@ -197,7 +197,13 @@ impl Keeper {
         }
     }
 
-    /// Commits what was added up to `seq`. `tail` is everything that may not be in an index.
+    /// Whether a commit needs to be given what is not in an index.
+    pub(super) fn must_repair(&self) -> bool {
+        !self.failures.is_empty()
+    }
+
+    /// Commits what was added up to `seq`. `tail` is everything that may not be in an index, if it
+    /// [must repair](Self::must_repair) one.
     pub(super) fn commit(&mut self, seq: u64, tail: &[Arrival]) -> Commit {
         self.repair(tail);
         let mut changed = Vec::new();
@@ -228,15 +234,11 @@ impl Keeper {
         let failures = std::mem::take(&mut self.failures);
         for (key, times) in failures {
             let Some(day) = self.days.remove(&key) else { continue };
-            let aside = times >= TRIES;
             drop(day);
-            if aside {
-                let path = self.root.join(key.0.as_str()).join(key.1.to_string());
-                let to = self.root.join(format!("{}-{}.damaged-{}", key.0.as_str(), key.1, Millis::now().0));
-                tracing::error!(aside = %to.display(), "an index that cannot be written is set aside");
-                if let Err(error) = std::fs::rename(&path, &to) {
-                    tracing::error!(%error, "it cannot be set aside");
-                }
+            if times >= TRIES
+                && let Err(error) = set_aside(&self.root, key, "it cannot be written")
+            {
+                tracing::error!(%error, "an index cannot be set aside");
             }
             match self.day(key) {
                 Ok(_) => {
@@ -285,7 +287,7 @@ impl Keeper {
             if day.idle() > REST {
                 day.rest();
             }
-            // An hour, for what comes late.
+            // What comes late has it written, and merged, again.
             let is_over = key.1 < today && day.idle() > REST && !day.is_dirty();
             if is_over && day.segments() > 1 {
                 match day.merge() {

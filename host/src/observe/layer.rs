@@ -29,8 +29,11 @@ pub fn connect(recorder: &Recorder) {
 }
 
 /// The layer.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct RecordLayer {
+    /// Where records go; where the process's host has them go if absent. A process may have
+    /// several hosts, in tests, and then each says which is its.
+    pub recorder: Option<Recorder>,
     /// Where records go as well, one on a line.
     pub file: Option<LogFile>,
 }
@@ -76,7 +79,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RecordLayer {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let recorder = RECORDER.get().filter(|recorder| recorder.is_on());
+        let recorder = self.recorder.as_ref().or_else(|| RECORDER.get()).filter(|recorder| recorder.is_on());
         if recorder.is_none() && self.file.is_none() {
             return;
         }

@@ -224,14 +224,7 @@ impl Observe {
     /// # Errors
     /// If the query in the filter cannot be read, or the index cannot.
     pub async fn logs(&self, filter: Filter, window: Window) -> Result<Found<Arc<LogRecord>>, ObserveError> {
-        let metrics = self.recorder.metrics();
-        self.look(filter, |view, filter| {
-            let memory = view.tail.logs(filter, |arrival| view.is_indexed(arrival));
-            Snapshot::new(view, RecordKind::Logs, memory, metrics)
-        })
-        .await?
-        .find(window, |log| Record::Log(log))
-        .await
+        self.log_snapshot(filter).await?.find(window, |log| Record::Log(log)).await
     }
 
     /// Finds spans, those that go on among them.
@@ -266,15 +259,9 @@ impl Observe {
                 }
             });
         };
-        let metrics = self.recorder.metrics();
         let indexed = match kind {
             RecordKind::Logs => {
-                let snapshot = self
-                    .look(filter, |view, filter| {
-                        let memory = view.tail.logs(filter, |arrival| view.is_indexed(arrival));
-                        Snapshot::new(view, kind, memory, metrics)
-                    })
-                    .await?;
+                let snapshot = self.log_snapshot(filter).await?;
                 snapshot.memory().for_each(|log| add(Record::Log(log)));
                 snapshot.values(key).await?
             }
@@ -306,15 +293,26 @@ impl Observe {
         Ok(())
     }
 
+    async fn log_snapshot(&self, filter: Filter) -> Result<Snapshot<LogRecord>, ObserveError> {
+        let metrics = self.recorder.metrics();
+        self.look(filter, |view, filter| {
+            let memory = view.tail.logs(filter, |arrival| view.is_indexed(arrival));
+            Snapshot::new(view, RecordKind::Logs, memory, metrics)
+        })
+        .await
+    }
+
     async fn span_snapshot(&self, filter: Filter) -> Result<Snapshot<Span>, ObserveError> {
         // Looked at first: what ends meanwhile is found twice, not never.
         let open = self.recorder.open();
         let metrics = self.recorder.metrics();
         self.look(filter, move |view, filter| {
             let mut memory = view.tail.spans(filter, |arrival| view.is_indexed(arrival));
-            let known: BTreeSet<&str> = view.tail.span_ids();
-            let open = open.into_iter().filter(|span| !known.contains(span.span_id.as_str()));
-            let open: Vec<_> = open.filter(|span| filter.matches(Record::Span(span))).collect();
+            let mut open: Vec<Span> = open.into_iter().filter(|span| filter.matches(Record::Span(span))).collect();
+            if !open.is_empty() {
+                let known: BTreeSet<&str> = view.tail.span_ids();
+                open.retain(|span| !known.contains(span.span_id.as_str()));
+            }
             memory.extend(open.into_iter().map(|span| (u64::MAX, Arc::new(span))));
             Snapshot::new(view, RecordKind::Spans, memory, metrics)
         })
@@ -344,12 +342,11 @@ impl Observe {
 }
 
 fn counted(span: &Span, keys: &[Key]) -> Counted {
-    let tokens = |name| span.attributes.get(attrs::span::USAGE)?.get(name)?.as_u64();
     Counted {
         started_at: span.started_at,
         duration: span.duration(),
-        input_tokens: tokens("inputTokens"),
-        output_tokens: tokens("outputTokens"),
+        input_tokens: record::tokens(span, "inputTokens"),
+        output_tokens: record::tokens(span, "outputTokens"),
         keys: keys.iter().map(|key| Record::Span(span).get(*key).map(Arc::from)).collect(),
     }
 }

@@ -151,6 +151,11 @@ impl<'a> Record<'a> {
     }
 }
 
+/// Returns how many tokens of a kind a span's usage counts.
+pub(super) fn tokens(span: &Span, kind: &str) -> Option<u64> {
+    span.attributes.get(attrs::span::USAGE)?.get(kind)?.as_u64()
+}
+
 fn log_value(log: &LogRecord, key: Key) -> Option<&str> {
     match key {
         Key::LogId => Some(&log.id),

@@ -9,9 +9,13 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{
+    mpsc::{self, error::SendTimeoutError},
+    oneshot,
+};
 
 use super::{events::Events, metrics::Metrics, otlp::export::Tap, told, tracer::Trace};
 use crate::types::{
@@ -22,6 +26,9 @@ use crate::types::{
 /// Inputs that may wait to be written. Several seconds of what one core can write; in memory
 /// about a kilobyte each.
 const QUEUE: usize = 64 << 10;
+
+/// How long another service waits for room in the queue.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is to be written.
 #[derive(Debug)]
@@ -166,8 +173,10 @@ impl Recorder {
         let Some(shared) = &self.shared else { return Err("nothing is recorded here".to_owned()) };
         let (written, answer) = oneshot::channel();
         // A sender may wait; the host's own records do not.
-        if shared.queue.send(Input::Batch { logs, spans, written }).await.is_err() {
-            return Err("the host is shutting down".to_owned());
+        match shared.queue.send_timeout(Input::Batch { logs, spans, written }, PATIENCE).await {
+            Ok(()) => {}
+            Err(SendTimeoutError::Closed(_)) => return Err("the host is shutting down".to_owned()),
+            Err(SendTimeoutError::Timeout(_)) => return Err("more comes in than can be written".to_owned()),
         }
         answer.await.unwrap_or_else(|_| Err("the host is shutting down".to_owned()))
     }

@@ -17,7 +17,11 @@ use tantivy::{
     tokenizer::TokenizerManager,
 };
 
-use super::{attrs, attrs::Key, record::Record, words};
+use super::{
+    attrs::Key,
+    record::{Record, tokens},
+    words,
+};
 use crate::types::{id::Millis, log::Level, span::Span};
 
 /// The name under which the index knows what splits texts.
@@ -167,11 +171,10 @@ impl Fields {
         if span.has_child_error {
             document.add_text(self.facts, CHILD_ERROR);
         }
-        let tokens = |name| span.attributes.get(attrs::span::USAGE)?.get(name)?.as_u64();
-        if let Some(tokens) = tokens("inputTokens") {
+        if let Some(tokens) = tokens(span, "inputTokens") {
             document.add_u64(self.input_tokens, tokens);
         }
-        if let Some(tokens) = tokens("outputTokens") {
+        if let Some(tokens) = tokens(span, "outputTokens") {
             document.add_u64(self.output_tokens, tokens);
         }
     }

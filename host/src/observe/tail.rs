@@ -64,6 +64,11 @@ impl Tail {
         self.arrivals.push_back(arrival);
     }
 
+    /// Moves everything to later positions: the first ones turned out to be taken.
+    pub(super) fn shift(&mut self, by: u64) {
+        self.arrivals.iter_mut().for_each(|arrival| arrival.seq += by);
+    }
+
     /// Forgets everything up to a position: it is found in an index.
     pub(super) fn forget(&mut self, seq: u64) {
         while let Some(first) = self.arrivals.front()

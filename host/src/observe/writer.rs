@@ -99,6 +99,8 @@ struct State {
     /// Those that asked for a commit, by the position that must be in it.
     asked: Vec<(u64, CommitRequest)>,
     next: u64,
+    /// Whether the files were ever open: before, nobody knows which positions are taken.
+    was_open: bool,
     /// The last position that is on the disk.
     saved: Option<u64>,
     has_failed: bool,
@@ -121,6 +123,7 @@ impl Writer {
             waiting: Vec::new(),
             asked: Vec::new(),
             next: 0,
+            was_open: false,
             saved: None,
             has_failed: false,
             is_incomplete: false,
@@ -251,8 +254,9 @@ impl Writer {
             && (is_due(state.commit_at) || ((is_asked || in_memory > MUCH) && !state.is_incomplete))
         {
             state.commit_at = None;
-            let tail: Vec<Arrival> = self.read(|view| view.tail.arrivals().cloned().collect());
-            let tail: Vec<Arrival> = tail.into_iter().filter(|arrival| arrival.seq <= seq).collect();
+            // Read only if an index must be written again.
+            let in_tail = |view: &View| view.tail.arrivals().filter(|arrival| arrival.seq <= seq).cloned().collect();
+            let tail: Vec<Arrival> = if keeper.must_repair() { self.read(in_tail) } else { Vec::new() };
             let metrics = Arc::clone(self.recorder.metrics());
             state.job = Some(tokio::task::spawn_blocking(move || {
                 let commit = metrics.index.commit.time(|| keeper.commit(seq, &tail));
@@ -344,22 +348,27 @@ impl Writer {
 
     /// Goes on with what was opened.
     fn opened(&self, state: &mut State, keeper: Box<Keeper>, arrivals: Vec<Arrival>, next: u64) {
-        let days = keeper.committed();
         state.saved = next.checked_sub(1);
-        if state.next == 0 {
-            self.change(|view| {
-                view.days = days;
-                arrivals.into_iter().for_each(|arrival| view.tail.push(arrival));
-            });
-            state.next = next;
-        } else {
-            // It is opened again: what is in memory and not on the disk goes there first.
-            state.pending = self.change(|view| {
-                view.days = days;
-                view.tail.arrivals().filter(|arrival| arrival.seq >= next).cloned().collect()
-            });
-            state.write_at = Some(Instant::now());
+        let is_first = !std::mem::replace(&mut state.was_open, true);
+        if is_first {
+            // What came before they could be opened stands behind what they have.
+            state.next += next;
+            state.waiting.iter_mut().for_each(|(needed, _)| *needed += next);
+            state.asked.iter_mut().for_each(|(needed, _)| *needed += next);
         }
+        // What is in memory and not on the disk goes there first.
+        state.pending = self.change(|view| {
+            view.days = keeper.committed();
+            if is_first {
+                let mut tail = Tail::default();
+                arrivals.into_iter().for_each(|arrival| tail.push(arrival));
+                view.tail.shift(next);
+                view.tail.arrivals().for_each(|arrival| tail.push(arrival.clone()));
+                view.tail = tail;
+            }
+            view.tail.arrivals().filter(|arrival| arrival.seq >= next).cloned().collect()
+        });
+        state.write_at = Some(Instant::now());
         state.commit_at = Some(Instant::now() + COMMIT);
         state.keeper = Some(keeper);
     }

@@ -303,3 +303,31 @@ async fn span_a_dead_host_left_open_is_recorded_once_as_interrupted() {
     tasks.shut_down(std::time::Duration::from_secs(9)).await;
     store.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn records_of_a_directory_that_is_away_at_the_start_stand_behind_those_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (root, away) = (directory.path().join("observe"), directory.path().join("away"));
+    let host = Host::start(&root);
+    record(&host, 0..3).await;
+    host.observe.commit().await;
+    record(&host, 3..5).await;
+    host.stop().await;
+    fs::rename(&root, &away).unwrap();
+    fs::write(&root, "in the way").unwrap();
+    let host = Host::start(&root);
+    host.observe.recorder().log(log("5", "x"));
+    assert_eq!(host.ids(Filter::All).await, numbers(5..6));
+    fs::remove_file(&root).unwrap();
+    fs::rename(&away, &root).unwrap();
+    while host.observe.recorder().batch(vec![log("6", "x")], Vec::new()).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    // What was refused stays in memory, so the last one may be there more than once.
+    let found = host.ids(Filter::All).await;
+    assert!(found.starts_with(&numbers(0..7)), "{found:?}");
+    host.stop().await;
+    let host = Host::start(&root);
+    assert_eq!(host.ids(Filter::All).await, found);
+    host.stop().await;
+}

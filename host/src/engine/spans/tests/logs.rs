@@ -27,12 +27,11 @@ async fn log(bed: &Bed, run_id: &str, records: usize) -> Vec<std::sync::Arc<LogR
     tokio::time::timeout(Duration::from_secs(5), seen).await.unwrap()
 }
 
-/// One test, for a process has one recorder its log goes to.
 #[tokio::test]
 async fn the_log_says_which_run_and_span_a_record_belongs_to() {
     let bed = Bed::start().await;
-    layer::connect(bed.observe.recorder());
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer::RecordLayer::default()));
+    let layer = layer::RecordLayer { recorder: Some(bed.observe.recorder().clone()), file: None };
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
 
     let turn = bed.ask("worker", "call weather {}", RunOptions::default()).await;
     let records = log(&bed, &turn.run_id, 3).await;
