@@ -8,9 +8,10 @@ use std::{
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use tantivy::{
-    Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, Searcher, TantivyDocument, TantivyError,
+    Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, Searcher, Segment, SegmentMeta, TantivyDocument,
+    TantivyError,
     directory::MmapDirectory,
-    indexer::{IndexWriterOptions, LogMergePolicy, NoMergePolicy},
+    indexer::{AddOperation, IndexWriterOptions, LogMergePolicy, NoMergePolicy, SegmentWriter},
 };
 
 use super::{
@@ -19,8 +20,11 @@ use super::{
 };
 use crate::types::id::Millis;
 
-/// What one index may hold in memory before it writes a segment.
-const ARENA: usize = 16 << 20;
+/// What a segment may take in memory before it is written.
+const SEGMENT: usize = 16 << 20;
+/// What a segment takes to begin with: a table of terms for a second's records, which grows if there are more.
+/// The threads of an [`IndexWriter`] begin with 8 MB whatever comes, so they are not used.
+const FIRST: usize = 512 << 10;
 
 /// Names an index.
 pub(super) type DayKey = (RecordKind, Date);
@@ -30,12 +34,39 @@ pub(super) struct Day {
     path: PathBuf,
     index: Index,
     reader: IndexReader,
+    /// Has segments merged and committed.
     writer: Option<IndexWriter>,
+    /// What was added last.
+    building: Option<Building>,
+    /// What was added before, in segments that are written.
+    built: Vec<SegmentMeta>,
     /// The last position of the write-ahead log it holds everything up to.
     committed: Option<u64>,
     is_dirty: bool,
     /// When something was added last.
     used: Instant,
+}
+
+/// A segment in memory.
+struct Building {
+    writer: SegmentWriter,
+    segment: Segment,
+}
+
+impl Building {
+    fn new(index: &Index) -> Result<Self, TantivyError> {
+        let segment = index.new_segment();
+        Ok(Self { writer: SegmentWriter::for_segment(FIRST, segment.clone())?, segment })
+    }
+
+    /// Writes it.
+    fn finish(self, index: &Index) -> Result<SegmentMeta, TantivyError> {
+        let documents = self.writer.max_doc();
+        self.writer.finalize()?;
+        let written = index.new_segment_meta(self.segment.id(), documents);
+        written.untrack_temp_docstore();
+        Ok(written)
+    }
 }
 
 /// Returns the day a time is in.
@@ -100,6 +131,8 @@ impl Day {
             index,
             reader,
             writer: None,
+            building: None,
+            built: Vec::new(),
             committed,
             is_dirty: false,
             used: Instant::now(),
@@ -130,14 +163,24 @@ impl Day {
     pub(super) fn add(&mut self, document: TantivyDocument) -> Result<(), TantivyError> {
         self.is_dirty = true;
         self.used = Instant::now();
-        self.writer()?.add_document(document)?;
+        // Its lock says that nobody else writes here.
+        self.writer()?;
+        let mut building = match self.building.take() {
+            Some(building) => building,
+            None => Building::new(&self.index)?,
+        };
+        building.writer.add_document(AddOperation { opstamp: 0, document })?;
+        if building.writer.mem_usage() < SEGMENT {
+            self.building = Some(building);
+        } else {
+            self.built.push(building.finish(&self.index)?);
+        }
         Ok(())
     }
 
     fn writer(&mut self) -> Result<&mut IndexWriter, TantivyError> {
         if self.writer.is_none() {
             let options = IndexWriterOptions::builder()
-                .memory_budget_per_thread(ARENA)
                 .num_worker_threads(1)
                 .num_merge_threads(1)
                 .build();
@@ -151,7 +194,13 @@ impl Day {
     /// Makes what was added found. It then holds everything up to `seq`.
     pub(super) fn commit(&mut self, seq: u64) -> Result<(), TantivyError> {
         if self.is_dirty {
-            let mut commit = self.writer()?.prepare_commit()?;
+            if let Some(building) = self.building.take() {
+                self.built.push(building.finish(&self.index)?);
+            }
+            let built = std::mem::take(&mut self.built);
+            let writer = self.writer()?;
+            built.into_iter().try_for_each(|segment| writer.add_segment(segment))?;
+            let mut commit = writer.prepare_commit()?;
             commit.set_payload(&seq.to_string());
             commit.commit()?;
             self.reader.reload()?;
@@ -165,6 +214,8 @@ impl Day {
     pub(super) fn roll_back(&mut self) {
         self.is_dirty = false;
         // Its threads may be dead. What it has not committed is lost, and is in the tail.
+        self.building = None;
+        self.built.clear();
         self.writer = None;
     }
 

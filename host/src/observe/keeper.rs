@@ -179,7 +179,7 @@ impl Keeper {
                 tracing::error!(seq, "a record cannot be put into an index and is found no longer");
                 return Ok(());
             };
-            documents.into_iter().try_for_each(|document| day.add(document))
+            guarded(|| documents.into_iter().try_for_each(|document| day.add(document)))
         });
         if let Err(error) = added {
             self.fail(arrival.key, &error);
@@ -211,7 +211,7 @@ impl Keeper {
         let mut is_complete = self.failures.is_empty();
         for key in keys {
             let Some(day) = self.days.get_mut(&key) else { continue };
-            match day.commit(seq) {
+            match guarded(|| day.commit(seq)) {
                 Ok(()) => changed.push((key, committed(day))),
                 Err(error) => {
                     is_complete = false;
@@ -303,6 +303,12 @@ impl Keeper {
     pub(super) fn bytes(&self) -> (u64, u64) {
         (self.wal.as_ref().map_or(0, Wal::bytes), self.days.values().map(Day::bytes).sum())
     }
+}
+
+/// Makes an error of a panic: the index is opened anew then.
+fn guarded<T>(work: impl FnOnce() -> Result<T, TantivyError>) -> Result<T, TantivyError> {
+    let failed = |_| Err(TantivyError::InternalError("writing the index panicked".to_owned()));
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(failed)
 }
 
 fn committed(day: &Day) -> Committed {
