@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 use tracing::Instrument;
 
 use super::{
-    Decision, Engine, Plan, answer,
+    Decision, Engine, Plan,
+    answer::Answer,
     calls::Tools,
     claim::Claim,
     error::EngineError,
@@ -247,7 +248,7 @@ impl Run {
         // A form another model is to give the answer is not looked for in this one's.
         let form = form.as_deref().filter(|form| form.model.is_none());
         let chunks = &mut self.spans.chunks;
-        answer::read(&mut self.turn, step, parts, &self.toolbox, form, chunks, observer).await
+        Answer { turn: &mut self.turn, step, toolbox: &self.toolbox, form, chunks, observer }.read(parts).await
     }
 
     /// Notes what is about to be asked.

@@ -22,6 +22,17 @@ use crate::{
     },
 };
 
+/// An answer that is being read, and everything its parts may change.
+pub(super) struct Answer<'a, O> {
+    pub(super) turn: &'a mut Turn,
+    pub(super) step: &'a mut Step,
+    pub(super) toolbox: &'a Toolbox,
+    /// The form of a structured answer.
+    pub(super) form: Option<&'a Structured>,
+    pub(super) chunks: &'a mut Chunks,
+    pub(super) observer: &'a mut O,
+}
+
 /// What is being written.
 #[derive(Default)]
 struct Open {
@@ -31,203 +42,176 @@ struct Open {
     object: Option<Value>,
 }
 
-/// Reads an answer to its end: the parts go to the observer and into the turn's last step.
-///
-/// # Errors
-/// If the answer breaks off; what came before is in the turn.
-pub(super) async fn read<O: Observer>(
-    turn: &mut Turn,
-    step: &mut Step,
-    mut parts: PartStream,
-    toolbox: &Toolbox,
-    form: Option<&Structured>,
-    chunks: &mut Chunks,
-    observer: &mut O,
-) -> Result<(), EngineError> {
-    let mut open = Open::default();
-    let result = loop {
-        observer.ready().await;
-        let part = match parts.next().await {
-            Some(Ok(StreamPart::Error { message })) => {
-                step.response.answered = true;
-                break Err(EngineError::Answer(message));
+impl<O: Observer> Answer<'_, O> {
+    /// Reads it to its end: the parts go to the observer and into the turn's last step.
+    ///
+    /// # Errors
+    /// If it breaks off; what came before is in the turn.
+    pub(super) async fn read(mut self, mut parts: PartStream) -> Result<(), EngineError> {
+        let mut open = Open::default();
+        let result = loop {
+            self.observer.ready().await;
+            let part = match parts.next().await {
+                Some(Ok(StreamPart::Error { message })) => {
+                    self.step.response.answered = true;
+                    break Err(EngineError::Answer(message));
+                }
+                Some(Ok(part)) => part,
+                Some(Err(error)) => break Err(error.into()),
+                None => break Err(EngineError::Answer("the model's answer ended before it was complete".to_owned())),
+            };
+            self.step.response.answered = true;
+            if let StreamPart::Finish { finish_reason, usage } = part {
+                self.step.finish = finish_reason;
+                self.step.usage = Some(usage);
+                usage::add(&mut self.turn.usage, &usage);
+                break Ok(());
             }
-            Some(Ok(part)) => part,
-            Some(Err(error)) => break Err(error.into()),
-            None => break Err(EngineError::Answer("the model's answer ended before it was complete".to_owned())),
+            self.take(&mut open, part);
         };
-        step.response.answered = true;
-        if let StreamPart::Finish { finish_reason, usage } = part {
-            step.finish = finish_reason;
-            step.usage = Some(usage);
-            usage::add(&mut turn.usage, &usage);
-            break Ok(());
+        self.close(&mut open);
+        let step = self.step;
+        if result.is_err() {
+            step.finish = FinishReason::Error;
+        } else if !step.calls.is_empty() && matches!(step.finish, FinishReason::Stop | FinishReason::Unknown) {
+            // Some providers say `stop` although they want tools called.
+            step.finish = FinishReason::ToolCalls;
         }
-        take(turn, step, &mut open, part, toolbox, form, chunks, observer);
-    };
-    open.close(turn, step, chunks, observer);
-    if result.is_err() {
-        step.finish = FinishReason::Error;
-    } else if !step.calls.is_empty() && matches!(step.finish, FinishReason::Stop | FinishReason::Unknown) {
-        // Some providers say `stop` although they want tools called.
-        step.finish = FinishReason::ToolCalls;
+        result
     }
-    result
-}
 
-#[expect(clippy::too_many_arguments, reason = "everything a part may change")]
-fn take<O: Observer>(
-    turn: &mut Turn,
-    step: &mut Step,
-    open: &mut Open,
-    part: StreamPart,
-    toolbox: &Toolbox,
-    form: Option<&Structured>,
-    chunks: &mut Chunks,
-    observer: &mut O,
-) {
-    match part {
-        StreamPart::StreamStart { warnings } => step.warnings = warnings,
-        StreamPart::ResponseMetadata { id, timestamp_ms, .. } => {
-            if let Some(id) = id {
-                step.response.id = id;
+    fn tell(&mut self, event: RunEvent<'_>) {
+        self.observer.on(self.turn, event);
+    }
+
+    fn take(&mut self, open: &mut Open, part: StreamPart) {
+        match part {
+            StreamPart::StreamStart { warnings } => self.step.warnings = warnings,
+            StreamPart::ResponseMetadata { id, timestamp_ms, .. } => {
+                if let Some(id) = id {
+                    self.step.response.id = id;
+                }
+                if let Some(timestamp) = timestamp_ms {
+                    self.step.response.timestamp = Millis(timestamp);
+                }
             }
-            if let Some(timestamp) = timestamp_ms {
-                step.response.timestamp = Millis(timestamp);
+            StreamPart::TextStart { id } => self.begin_text(open, id),
+            StreamPart::TextDelta { id, delta } => self.text(open, id, &delta),
+            StreamPart::TextEnd { .. } => self.end_text(open),
+            StreamPart::ReasoningStart { id } => self.begin_reasoning(open, id),
+            StreamPart::ReasoningDelta { id, delta } => self.reasoning(open, id, &delta),
+            StreamPart::ReasoningEnd { .. } => self.end_reasoning(open),
+            StreamPart::ToolInputStart { id, tool_name } => {
+                self.close(open);
+                let foreign = !self.is_ours(&tool_name);
+                self.tell(RunEvent::ToolInputStart { id: &id, name: &tool_name, foreign });
+                self.step.inputs.insert(id, tool_name);
             }
-        }
-        StreamPart::TextStart { id } => open.begin_text(turn, step, id, chunks, observer),
-        StreamPart::TextDelta { id, delta } => {
-            if open.text.is_none() {
-                open.begin_text(turn, step, id, chunks, observer);
+            StreamPart::ToolInputDelta { id, delta } => {
+                let name = self.step.inputs.get(&id).map_or("", String::as_str);
+                self.observer.on(self.turn, RunEvent::ToolInputDelta { id: &id, name, delta: &delta });
             }
-            let Some((id, text)) = open.text.as_mut() else { return };
-            text.push_str(&delta);
-            if form.is_some()
-                && let Some(object) = structured::partial(text)
-                && open.object.as_ref() != Some(&object)
-            {
-                observer.on(turn, RunEvent::Object(&object));
-                open.object = Some(object);
+            StreamPart::ToolInputEnd { id } => self.tell(RunEvent::ToolInputEnd { id: &id }),
+            StreamPart::ToolCall { tool_call_id, tool_name, input } => {
+                self.close(open);
+                self.call(tool_call_id, tool_name, &input);
             }
-            observer.on(turn, RunEvent::TextDelta { id, text: &delta });
+            // Both end an answer and are handled by the reader.
+            StreamPart::Finish { .. } | StreamPart::Error { .. } => {}
         }
-        StreamPart::TextEnd { .. } => open.end_text(turn, step, chunks, observer),
-        StreamPart::ReasoningStart { id } => open.begin_reasoning(turn, step, id, chunks, observer),
-        StreamPart::ReasoningDelta { id, delta } => {
-            if open.reasoning.is_none() {
-                open.begin_reasoning(turn, step, id, chunks, observer);
-            }
-            let Some((id, text)) = open.reasoning.as_mut() else { return };
-            text.push_str(&delta);
-            observer.on(turn, RunEvent::ReasoningDelta { id, text: &delta });
-        }
-        StreamPart::ReasoningEnd { .. } => open.end_reasoning(turn, step, chunks, observer),
-        StreamPart::ToolInputStart { id, tool_name } => {
-            open.close(turn, step, chunks, observer);
-            let foreign = !is_ours(toolbox, &tool_name);
-            observer.on(turn, RunEvent::ToolInputStart { id: &id, name: &tool_name, foreign });
-            step.inputs.insert(id, tool_name);
-        }
-        StreamPart::ToolInputDelta { id, delta } => {
-            let name = step.inputs.get(&id).map_or("", String::as_str);
-            observer.on(turn, RunEvent::ToolInputDelta { id: &id, name, delta: &delta });
-        }
-        StreamPart::ToolInputEnd { id } => observer.on(turn, RunEvent::ToolInputEnd { id: &id }),
-        StreamPart::ToolCall { tool_call_id, tool_name, input } => {
-            open.close(turn, step, chunks, observer);
-            call(turn, step, toolbox, (tool_call_id, tool_name, &input), chunks, observer);
-        }
-        // Both end an answer and are handled by the reader.
-        StreamPart::Finish { .. } | StreamPart::Error { .. } => {}
-    }
-}
-
-fn call<O: Observer>(
-    turn: &mut Turn,
-    step: &mut Step,
-    toolbox: &Toolbox,
-    (id, name, input): (String, String, &str),
-    chunks: &mut Chunks,
-    observer: &mut O,
-) {
-    let id = if id.is_empty() { id::fresh() } else { id };
-    let args = match input.trim() {
-        "" => Value::Object(Map::new()),
-        // Arguments that were cut off are shown as the text they are; the schema then refuses them.
-        text => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())),
-    };
-    let call = ToolCall { foreign: !is_ours(toolbox, &name), id, name, args };
-    turn.current().parts.push(Part::Tool(ToolPart {
-        tool_call_id: call.id.clone(),
-        tool_name: call.name.clone(),
-        args: call.args.clone(),
-        state: ToolState::Called,
-        created_at: Millis::now(),
-    }));
-    turn.sign();
-    chunks.call(&call);
-    observer.on(turn, RunEvent::ToolCall(&call));
-    step.calls.push(call);
-}
-
-/// Whether the host runs the tool, or would if it were active.
-fn is_ours(toolbox: &Toolbox, name: &str) -> bool {
-    toolbox.is_known(name)
-}
-
-impl Open {
-    fn begin_text<O: Observer>(
-        &mut self,
-        turn: &mut Turn,
-        step: &mut Step,
-        id: String,
-        chunks: &mut Chunks,
-        observer: &mut O,
-    ) {
-        self.close(turn, step, chunks, observer);
-        chunks.begin_text();
-        observer.on(turn, RunEvent::TextStart { id: &id });
-        self.text = Some((id, String::new()));
     }
 
-    fn end_text<O: Observer>(&mut self, turn: &mut Turn, step: &mut Step, chunks: &mut Chunks, observer: &mut O) {
-        let Some((id, text)) = self.text.take() else { return };
-        chunks.end_text(&text);
-        step.text.push_str(&text);
-        let message = turn.current();
-        message.parts.push(Part::Text { text: text.clone(), created_at: Millis::now() });
-        message.text = Some(text);
-        turn.sign();
-        observer.on(turn, RunEvent::TextEnd { id: &id });
+    fn call(&mut self, id: String, name: String, input: &str) {
+        let id = if id.is_empty() { id::fresh() } else { id };
+        let args = match input.trim() {
+            "" => Value::Object(Map::new()),
+            // Arguments that were cut off are shown as the text they are; the schema then refuses them.
+            text => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())),
+        };
+        let call = ToolCall { foreign: !self.is_ours(&name), id, name, args };
+        self.write(Part::Tool(ToolPart {
+            tool_call_id: call.id.clone(),
+            tool_name: call.name.clone(),
+            args: call.args.clone(),
+            state: ToolState::Called,
+            created_at: Millis::now(),
+        }));
+        self.chunks.call(&call);
+        self.tell(RunEvent::ToolCall(&call));
+        self.step.calls.push(call);
     }
 
-    fn begin_reasoning<O: Observer>(
-        &mut self,
-        turn: &mut Turn,
-        step: &mut Step,
-        id: String,
-        chunks: &mut Chunks,
-        observer: &mut O,
-    ) {
-        self.close(turn, step, chunks, observer);
-        chunks.begin_reasoning();
-        observer.on(turn, RunEvent::ReasoningStart { id: &id });
-        self.reasoning = Some((id, String::new()));
+    /// Whether the host runs the tool, or would if it were active.
+    fn is_ours(&self, name: &str) -> bool {
+        self.toolbox.is_known(name)
     }
 
-    fn end_reasoning<O: Observer>(&mut self, turn: &mut Turn, step: &mut Step, chunks: &mut Chunks, observer: &mut O) {
-        let Some((id, text)) = self.reasoning.take() else { return };
-        chunks.end_reasoning(&text);
-        step.reasoning.push_str(&text);
-        step.reasoning_id.get_or_insert_with(|| format!("reasoning_{}", id::fresh()));
-        turn.current().parts.push(Part::Reasoning { text, created_at: Millis::now() });
-        turn.sign();
-        observer.on(turn, RunEvent::ReasoningEnd { id: &id });
+    /// Adds a part to the message.
+    fn write(&mut self, part: Part) {
+        self.turn.current().parts.push(part);
+        self.turn.sign();
     }
 
-    fn close<O: Observer>(&mut self, turn: &mut Turn, step: &mut Step, chunks: &mut Chunks, observer: &mut O) {
-        self.end_reasoning(turn, step, chunks, observer);
-        self.end_text(turn, step, chunks, observer);
+    fn begin_text(&mut self, open: &mut Open, id: String) {
+        self.close(open);
+        self.chunks.begin_text();
+        self.tell(RunEvent::TextStart { id: &id });
+        open.text = Some((id, String::new()));
+    }
+
+    fn text(&mut self, open: &mut Open, id: String, delta: &str) {
+        if open.text.is_none() {
+            self.begin_text(open, id);
+        }
+        let Some((id, text)) = open.text.as_mut() else { return };
+        text.push_str(delta);
+        if self.form.is_some()
+            && let Some(object) = structured::partial(text)
+            && open.object.as_ref() != Some(&object)
+        {
+            self.tell(RunEvent::Object(&object));
+            open.object = Some(object);
+        }
+        self.tell(RunEvent::TextDelta { id, text: delta });
+    }
+
+    fn end_text(&mut self, open: &mut Open) {
+        let Some((id, text)) = open.text.take() else { return };
+        self.chunks.end_text(&text);
+        self.step.text.push_str(&text);
+        self.write(Part::Text { text: text.clone(), created_at: Millis::now() });
+        self.turn.current().text = Some(text);
+        self.tell(RunEvent::TextEnd { id: &id });
+    }
+
+    fn begin_reasoning(&mut self, open: &mut Open, id: String) {
+        self.close(open);
+        self.chunks.begin_reasoning();
+        self.tell(RunEvent::ReasoningStart { id: &id });
+        open.reasoning = Some((id, String::new()));
+    }
+
+    fn reasoning(&mut self, open: &mut Open, id: String, delta: &str) {
+        if open.reasoning.is_none() {
+            self.begin_reasoning(open, id);
+        }
+        let Some((id, text)) = open.reasoning.as_mut() else { return };
+        text.push_str(delta);
+        self.tell(RunEvent::ReasoningDelta { id, text: delta });
+    }
+
+    fn end_reasoning(&mut self, open: &mut Open) {
+        let Some((id, text)) = open.reasoning.take() else { return };
+        self.chunks.end_reasoning(&text);
+        self.step.reasoning.push_str(&text);
+        self.step.reasoning_id.get_or_insert_with(|| format!("reasoning_{}", id::fresh()));
+        self.write(Part::Reasoning { text, created_at: Millis::now() });
+        self.tell(RunEvent::ReasoningEnd { id: &id });
+    }
+
+    /// Ends what is open.
+    fn close(&mut self, open: &mut Open) {
+        self.end_reasoning(open);
+        self.end_text(open);
     }
 }

@@ -52,6 +52,7 @@ use crate::{
     types::{id, span::SpanKind, trace::TraceOptions},
 };
 pub use agent_loop::Run;
+use answer::Answer;
 pub use claim::Holder;
 use error::EngineError;
 use options::{RunOptions, RunRequest};
@@ -377,15 +378,22 @@ impl Engine {
         let model = request.model.clone();
         let asked = Asked::begin(origin.span.as_ref(), &request);
         let origin = Arc::new(origin.within(asked.span()));
-        let answer = match self.shared.models.find(&origin.snapshot, &model, Some(Arc::clone(&origin) as _)) {
+        let answered = match self.shared.models.find(&origin.snapshot, &model, Some(Arc::clone(&origin) as _)) {
             Ok(model) => model.chat(request).await,
             Err(error) => Err(error),
         };
-        let parts = asked.follow(answer)?;
+        let parts = asked.follow(answered)?;
         let mut aside = Turn::new(String::new(), model, None);
         let mut step = Step::default();
-        let chunks = &mut Chunks::default();
-        answer::read(&mut aside, &mut step, parts, &Toolbox::default(), None, chunks, &mut event::Unobserved).await?;
+        let answer = Answer {
+            turn: &mut aside,
+            step: &mut step,
+            toolbox: &Toolbox::default(),
+            form: None,
+            chunks: &mut Chunks::default(),
+            observer: &mut event::Unobserved,
+        };
+        answer.read(parts).await?;
         Ok(step.text)
     }
 }

@@ -193,6 +193,8 @@ fn recorder(app: &App, text: &mut Text) {
     text.single("hotbay_records_total", Kind::Counter, "Log records and spans that were taken.", taken);
     let in_memory = app.observe.in_memory();
     text.single("hotbay_records_not_indexed", Kind::Gauge, "Records that are not in an index yet.", in_memory);
+    let memory = app.observe.memory();
+    text.single("hotbay_records_memory_bytes", Kind::Gauge, "About what records in memory take.", memory);
     let failures = statistics.failures.load(Ordering::Relaxed);
     text.single("hotbay_record_failures_total", Kind::Counter, "Times records could not be written.", failures);
     text.family("hotbay_record_bytes", Kind::Gauge, "What logs and traces take on the disk.");

@@ -36,13 +36,8 @@ pub(super) struct Day {
     reader: IndexReader,
     /// Has segments merged and committed.
     writer: Option<IndexWriter>,
-    /// What was added last.
-    building: Option<Building>,
-    /// What was added before, in segments that are written.
-    built: Vec<SegmentMeta>,
     /// The last position of the write-ahead log it holds everything up to.
     committed: Option<u64>,
-    is_dirty: bool,
     /// When something was added last.
     used: Instant,
 }
@@ -117,7 +112,9 @@ impl Day {
                 fs::remove_dir_all(path)?;
                 fs::create_dir_all(path)?;
             }
-            Index::create(MmapDirectory::open(path)?, fields().schema.clone(), IndexSettings::default())?
+            // A thread a segment is too many for segments of some records.
+            let settings = IndexSettings { docstore_compress_dedicated_thread: false, ..IndexSettings::default() };
+            Index::create(MmapDirectory::open(path)?, fields().schema.clone(), settings)?
         };
         if index.schema() != fields().schema {
             return Err(TantivyError::SchemaError("it was written by another version".to_owned()));
@@ -126,22 +123,7 @@ impl Day {
         let committed = index.load_metas()?.payload.and_then(|payload| payload.parse().ok());
         // Opened with every segment, so damage shows here and not in an answer.
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-        Ok(Self {
-            path: path.to_owned(),
-            index,
-            reader,
-            writer: None,
-            building: None,
-            built: Vec::new(),
-            committed,
-            is_dirty: false,
-            used: Instant::now(),
-        })
-    }
-
-    /// Whether what has this position in the write-ahead log is in it already.
-    pub(super) fn holds(&self, seq: u64) -> bool {
-        self.committed.is_some_and(|committed| seq <= committed)
+        Ok(Self { path: path.to_owned(), index, reader, writer: None, committed, used: Instant::now() })
     }
 
     /// Returns the position up to which it holds everything.
@@ -149,41 +131,51 @@ impl Day {
         self.committed
     }
 
-    /// Whether something was added since the last commit.
-    pub(super) fn is_dirty(&self) -> bool {
-        self.is_dirty
-    }
-
     /// Returns how long nothing was added.
     pub(super) fn idle(&self) -> std::time::Duration {
         self.used.elapsed()
     }
 
-    /// Adds a document; it is found after the next commit.
-    pub(super) fn add(&mut self, document: TantivyDocument) -> Result<(), TantivyError> {
-        self.is_dirty = true;
+    /// Adds documents and makes them found; it then holds everything up to `seq`. Returns whether
+    /// there were any. After an error it is to be opened anew: what was added may be lost.
+    pub(super) fn write(
+        &mut self,
+        documents: impl Iterator<Item = TantivyDocument>,
+        seq: u64,
+    ) -> Result<bool, TantivyError> {
         self.used = Instant::now();
         // Its lock says that nobody else writes here.
         self.writer()?;
-        let mut building = match self.building.take() {
-            Some(building) => building,
-            None => Building::new(&self.index)?,
-        };
-        building.writer.add_document(AddOperation { opstamp: 0, document })?;
-        if building.writer.mem_usage() < SEGMENT {
-            self.building = Some(building);
-        } else {
-            self.built.push(building.finish(&self.index)?);
+        let mut built = Vec::new();
+        let mut building = None;
+        for document in documents {
+            let mut segment = building.take().map_or_else(|| Building::new(&self.index), Ok)?;
+            segment.writer.add_document(AddOperation { opstamp: 0, document })?;
+            if segment.writer.mem_usage() < SEGMENT {
+                building = Some(segment);
+            } else {
+                built.push(segment.finish(&self.index)?);
+            }
         }
-        Ok(())
+        if let Some(segment) = building {
+            built.push(segment.finish(&self.index)?);
+        }
+        if built.is_empty() {
+            return Ok(false);
+        }
+        let writer = self.writer()?;
+        built.into_iter().try_for_each(|segment| writer.add_segment(segment))?;
+        let mut commit = writer.prepare_commit()?;
+        commit.set_payload(&seq.to_string());
+        commit.commit()?;
+        self.reader.reload()?;
+        self.committed = Some(seq);
+        Ok(true)
     }
 
     fn writer(&mut self) -> Result<&mut IndexWriter, TantivyError> {
         if self.writer.is_none() {
-            let options = IndexWriterOptions::builder()
-                .num_worker_threads(1)
-                .num_merge_threads(1)
-                .build();
+            let options = IndexWriterOptions::builder().num_worker_threads(1).num_merge_threads(1).build();
             let writer: IndexWriter = self.index.writer_with_options(options)?;
             writer.set_merge_policy(Box::new(LogMergePolicy::default()));
             self.writer = Some(writer);
@@ -191,39 +183,9 @@ impl Day {
         self.writer.as_mut().ok_or_else(|| TantivyError::InternalError("there is no writer".to_owned()))
     }
 
-    /// Makes what was added found. It then holds everything up to `seq`.
-    pub(super) fn commit(&mut self, seq: u64) -> Result<(), TantivyError> {
-        if self.is_dirty {
-            if let Some(building) = self.building.take() {
-                self.built.push(building.finish(&self.index)?);
-            }
-            let built = std::mem::take(&mut self.built);
-            let writer = self.writer()?;
-            built.into_iter().try_for_each(|segment| writer.add_segment(segment))?;
-            let mut commit = writer.prepare_commit()?;
-            commit.set_payload(&seq.to_string());
-            commit.commit()?;
-            self.reader.reload()?;
-            self.is_dirty = false;
-        }
-        self.committed = Some(seq);
-        Ok(())
-    }
-
-    /// Takes back what was added since the last commit, after an error.
-    pub(super) fn roll_back(&mut self) {
-        self.is_dirty = false;
-        // Its threads may be dead. What it has not committed is lost, and is in the tail.
-        self.building = None;
-        self.built.clear();
-        self.writer = None;
-    }
-
     /// Lets go of what only a writer needs.
     pub(super) fn rest(&mut self) {
-        if !self.is_dirty {
-            self.writer = None;
-        }
+        self.writer = None;
     }
 
     /// Makes one segment of a day that is over.

@@ -117,11 +117,7 @@ impl Keeper {
         let mut arrivals = Vec::with_capacity(entries.len());
         for Entry { seq, key, body } in entries {
             match read(key.0, &body) {
-                Ok(what) => {
-                    let arrival = Arrival { seq, key, what };
-                    keeper.index(&arrival, &body);
-                    arrivals.push(arrival);
-                }
+                Ok(what) => arrivals.push(Arrival { seq, key, what }),
                 Err(error) => tracing::warn!(%error, seq, "a record of the write-ahead log is no record"),
             }
         }
@@ -140,8 +136,7 @@ impl Keeper {
         self.days.iter().map(|(key, day)| (*key, committed(day))).collect()
     }
 
-    /// Puts what arrived on the disk, and adds it to the indexes. What could not be saved is
-    /// given again.
+    /// Puts what arrived on the disk. What could not be saved is given again.
     pub(super) fn save(&mut self, arrivals: &[Arrival]) -> Saved {
         let entry = |arrival: &Arrival| Entry { seq: arrival.seq, key: arrival.key, body: write(&arrival.what) };
         let entries: Vec<Entry> = arrivals.iter().map(entry).collect();
@@ -149,9 +144,6 @@ impl Keeper {
             // Its own state and the file's may differ now.
             self.wal = None;
             return Saved::No(error.to_string());
-        }
-        for (arrival, entry) in arrivals.iter().zip(&entries) {
-            self.index(arrival, &entry.body);
         }
         Saved::Yes
     }
@@ -166,90 +158,53 @@ impl Keeper {
         self.runtime.block_on(wal.append(entries))
     }
 
-    /// Adds what arrived to its index, unless it is there.
-    fn index(&mut self, arrival: &Arrival, body: &[u8]) {
-        let seq = arrival.seq;
-        let added = self.day(arrival.key).and_then(|day| {
-            if day.holds(seq) {
-                return Ok(());
-            }
-            // One record must not keep all others from the index.
-            let documents = catch_unwind(AssertUnwindSafe(|| documents(arrival, body)));
-            let Ok(documents) = documents else {
-                tracing::error!(seq, "a record cannot be put into an index and is found no longer");
-                return Ok(());
-            };
-            guarded(|| documents.into_iter().try_for_each(|document| day.add(document)))
-        });
-        if let Err(error) = added {
-            self.fail(arrival.key, &error);
+    /// Puts what arrived into its indexes, unless it is there. Everything up to `seq` is given, but
+    /// what an earlier commit has put into all of them.
+    pub(super) fn commit(&mut self, seq: u64, arrivals: &[Arrival]) -> Commit {
+        let mut by_day: BTreeMap<DayKey, Vec<&Arrival>> = BTreeMap::new();
+        for arrival in arrivals {
+            by_day.entry(arrival.key).or_default().push(arrival);
         }
-    }
-
-    fn fail(&mut self, key: DayKey, error: &TantivyError) {
-        let failures = self.failures.entry(key).or_default();
-        if *failures == 0 {
-            tracing::error!(%error, "the index of {} of {} cannot be written", key.0.as_str(), key.1);
-        }
-        *failures += 1;
-        if let Some(day) = self.days.get_mut(&key) {
-            day.roll_back();
-        }
-    }
-
-    /// Whether a commit needs to be given what is not in an index.
-    pub(super) fn must_repair(&self) -> bool {
-        !self.failures.is_empty()
-    }
-
-    /// Commits what was added up to `seq`. `tail` is everything that may not be in an index, if it
-    /// [must repair](Self::must_repair) one.
-    pub(super) fn commit(&mut self, seq: u64, tail: &[Arrival]) -> Commit {
-        self.repair(tail);
-        let mut changed = Vec::new();
-        let keys: Vec<DayKey> = self.days.iter().filter(|(_, day)| day.is_dirty()).map(|(key, _)| *key).collect();
-        let mut is_complete = self.failures.is_empty();
-        for key in keys {
-            let Some(day) = self.days.get_mut(&key) else { continue };
-            match guarded(|| day.commit(seq)) {
-                Ok(()) => changed.push((key, committed(day))),
+        let mut commit = Commit { days: Vec::new(), is_complete: true };
+        for (key, arrivals) in by_day {
+            let committed = self.day(key).and_then(|day| guarded(|| index(day, seq, &arrivals)));
+            match committed {
+                Ok(None) => {}
+                Ok(Some(committed)) => {
+                    self.failures.remove(&key);
+                    commit.days.push((key, committed));
+                }
                 Err(error) => {
-                    is_complete = false;
+                    commit.is_complete = false;
                     self.fail(key, &error);
                 }
             }
         }
-        if is_complete && let Some(wal) = &mut self.wal {
+        if commit.is_complete
+            && let Some(wal) = &mut self.wal
+        {
             let truncated = self.runtime.block_on(wal.truncate(seq));
             if let Err(error) = truncated {
                 tracing::warn!(%error, "the write-ahead log cannot be cut");
                 self.wal = None;
             }
         }
-        Commit { days: changed, is_complete }
+        commit
     }
 
-    /// Tries again what failed: adds what the index lacks.
-    fn repair(&mut self, tail: &[Arrival]) {
-        let failures = std::mem::take(&mut self.failures);
-        for (key, times) in failures {
-            let Some(day) = self.days.remove(&key) else { continue };
-            drop(day);
-            if times >= TRIES
-                && let Err(error) = set_aside(&self.root, key, "it cannot be written")
-            {
+    /// Lets go of an index that cannot be written, so that the next commit opens it anew, and puts
+    /// it away if that does not help.
+    fn fail(&mut self, key: DayKey, error: &TantivyError) {
+        let failures = self.failures.entry(key).or_default();
+        if *failures == 0 {
+            tracing::error!(%error, "the index of {} of {} cannot be written", key.0.as_str(), key.1);
+        }
+        *failures += 1;
+        self.days.remove(&key);
+        if *failures >= TRIES {
+            *failures = 0;
+            if let Err(error) = set_aside(&self.root, key, "it cannot be written") {
                 tracing::error!(%error, "an index cannot be set aside");
-            }
-            match self.day(key) {
-                Ok(_) => {
-                    for arrival in tail.iter().filter(|arrival| arrival.key == key) {
-                        self.index(arrival, &write(&arrival.what));
-                    }
-                }
-                Err(error) => self.fail(key, &error),
-            }
-            if let Some(again) = self.failures.get_mut(&key) {
-                *again += times;
             }
         }
     }
@@ -288,7 +243,7 @@ impl Keeper {
                 day.rest();
             }
             // What comes late has it written, and merged, again.
-            let is_over = key.1 < today && day.idle() > REST && !day.is_dirty();
+            let is_over = key.1 < today && day.idle() > REST;
             if is_over && day.segments() > 1 {
                 match day.merge() {
                     Ok(()) => changed.push((*key, committed(day))),
@@ -311,6 +266,20 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, TantivyError>) -> Result<T, Tanti
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(failed)
 }
 
+/// Puts what arrived into its index, unless it is there. Returns the index if that changed it.
+fn index(day: &mut Day, seq: u64, arrivals: &[&Arrival]) -> Result<Option<Committed>, TantivyError> {
+    let held = day.committed();
+    let missing = arrivals.iter().filter(|arrival| held.is_none_or(|held| arrival.seq > held));
+    let documents = missing.flat_map(|arrival| {
+        // One record must not keep all others from the index.
+        catch_unwind(AssertUnwindSafe(|| documents(arrival))).unwrap_or_else(|_| {
+            tracing::error!(seq = arrival.seq, "a record cannot be put into an index and is found no longer");
+            Vec::new()
+        })
+    });
+    Ok(day.write(documents, seq)?.then(|| committed(day)))
+}
+
 fn committed(day: &Day) -> Committed {
     Committed { searcher: day.searcher(), seq: day.committed() }
 }
@@ -323,7 +292,9 @@ fn dates(directory: &Path) -> Vec<Date> {
 }
 
 /// Returns the documents of what arrived. The body is kept with the first.
-fn documents(arrival: &Arrival, body: &[u8]) -> Vec<TantivyDocument> {
+fn documents(arrival: &Arrival) -> Vec<TantivyDocument> {
+    let body = write(&arrival.what);
+    let body = body.as_slice();
     match &arrival.what {
         Arrived::Log(log) => vec![fields().document(Record::Log(log), arrival.seq, 0, Some(body))],
         Arrived::Spans(spans) => {

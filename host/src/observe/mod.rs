@@ -38,6 +38,7 @@ pub mod tracer;
 #[cfg(test)]
 pub(crate) mod tree;
 mod wal;
+mod weight;
 mod words;
 mod writer;
 
@@ -209,6 +210,13 @@ impl Observe {
     #[must_use]
     pub fn in_memory(&self) -> usize {
         self.view.read().unwrap_or_else(PoisonError::into_inner).tail.len()
+    }
+
+    /// Returns about how many bytes of memory these take, and what waits to be taken.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let tail = self.view.read().unwrap_or_else(PoisonError::into_inner).tail.weight();
+        tail + self.recorder.waiting_bytes()
     }
 
     /// Waits until everything that is found now is in the indexes, or cannot be.

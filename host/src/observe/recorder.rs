@@ -12,23 +12,27 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{
-    mpsc::{self, error::SendTimeoutError},
-    oneshot,
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    time::timeout,
 };
 
-use super::{events::Events, metrics::Metrics, otlp::export::Tap, told, tracer::Trace};
+use super::{events::Events, metrics::Metrics, otlp::export::Tap, told, tracer::Trace, weight};
 use crate::types::{
     log::{Level, LogRecord},
     span::Span,
 };
 
-/// Inputs that may wait to be written. Several seconds of what one core can write; in memory
-/// about a kilobyte each.
+/// Inputs that may wait to be written. Several seconds of what one core can write.
 const QUEUE: usize = 64 << 10;
+/// Bytes of memory they may take together, about.
+const ROOM: usize = 48 << 20;
 
 /// How long another service waits for room in the queue.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is to be written, and its [weight] in the queue.
+pub(super) type Queued = (Input, usize);
 
 /// What is to be written.
 #[derive(Debug)]
@@ -61,7 +65,9 @@ pub struct Recorder {
 }
 
 struct Shared {
-    queue: mpsc::Sender<Input>,
+    queue: mpsc::Sender<Queued>,
+    /// Bytes that may still come to wait.
+    room: Semaphore,
     shed: Shed,
     records_content: bool,
     /// What else is told of the host's own records, once it has started.
@@ -80,10 +86,11 @@ impl Recorder {
 
     /// Returns one, and what it was given. `records_content` says whether what goes into models
     /// and tools, and comes out of them, is recorded.
-    pub(super) fn new(records_content: bool) -> (Self, mpsc::Receiver<Input>) {
+    pub(super) fn new(records_content: bool) -> (Self, mpsc::Receiver<Queued>) {
         let (queue, inputs) = mpsc::channel(QUEUE);
         let shared = Shared {
             queue,
+            room: Semaphore::new(ROOM),
             shed: Shed::default(),
             records_content,
             tap: OnceLock::new(),
@@ -139,12 +146,13 @@ impl Recorder {
         let level = record.level;
         // What matters more finds room longer.
         let reserve = match level {
-            Level::Debug => QUEUE / 2,
-            Level::Info => QUEUE / 4,
-            Level::Warn => QUEUE / 8,
-            Level::Error | Level::Fatal => 0,
+            Level::Debug => 2,
+            Level::Info => 4,
+            Level::Warn => 8,
+            Level::Error | Level::Fatal => usize::MAX,
         };
-        if shared.queue.capacity() <= reserve || shared.queue.try_send(Input::Log(Arc::new(record))).is_err() {
+        let weight = weight::log(&record);
+        if !shared.take(Input::Log(Arc::new(record)), weight, reserve) {
             shared.shed.logs[level as usize].fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -160,7 +168,8 @@ impl Recorder {
         if let Some(tap) = shared.tap.get() {
             tap.spans(&spans);
         }
-        if shared.queue.capacity() <= QUEUE / 16 || shared.queue.try_send(Input::Spans(spans)).is_err() {
+        let weight = weight::spans(&spans);
+        if !shared.take(Input::Spans(spans), weight, 16) {
             shared.shed.spans.fetch_add(count, Ordering::Relaxed);
         }
     }
@@ -172,11 +181,18 @@ impl Recorder {
     pub async fn batch(&self, logs: Vec<LogRecord>, spans: Vec<Span>) -> Result<(), String> {
         let Some(shared) = &self.shared else { return Err("nothing is recorded here".to_owned()) };
         let (written, answer) = oneshot::channel();
+        let weight = permits(logs.iter().map(weight::log).sum::<usize>() + weight::spans(&spans));
         // A sender may wait; the host's own records do not.
-        match shared.queue.send_timeout(Input::Batch { logs, spans, written }, PATIENCE).await {
-            Ok(()) => {}
-            Err(SendTimeoutError::Closed(_)) => return Err("the host is shutting down".to_owned()),
-            Err(SendTimeoutError::Timeout(_)) => return Err("more comes in than can be written".to_owned()),
+        let sending = async {
+            let room = shared.room.acquire_many(weight).await.ok()?;
+            shared.queue.send((Input::Batch { logs, spans, written }, weight as usize)).await.ok()?;
+            room.forget();
+            Some(())
+        };
+        match timeout(PATIENCE, sending).await {
+            Ok(Some(())) => {}
+            Ok(None) => return Err("the host is shutting down".to_owned()),
+            Err(_) => return Err("more comes in than can be written".to_owned()),
         }
         answer.await.unwrap_or_else(|_| Err("the host is shutting down".to_owned()))
     }
@@ -185,7 +201,7 @@ impl Recorder {
     pub(super) async fn catch_up(&self) {
         let Some(shared) = &self.shared else { return };
         let (found, answer) = oneshot::channel();
-        if shared.queue.send(Input::Found(found)).await.is_ok() {
+        if shared.queue.send((Input::Found(found), 0)).await.is_ok() {
             drop(answer.await);
         }
     }
@@ -194,6 +210,19 @@ impl Recorder {
     #[must_use]
     pub fn shed(&self) -> Option<&Shed> {
         self.shared.as_ref().map(|shared| &shared.shed)
+    }
+
+    /// Makes room again of what was taken out of the queue.
+    pub(super) fn taken(&self, weight: usize) {
+        if let Some(shared) = &self.shared {
+            shared.room.add_permits(weight);
+        }
+    }
+
+    /// Returns how many bytes of memory what waits to be written takes, about.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.shared.as_ref().map_or(0, |shared| ROOM.saturating_sub(shared.room.available_permits()))
     }
 
     /// Returns how many inputs wait to be written, and how many may.
@@ -234,7 +263,89 @@ impl Recorder {
 }
 
 impl Shared {
+    /// Puts something into the queue, unless that would take the last part of its places or of
+    /// its room: `reserve` says which part of them is left for what matters more.
+    fn take(&self, input: Input, weight: usize, reserve: usize) -> bool {
+        let weight = permits(weight);
+        let is_full = self.queue.capacity() <= QUEUE / reserve
+            || self.room.available_permits() <= ROOM / reserve + weight as usize;
+        if is_full {
+            return false;
+        }
+        let Ok(room) = self.room.try_acquire_many(weight) else { return false };
+        let is_taken = self.queue.try_send((input, weight as usize)).is_ok();
+        if is_taken {
+            room.forget();
+        }
+        is_taken
+    }
+
     fn live(&self) -> MutexGuard<'_, HashMap<u64, Weak<Trace>>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns how much room is taken for so many bytes. What is larger than all there is takes it all.
+fn permits(weight: usize) -> u32 {
+    u32::try_from(weight.min(ROOM / 2)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::id::Millis;
+
+    const MEGABYTE: usize = 1 << 20;
+
+    fn large(level: Level) -> LogRecord {
+        let message = "x".repeat(MEGABYTE);
+        serde_json::from_value(serde_json::json!({
+            "id": "1", "time": Millis::now(), "level": level, "transport": "host", "message": message,
+        }))
+        .unwrap()
+    }
+
+    fn shed(recorder: &Recorder, level: Level) -> u64 {
+        recorder.shed().unwrap().logs[level as usize].load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn what_waits_is_bounded_by_its_bytes_and_what_matters_finds_room_longest() {
+        let (recorder, mut inputs) = Recorder::new(true);
+        let all = (ROOM / MEGABYTE) as u64;
+        for (level, share) in [(Level::Debug, 2), (Level::Info, 4), (Level::Warn, 8)] {
+            (0..all).for_each(|_| recorder.log(large(level)));
+            let left = ROOM - recorder.waiting_bytes();
+            assert!(left >= ROOM / share && left < ROOM / share + 2 * MEGABYTE, "{level:?}: {left}");
+            assert!(shed(&recorder, level) > 0);
+        }
+        recorder.log(large(Level::Error));
+        assert_eq!(shed(&recorder, Level::Error), 0);
+
+        // What is taken out makes room again.
+        while let Ok((_, weight)) = inputs.try_recv() {
+            recorder.taken(weight);
+        }
+        assert_eq!(recorder.waiting_bytes(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_service_waits_for_room() {
+        let (recorder, mut inputs) = Recorder::new(true);
+        (0..ROOM / MEGABYTE).for_each(|_| recorder.log(large(Level::Error)));
+        let full = recorder.batch(vec![large(Level::Info)], Vec::new()).await;
+        assert_eq!(full, Err("more comes in than can be written".to_owned()));
+
+        let sender = recorder.clone();
+        let sending = tokio::task::spawn(async move { sender.batch(vec![large(Level::Info)], Vec::new()).await });
+        loop {
+            let (input, weight) = inputs.recv().await.unwrap();
+            recorder.taken(weight);
+            if let Input::Batch { written, .. } = input {
+                written.send(Ok(())).unwrap();
+                break;
+            }
+        }
+        assert_eq!(sending.await.unwrap(), Ok(()));
     }
 }

@@ -9,6 +9,7 @@ use super::{
     day::DayKey,
     filter::Filter,
     record::{Record, RecordKind},
+    weight,
 };
 use crate::types::{id::Millis, log::LogRecord, span::Span};
 
@@ -39,6 +40,14 @@ impl Arrived {
         }
     }
 
+    /// Returns about how many bytes of memory it takes.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Log(log) => weight::log(log),
+            Self::Spans(spans) => weight::spans(spans.iter().map(|span| &**span)),
+        }
+    }
+
     /// Returns its kind, and the time its day is known by.
     pub(super) fn dated(&self) -> (RecordKind, Millis) {
         match self {
@@ -55,12 +64,14 @@ impl Arrived {
 pub(super) struct Tail {
     arrivals: VecDeque<Arrival>,
     records: usize,
+    weight: usize,
 }
 
 impl Tail {
     /// Adds what came in.
     pub(super) fn push(&mut self, arrival: Arrival) {
         self.records += arrival.what.len();
+        self.weight += arrival.what.weight();
         self.arrivals.push_back(arrival);
     }
 
@@ -75,6 +86,7 @@ impl Tail {
             && first.seq <= seq
         {
             self.records -= first.what.len();
+            self.weight -= first.what.weight();
             self.arrivals.pop_front();
         }
         if self.arrivals.is_empty() && self.arrivals.capacity() > 1024 {
@@ -85,6 +97,11 @@ impl Tail {
     /// Returns how many records there are.
     pub(super) fn len(&self) -> usize {
         self.records
+    }
+
+    /// Returns about how many bytes of memory they take.
+    pub(super) fn weight(&self) -> usize {
+        self.weight
     }
 
     /// Returns everything, oldest first.

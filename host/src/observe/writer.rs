@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     day::DayKey,
     keeper::{Commit, Committed, Keeper, Retention, Saved},
-    recorder::{Input, Recorder},
+    recorder::{Input, Queued, Recorder},
     statistics::Statistics,
     tail::{Arrival, Arrived, Tail},
 };
@@ -31,12 +31,17 @@ use crate::types::span::Span;
 const LINGER: Duration = Duration::from_millis(10);
 /// So much is written at once.
 const BATCH: usize = 8192;
-/// How long what is written waits to be in an index.
-const COMMIT: Duration = Duration::from_secs(1);
-/// With so much in memory, a commit does not wait.
-const MUCH: usize = 50_000;
-/// With so much in memory nothing more is taken: the queue fills, and what comes then is shed.
-const TOO_MUCH: usize = 150_000;
+/// How long what is written waits to be in an index, if there is little of it: a commit costs
+/// milliseconds whatever is in it, and what waits is found in memory.
+const COMMIT: Duration = Duration::from_secs(10);
+/// How long if there is [`MANY`].
+const COMMIT_MANY: Duration = Duration::from_secs(1);
+/// So many take about as long to look through in memory as a page from an index.
+const MANY: usize = 8192;
+/// With so many bytes in memory, a commit does not wait.
+const MUCH: usize = 24 << 20;
+/// With so many nothing more is taken: the queue fills, and what comes then is shed.
+const TOO_MUCH: usize = 64 << 20;
 /// How long until what could not be written is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 /// How often traces that go on hand over what has ended in them.
@@ -65,7 +70,7 @@ pub(super) type CommitRequest = oneshot::Sender<()>;
 pub(super) struct Writer {
     pub(super) view: Arc<RwLock<View>>,
     pub(super) recorder: Recorder,
-    pub(super) inputs: mpsc::Receiver<Input>,
+    pub(super) inputs: mpsc::Receiver<Queued>,
     pub(super) requests: mpsc::Receiver<CommitRequest>,
     pub(super) statistics: Arc<Statistics>,
     /// Told once what is in the files is found, or cannot be.
@@ -131,7 +136,7 @@ impl Writer {
         self.open(&mut state).await;
         let mut batch = Vec::new();
         loop {
-            let has_room = self.read(|view| view.tail.len()) < TOO_MUCH;
+            let has_room = self.read(|view| view.tail.weight()) < TOO_MUCH;
             let due = state.due();
             tokio::select! {
                 biased;
@@ -186,10 +191,11 @@ impl Writer {
     }
 
     /// Makes what came in found.
-    fn accept(&self, state: &mut State, inputs: impl Iterator<Item = Input>) {
+    fn accept(&self, state: &mut State, inputs: impl Iterator<Item = Queued>) {
         let mut arrived = Vec::new();
         let mut told = Vec::new();
-        for input in inputs {
+        for (input, weight) in inputs {
+            self.recorder.taken(weight);
             match input {
                 Input::Found(found) => told.push(found),
                 Input::Log(log) => arrived.push(Arrived::Log(log)),
@@ -239,7 +245,7 @@ impl Writer {
             }
             return;
         };
-        let in_memory = self.read(|view| view.tail.len());
+        let (in_memory, weight) = self.read(|view| (view.tail.len(), view.tail.weight()));
         let is_asked = !state.asked.is_empty();
         if !state.pending.is_empty() && (is_due(state.write_at) || state.pending.len() >= BATCH || is_asked) {
             let arrivals = std::mem::take(&mut state.pending);
@@ -251,15 +257,14 @@ impl Writer {
             }));
         } else if let Some(seq) = state.saved
             && in_memory > 0
-            && (is_due(state.commit_at) || ((is_asked || in_memory > MUCH) && !state.is_incomplete))
+            && (is_due(state.commit_at) || ((is_asked || weight > MUCH) && !state.is_incomplete))
         {
             state.commit_at = None;
-            // Read only if an index must be written again.
-            let in_tail = |view: &View| view.tail.arrivals().filter(|arrival| arrival.seq <= seq).cloned().collect();
-            let tail: Vec<Arrival> = if keeper.must_repair() { self.read(in_tail) } else { Vec::new() };
+            let saved = |view: &View| view.tail.arrivals().take_while(|arrival| arrival.seq <= seq).cloned().collect();
+            let arrivals: Vec<Arrival> = self.read(saved);
             let metrics = Arc::clone(self.recorder.metrics());
             state.job = Some(tokio::task::spawn_blocking(move || {
-                let commit = metrics.index.commit.time(|| keeper.commit(seq, &tail));
+                let commit = metrics.index.commit.time(|| keeper.commit(seq, &arrivals));
                 Done::Committed(keeper, seq, commit)
             }));
         } else if now >= state.tidy_at {
@@ -299,7 +304,9 @@ impl Writer {
                 state.has_failed = false;
                 state.keeper = Some(keeper);
                 state.saved = arrivals.last().map(|last| last.seq).or(state.saved);
-                state.commit_at.get_or_insert_with(|| Instant::now() + COMMIT);
+                let is_many = self.read(|view| view.tail.len()) >= MANY;
+                let due = Instant::now() + if is_many { COMMIT_MANY } else { COMMIT };
+                state.commit_at = Some(state.commit_at.map_or(due, |at| at.min(due)));
                 self.answer(state, Ok(()));
             }
             Some(Done::Saved(keeper, mut arrivals, Saved::No(reason))) => {
