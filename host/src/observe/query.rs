@@ -8,14 +8,15 @@ use tantivy::{
     query::{
         AllQuery, BooleanQuery, EmptyQuery, ExistsQuery, Occur, Query, QueryParser, RangeQuery, TermQuery, TermSetQuery,
     },
-    query_grammar::{self, UserInputAst, UserInputLeaf},
+    query_grammar::{self, UserInputAst, UserInputBound, UserInputLeaf, UserInputLiteral},
     schema::{Field, IndexRecordOption},
 };
 
 use super::{
     ObserveError,
+    attrs::Key,
     filter::{Between, Filter},
-    schema::{self, date, fields, has_column, tokenizers},
+    schema::{self, Kept, date, fields, kept, number, tokenizers},
     words,
 };
 use crate::types::id::Millis;
@@ -31,12 +32,19 @@ pub(super) fn compile(filter: &Filter) -> Result<Box<dyn Query>, ObserveError> {
         Filter::And(all) => and(all)?,
         Filter::Or(any) => Box::new(BooleanQuery::union(any.iter().map(compile).collect::<Result<_, _>>()?)),
         Filter::Not(filter) => not(compile(filter)?),
+        Filter::Is(key, values) if kept(*key) == Kept::Number => {
+            let numbers = values.iter().map(|value| Term::from_field_u64(known.key(*key), number(value)));
+            let one = |term: Term| -> Box<dyn Query> {
+                Box::new(RangeQuery::new(Bound::Included(term.clone()), Bound::Included(term)))
+            };
+            Box::new(BooleanQuery::union(numbers.map(one).collect()))
+        }
         Filter::Is(key, values) => any_of(known.key(*key), values.iter().map(String::as_str)),
-        Filter::Has(key) if has_column(*key) => Box::new(ExistsQuery::new(key.as_str().to_owned(), false)),
-        Filter::Has(key) => {
+        Filter::Has(key) if kept(*key) == Kept::Postings => {
             let least = Term::from_field_text(known.key(*key), "");
             Box::new(RangeQuery::new(Bound::Included(least), Bound::Unbounded))
         }
+        Filter::Has(key) => exists(key.as_str()),
         Filter::Time(between) => during(between),
         Filter::Ended(between) if is_open(between) => exists(schema::column::ENDED),
         Filter::Ended(between) => range(between, |time| Term::from_field_date(known.ended, date(time))),
@@ -77,7 +85,7 @@ fn parse(query: &str) -> Result<Box<dyn Query>, ObserveError> {
     parser.set_conjunction_by_default();
     let unreadable = |reason: String| ObserveError::Query(format!("the query cannot be read: {reason}"));
     let ast = query_grammar::parse_query(query).map_err(|_| unreadable("its syntax is wrong".to_owned()))?;
-    parser.build_query_from_user_input_ast(negated(ast)).map_err(|error| unreadable(error.to_string()))
+    parser.build_query_from_user_input_ast(numbered(negated(ast))).map_err(|error| unreadable(error.to_string()))
 }
 
 /// Lets what only says what is not wanted find everything else; the library has it find nothing.
@@ -95,6 +103,27 @@ fn negated(ast: UserInputAst) -> UserInputAst {
         UserInputAst::Boost(ast, boost) => UserInputAst::Boost(Box::new(negated(*ast)), boost),
         leaf @ UserInputAst::Leaf(_) => leaf,
     }
+}
+
+/// Has ids that are kept as numbers looked for as such.
+fn numbered(ast: UserInputAst) -> UserInputAst {
+    match ast {
+        UserInputAst::Clause(clauses) => {
+            UserInputAst::Clause(clauses.into_iter().map(|(occur, ast)| (occur, numbered(ast))).collect())
+        }
+        UserInputAst::Boost(ast, boost) => UserInputAst::Boost(Box::new(numbered(*ast)), boost),
+        UserInputAst::Leaf(leaf) => UserInputAst::Leaf(Box::new(match *leaf {
+            UserInputLeaf::Literal(UserInputLiteral { field_name: Some(field), phrase, .. }) if is_number(&field) => {
+                let end = || UserInputBound::Inclusive(number(&phrase).to_string());
+                UserInputLeaf::Range { field: Some(field), lower: end(), upper: end() }
+            }
+            other => other,
+        })),
+    }
+}
+
+fn is_number(field: &str) -> bool {
+    Key::ALL.into_iter().any(|key| key.as_str() == field && kept(key) == Kept::Number)
 }
 
 fn term(term: Term) -> Box<dyn Query> {

@@ -68,12 +68,36 @@ pub(super) mod column {
     pub(crate) const OUTPUT_TOKENS: &str = "outputTokens";
 }
 
-/// Whether values of a key are in a column: those there are few of.
-pub(super) fn has_column(key: Key) -> bool {
-    !matches!(
-        key,
-        Key::LogId | Key::TraceId | Key::SpanId | Key::ParentSpanId | Key::RunId | Key::RequestId | Key::Name
-    )
+/// How the values of a key are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// In postings and in a column: there are few of them.
+    Column,
+    /// In postings.
+    Postings,
+    /// As a [`number`] in a column: each record has its own. A dictionary of them would cost more
+    /// than all else of a record, and they are seldom looked for.
+    Number,
+}
+
+/// Returns how the values of a key are kept.
+pub(super) fn kept(key: Key) -> Kept {
+    match key {
+        Key::LogId | Key::SpanId | Key::ParentSpanId => Kept::Number,
+        Key::TraceId | Key::RunId | Key::RequestId | Key::Name => Kept::Postings,
+        _ => Kept::Column,
+    }
+}
+
+/// Returns an id as a number: that which it is if it has sixteen hex digits, as those of spans.
+pub(super) fn number(id: &str) -> u64 {
+    let is_number = id.len() == 16 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if is_number && let Ok(number) = u64::from_str_radix(id, 16) {
+        return number;
+    }
+    let hash = blake3::hash(id.as_bytes());
+    let (first, _) = hash.as_bytes().split_first_chunk().expect("a hash is longer than a number");
+    u64::from_le_bytes(*first)
 }
 
 /// Returns the fields.
@@ -119,9 +143,10 @@ impl Fields {
             output_tokens: schema.add_u64_field(column::OUTPUT_TOKENS, FAST),
             keys: Key::ALL
                 .into_iter()
-                .map(|key| {
-                    let options = if has_column(key) { column.clone() } else { raw.clone() };
-                    schema.add_text_field(key.as_str(), options)
+                .map(|key| match kept(key) {
+                    Kept::Column => schema.add_text_field(key.as_str(), column.clone()),
+                    Kept::Postings => schema.add_text_field(key.as_str(), raw.clone()),
+                    Kept::Number => schema.add_u64_field(key.as_str(), FAST),
                 })
                 .collect(),
             schema: schema.build(),
@@ -141,7 +166,10 @@ impl Fields {
             document.add_u64(self.place, place);
         }
         document.add_date(self.time, date(record.time()));
-        record.keys(|key, value| document.add_text(self.key(key), value));
+        record.keys(|key, value| match kept(key) {
+            Kept::Column | Kept::Postings => document.add_text(self.key(key), value),
+            Kept::Number => document.add_u64(self.key(key), number(value)),
+        });
         record.texts(|text| document.add_text(self.text, text));
         match record {
             Record::Log(log) => document.add_text(self.level, level(log.level)),

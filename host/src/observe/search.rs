@@ -24,7 +24,7 @@ use super::{
     attrs::Key,
     filter::{Between, Filter},
     query::during,
-    schema::{column, fields, has_column},
+    schema::{Kept, column, fields, kept},
 };
 use crate::types::id::Millis;
 
@@ -286,7 +286,7 @@ impl Collector for Values {
     type Child = ValuesOfSegment;
 
     fn for_segment(&self, _: SegmentOrdinal, reader: &SegmentReader) -> tantivy::Result<ValuesOfSegment> {
-        let column = if has_column(self.key) { reader.fast_fields().str(self.key.as_str())? } else { None };
+        let column = if kept(self.key) == Kept::Column { reader.fast_fields().str(self.key.as_str())? } else { None };
         let seen = vec![false; column.as_ref().map_or(0, |column| column.num_terms())];
         Ok(ValuesOfSegment { column, seen })
     }
@@ -350,7 +350,7 @@ impl Collector for Counts {
     fn for_segment(&self, _: SegmentOrdinal, reader: &SegmentReader) -> tantivy::Result<CountsOfSegment> {
         let columns = reader.fast_fields();
         let key = |key: &Key| -> tantivy::Result<_> {
-            let column = if has_column(*key) { columns.str(key.as_str())? } else { None };
+            let column = if kept(*key) == Kept::Column { columns.str(key.as_str())? } else { None };
             Ok(column.map(|column| (column, HashMap::new())))
         };
         Ok(CountsOfSegment {
