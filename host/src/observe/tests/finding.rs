@@ -187,6 +187,7 @@ async fn queries_are_tantivys_and_bad_ones_say_why() {
     let host = Host::start(directory.path());
     let mut late = super::log("late", "the request ran into a timeout");
     late.run_id = Some("run-1".to_owned());
+    late.span_id = Some("00f067aa0ba902b7".to_owned());
     late.fields.insert("city".to_owned(), "Rome".into());
     late.fields.insert("took".to_owned(), 12.into());
     host.record(vec![late, super::log("other", "all is well, no timeouts")], Vec::new()).await;
@@ -199,6 +200,9 @@ async fn queries_are_tantivys_and_bad_ones_say_why() {
         ("\"ran into\"", vec!["late"]),
         ("\"into ran\"", vec![]),
         ("runId:run-1", vec!["late"]),
+        ("spanId:00f067aa0ba902b7", vec!["late"]),
+        ("logId:late OR logId:other", vec!["late", "other"]),
+        ("timeout AND NOT spanId:00f067aa0ba902b7", vec![]),
         ("fields.city:Rome", vec!["late"]),
         ("city:Rome", vec!["late"]),
         ("fields.took:12", vec!["late"]),
