@@ -23,6 +23,7 @@ use hotbay::{
         thread::{Direction, MessageQuery, Slice, StoredMessage},
     },
 };
+use hotbay_tests::process;
 use serde_json::{json, value::to_raw_value};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
@@ -49,6 +50,8 @@ enum Load {
 struct Round {
     per_second: f64,
     commits_per_second: f64,
+    /// The process's CPU time for each, in microseconds: the clients are in it.
+    cpu_us: f64,
     typical: Duration,
     late: Duration,
 }
@@ -60,7 +63,10 @@ async fn main() {
         return;
     }
     let home = TempDir::new().unwrap();
-    println!("{:<44} {:>10} {:>10} {:>8} {:>10} {:>10}", "", "per s", "commits/s", "rows/c", "p50", "p99");
+    println!(
+        "{:<44} {:>10} {:>10} {:>8} {:>8} {:>10} {:>10}",
+        "", "per s", "commits/s", "rows/c", "CPU us", "p50", "p99"
+    );
     measure("sqlite", &home, None).await;
     match postgres() {
         Some(url) => measure("postgres", &home, Some(url)).await,
@@ -104,8 +110,8 @@ async fn measure(name: &str, home: &TempDir, url: Option<String>) {
     }
     let sync = median(syncs, |sync| sync.typical.as_secs_f64());
     println!(
-        "{:<44} {:>10.0} {:>10} {:>8} {:>10.2?} {:>10.2?}",
-        "fdatasync of the same disk", sync.per_second, "", "", sync.typical, sync.late
+        "{:<44} {:>10.0} {:>10} {:>8} {:>8.1} {:>10.2?} {:>10.2?}",
+        "fdatasync of the same disk", sync.per_second, "", "", sync.cpu_us, sync.typical, sync.late
     );
     let mut rates = Vec::new();
     for ((what, load), rounds) in loads.iter().zip(rounds) {
@@ -118,9 +124,10 @@ async fn measure(name: &str, home: &TempDir, url: Option<String>) {
             ),
         };
         println!(
-            "{:<44} {:>10.0} {commits:>10} {grouped:>8} {:>10.2?} {:>10.2?}",
+            "{:<44} {:>10.0} {commits:>10} {grouped:>8} {:>8.1} {:>10.2?} {:>10.2?}",
             format!("{name}: {what}"),
             round.per_second,
+            round.cpu_us,
             round.typical,
             round.late
         );
@@ -133,7 +140,7 @@ async fn measure(name: &str, home: &TempDir, url: Option<String>) {
 
 async fn run(store: &Store, load: Load, thread: &str, ids: &[String]) -> Round {
     let before = store.statistics();
-    let began = Instant::now();
+    let (began, cpu) = (Instant::now(), cpu_time());
     let took = match load {
         Load::Grouped(clients) => write(store, clients, None).await,
         Load::OneByOne(clients) => write(store, clients, Some(Arc::default())).await,
@@ -150,9 +157,14 @@ async fn run(store: &Store, load: Load, thread: &str, ids: &[String]) -> Round {
             read(async |_| assert_eq!(store.messages().list(&query).await.unwrap().entries.len(), 40)).await
         }
     };
-    let seconds = began.elapsed().as_secs_f64();
+    let (seconds, cpu) = (began.elapsed().as_secs_f64(), cpu_time() - cpu);
     let after = store.statistics();
-    round(took, seconds, after.commits - before.commits)
+    round(took, seconds, cpu, after.commits - before.commits)
+}
+
+/// The CPU time this process has used.
+fn cpu_time() -> Duration {
+    process::cpu_time(std::process::id()).unwrap()
 }
 
 /// Has clients write one message after the other; with `turns`, only one of them at a time.
@@ -211,7 +223,7 @@ fn message(id: String, thread: &str) -> StoredMessage {
 fn fdatasync(home: &TempDir) -> Round {
     let mut file = File::create(home.path().join("sync")).unwrap();
     let mut took = Vec::new();
-    let began = Instant::now();
+    let (began, cpu) = (Instant::now(), cpu_time());
     while began.elapsed() < ROUND / 2 {
         // Over the same megabyte, as a log that is written again and again.
         if took.len() % 256 == 0 {
@@ -222,15 +234,16 @@ fn fdatasync(home: &TempDir) -> Round {
         file.sync_data().unwrap();
         took.push(one.elapsed());
     }
-    round(took, began.elapsed().as_secs_f64(), 0)
+    round(took, began.elapsed().as_secs_f64(), cpu_time() - cpu, 0)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
-fn round(mut took: Vec<Duration>, seconds: f64, commits: u64) -> Round {
+fn round(mut took: Vec<Duration>, seconds: f64, cpu: Duration, commits: u64) -> Round {
     took.sort_unstable();
     Round {
         per_second: took.len() as f64 / seconds,
         commits_per_second: commits as f64 / seconds,
+        cpu_us: cpu.as_secs_f64() * 1e6 / took.len() as f64,
         typical: took[took.len() / 2],
         late: took[took.len() * 99 / 100],
     }

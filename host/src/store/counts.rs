@@ -1,7 +1,7 @@
 //! Totals, kept in step with the rows they count: counting rows takes time in their number.
 //!
 //! A batch that adds or removes rows changes the totals as well. Threads are counted in
-//! all and by owner, messages by thread.
+//! all and by owner, messages by thread, runs by workflow and by workflow and owner.
 
 use super::{
     database::{Database, column},
@@ -22,11 +22,28 @@ pub(super) fn messages_of(thread: &str) -> String {
     format!("messages/{thread}")
 }
 
+/// Returns the scope of a workflow's runs, of all or of an owner's.
+///
+/// Both names may hold any character, so the first comes with its length; the schema's third
+/// step writes the same.
+pub(super) fn runs_of(workflow: &str, owner: Option<&str>) -> String {
+    let length = workflow.chars().count();
+    match owner {
+        None => format!("runs/{length}/{workflow}"),
+        Some(owner) => format!("runs/{length}/{workflow}/{owner}"),
+    }
+}
+
 /// Returns the statement that adds to a total.
 pub(super) fn add(scope: impl Into<String>, n: usize) -> Statement {
     Statement::new("INSERT INTO counts (scope, n) VALUES ($1, $2) ON CONFLICT (scope) DO UPDATE SET n = counts.n + $2")
         .bind(scope.into())
         .bind(i64::try_from(n).unwrap_or(i64::MAX))
+}
+
+/// Returns the statement that takes one from a total.
+pub(super) fn take(scope: impl Into<String>) -> Statement {
+    Statement::new("UPDATE counts SET n = n - 1 WHERE scope = $1").bind(scope.into())
 }
 
 /// Returns a total.

@@ -10,6 +10,7 @@ use sqlx::{
 use super::{
     error::StoreError,
     fault::Fault,
+    group::GroupWriter,
     health::{Health, Statistics},
     migrations, sqlite,
     statement::{Batch, Statement},
@@ -110,11 +111,14 @@ impl Database {
         let file = settings.data.join(FILE);
         let failed = |error: StoreError| error.at(file.display());
         sqlite::prepare(&file).await?;
-        let mut connection = sqlite::connect_writer(&file).await.map_err(failed)?;
+        let mut connection = sqlite::connect(&file).await.map_err(failed)?;
         migrations::apply(&mut connection).await.map_err(failed)?;
+        // Before the other one is closed: the last to close would first write the whole log back.
+        let group = GroupWriter::open(&file, fault).map_err(failed)?;
+        connection.close().await.map_err(|error| failed(error.into()))?;
         let readers = sqlite::connect_readers(&file).await.map_err(failed)?;
         let health = Health::default();
-        let (writer, task) = Writer::queue(connection, file.clone(), health.clone(), fault);
+        let (writer, task) = Writer::queue(group, health.clone());
         Ok((Self::of(settings, Dialect::Sqlite, readers, writer, health), task))
     }
 

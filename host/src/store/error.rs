@@ -46,6 +46,11 @@ impl StoreError {
         }
     }
 
+    /// Returns that a guard found nothing to change.
+    pub(super) fn guarded() -> Self {
+        Self::NotFound("what was to be changed is gone or has changed".to_owned())
+    }
+
     /// Returns what is stored and cannot be read, in words.
     pub(crate) fn unreadable(what: &str, error: impl std::fmt::Display) -> Self {
         Self::Corrupt(format!("{what} cannot be read: {error}"))
@@ -66,26 +71,30 @@ impl From<sqlx::Error> for StoreError {
                 _ => Self::Unavailable(error.to_string()),
             };
         };
-        let message = database.message().to_owned();
-        match database.code().as_deref().map(meaning) {
-            Some(Meaning::Full) => Self::full(message),
-            Some(Meaning::Locked) => {
-                Self::Unavailable(format!("another program holds the database ({message}): end it, or wait for it"))
+        let meaning = database.code().as_deref().map_or(Meaning::Other, meaning);
+        meaning.of(database.message().to_owned(), database.is_unique_violation())
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error() {
+            Some(failure) => {
+                let code = failure.extended_code;
+                let message = match &error {
+                    rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
+                    _ => error.to_string(),
+                };
+                sqlite_meaning(code).of(message, [PRIMARY_KEY, UNIQUE].contains(&code))
             }
-            Some(Meaning::ReadOnly) => {
-                Self::Unavailable(format!("the database cannot be written ({message}): let this user write to it"))
-            }
-            Some(Meaning::Disk) => {
-                Self::Unavailable(format!("the disk failed ({message}): check it, its free space and its limits"))
-            }
-            Some(Meaning::Access) => Self::Unavailable(format!("{message}: check the database's URL")),
-            Some(Meaning::Corrupt) => Self::Corrupt(format!("{message}; stop the host and restore a backup")),
-            Some(Meaning::Lost) => Self::Unavailable(message),
-            Some(Meaning::Other) | None if database.is_unique_violation() => Self::Conflict(message),
-            Some(Meaning::Other) | None => Self::Refused(message.into()),
+            None => Self::Refused(error.to_string().into()),
         }
     }
 }
+
+/// SQLite's codes of a row that is there already.
+const PRIMARY_KEY: i32 = 1555;
+const UNIQUE: i32 = 2067;
 
 enum Meaning {
     Full,
@@ -96,6 +105,28 @@ enum Meaning {
     Corrupt,
     Lost,
     Other,
+}
+
+impl Meaning {
+    /// Returns the error of a failure that the database says this of.
+    fn of(self, message: String, is_there: bool) -> StoreError {
+        let unavailable = StoreError::Unavailable;
+        match self {
+            Self::Full => StoreError::full(message),
+            Self::Locked => {
+                unavailable(format!("another program holds the database ({message}): end it, or wait for it"))
+            }
+            Self::ReadOnly => {
+                unavailable(format!("the database cannot be written ({message}): let this user write to it"))
+            }
+            Self::Disk => unavailable(format!("the disk failed ({message}): check it, its free space and its limits")),
+            Self::Access => unavailable(format!("{message}: check the database's URL")),
+            Self::Corrupt => StoreError::Corrupt(format!("{message}; stop the host and restore a backup")),
+            Self::Lost => unavailable(message),
+            Self::Other if is_there => StoreError::Conflict(message),
+            Self::Other => StoreError::Refused(message.into()),
+        }
+    }
 }
 
 /// Sorts the codes of both databases: numbers are [SQLite's][1], five characters are
@@ -121,8 +152,12 @@ fn meaning(code: &str) -> Meaning {
             _ => Meaning::Other,
         };
     }
+    sqlite_meaning(code.parse().unwrap_or(0))
+}
+
+fn sqlite_meaning(code: i32) -> Meaning {
     // Extended codes have the primary one in their low byte.
-    match code.parse::<i32>().map_or(0, |code| code & 0xff) {
+    match code & 0xff {
         13 => Meaning::Full,
         5 | 6 => Meaning::Locked,
         8 | 3 | 23 => Meaning::ReadOnly,

@@ -18,6 +18,7 @@ mod database;
 mod error;
 mod fault;
 mod filter;
+mod group;
 mod health;
 mod lock;
 mod messages;

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rusqlite::OpenFlags;
 use sqlx::{AnyConnection, AnyPool, Connection, Executor, any::AnyPoolOptions};
 
 use super::{
@@ -68,16 +69,17 @@ async fn make(file: &Path) -> Result<(), StoreError> {
     named.map_err(|error| StoreError::Unavailable(format!("{} cannot be made: {error}", file.display())))
 }
 
-/// Connects the one writer.
-pub(super) async fn connect_writer(file: &Path) -> Result<AnyConnection, StoreError> {
-    let mut connection = connect(file).await?;
+/// Connects the one writer. This blocks.
+pub(super) fn open_writer(file: &Path) -> Result<rusqlite::Connection, StoreError> {
+    let connection = rusqlite::Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     for pragma in [
+        BUSY,
         "PRAGMA journal_mode=WAL",
         "PRAGMA synchronous=FULL",
         "PRAGMA temp_store=MEMORY",
         "PRAGMA journal_size_limit=67108864",
     ] {
-        connection.execute(pragma).await?;
+        connection.execute_batch(pragma)?;
     }
     Ok(connection)
 }

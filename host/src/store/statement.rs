@@ -109,41 +109,24 @@ impl Statement {
         self
     }
 
+    pub(super) fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    pub(super) fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
     pub(super) fn query(&self) -> Query<'static, Any, AnyArguments> {
         let sql: SqlStr = match &self.sql {
             Cow::Borrowed(sql) => (*sql).into_sql_str(),
             Cow::Owned(sql) => AssertSqlSafe(sql.clone()).into_sql_str(),
         };
-        bound(sqlx::query(sql), &self.parameters)
+        self.parameters.iter().fold(sqlx::query(sql), |query, parameter| match parameter {
+            Parameter::Text(text) => query.bind(text.clone()),
+            Parameter::Integer(number) => query.bind(*number),
+        })
     }
-}
-
-/// Returns one query that runs several statements in turn, which only SQLite can. Its values
-/// are theirs, one after the other, so the numbers in their texts go up.
-pub(super) fn joined<'a>(statements: impl Iterator<Item = &'a Statement> + Clone) -> Query<'static, Any, AnyArguments> {
-    let mut text = String::with_capacity(statements.clone().map(|statement| statement.sql.len() + 8).sum());
-    let mut before = 0;
-    for statement in statements.clone() {
-        let mut pieces = statement.sql.split('$');
-        text.push_str(pieces.next().unwrap_or_default());
-        for piece in pieces {
-            let digits = piece.bytes().take_while(u8::is_ascii_digit).count();
-            let (number, rest) = piece.split_at(digits);
-            let number = number.parse::<usize>().unwrap_or_default();
-            text.push_str(&format!("${}{rest}", number + before));
-        }
-        text.push(';');
-        before += statement.parameters.len();
-    }
-    let query = sqlx::query(AssertSqlSafe(text).into_sql_str());
-    statements.fold(query, |query, statement| bound(query, &statement.parameters))
-}
-
-fn bound<'q>(query: Query<'q, Any, AnyArguments>, parameters: &[Parameter]) -> Query<'q, Any, AnyArguments> {
-    parameters.iter().fold(query, |query, parameter| match parameter {
-        Parameter::Text(text) => query.bind(text.clone()),
-        Parameter::Integer(number) => query.bind(*number),
-    })
 }
 
 /// Statements that are written together or not at all.
@@ -156,17 +139,6 @@ impl Batch {
     /// Adds a statement.
     pub(crate) fn push(&mut self, statement: Statement) {
         self.statements.push(statement);
-    }
-
-    /// Whether all of it runs, whatever comes of its statements.
-    pub(super) fn is_straight(&self) -> bool {
-        self.statements.iter().all(|statement| statement.rule != Rule::IfChanged)
-    }
-
-    /// Whether both do the same with other values.
-    pub(super) fn is_like(&self, other: &Self) -> bool {
-        self.statements.len() == other.statements.len()
-            && self.statements.iter().zip(&other.statements).all(|(one, other)| one.sql == other.sql)
     }
 }
 

@@ -89,10 +89,18 @@ async fn fill(host: &TestHost, threads: u64) -> anyhow::Result<()> {
             format!("INSERT INTO counts (scope, n) VALUES ('threads/{owner}', {count})"),
         ]
     };
+    let count = |owner: &str, columns: &str| {
+        format!(
+            "INSERT INTO counts (scope, n) SELECT 'runs/' || LENGTH(workflow_id) || '/' || workflow_id{owner}, COUNT(*) \
+             FROM workflow_runs WHERE run_id IS NOT NULL GROUP BY {columns} ON CONFLICT (scope) DO UPDATE SET n = excluded.n"
+        )
+    };
     let statements = [
         copy("map-workflow", "map", FEW - 1),
         copy("linear-workflow", "few", FEW),
         copy("linear-workflow", "many", MANY_RUNS - FEW - 1),
+        count("", "workflow_id"),
+        count(" || '/' || COALESCE(resource_id, '')", "workflow_id, resource_id"),
     ];
     for sql in statements.into_iter().chain(talk("few", FEW)).chain(talk("many", threads)) {
         connection.execute(AssertSqlSafe(sql)).await?;

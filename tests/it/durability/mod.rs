@@ -8,8 +8,10 @@ mod hosts;
 mod kill;
 mod ledger;
 mod limits;
+mod listeners;
 mod policies;
 mod swap;
+mod take_up;
 
 use std::{path::Path, time::Duration};
 

@@ -1,6 +1,8 @@
 //! Ending runs before their end, and removing them.
 
-use super::{Workflows, live};
+use std::sync::Weak;
+
+use super::Workflows;
 use crate::{
     engine::error::EngineError,
     store::StoreError,
@@ -39,7 +41,7 @@ impl Workflows {
                 // It was taken up meanwhile: looked at again.
                 Err(StoreError::NotFound(_)) => {}
                 Ok(()) => {
-                    live::settled(self.engine(), &row, RunStatus::Canceled);
+                    self.settled_as(&row, RunStatus::Canceled);
                     return Ok(());
                 }
                 Err(error) => return Err(error.into()),
@@ -55,7 +57,7 @@ impl Workflows {
                 return Ok(());
             }
             self.shared.runs.settle(&row, RunStatus::Canceled, &row.outcome, Millis::now().0).await?;
-            live::settled(self.engine(), &row, RunStatus::Canceled);
+            self.settled_as(&row, RunStatus::Canceled);
             Ok(())
         };
         match canceled.await {
@@ -74,6 +76,13 @@ impl Workflows {
         if let Some(active) = self.active().get(run_id) {
             active.execution.stop.cancel();
         }
-        if self.shared.runs.delete(run_id).await? { Ok(()) } else { Err(EngineError::UnknownWorkflowRun) }
+        if !self.shared.runs.delete(run_id).await? {
+            return Err(EngineError::UnknownWorkflowRun);
+        }
+        let feed = self.feeds().get(run_id).and_then(Weak::upgrade);
+        if let Some(feed) = feed {
+            feed.end();
+        }
+        Ok(())
     }
 }

@@ -12,7 +12,10 @@ use tokio::sync::watch;
 
 use super::live::RunTold;
 use crate::{
-    store::{StoreError, runs::Runs},
+    store::{
+        StoreError,
+        runs::{Runs, Told},
+    },
     types::run::{RunChunk, RunStatus},
 };
 
@@ -33,10 +36,34 @@ struct State {
     chunks: VecDeque<Chunk>,
     stored: u64,
     visible: u64,
-    is_over: bool,
+    rest: Rest,
     is_driven: bool,
+    /// How often this host began to drive the run.
+    drives: u64,
     /// Told of what is seen while this host drives the run.
     told: Option<RunTold>,
+}
+
+/// What comes after the chunks that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// More.
+    More,
+    /// Nothing until somebody answers.
+    Answer,
+    /// Nothing.
+    Nothing,
+}
+
+impl Rest {
+    /// Returns what comes of a run that stands so.
+    fn of(status: RunStatus) -> Self {
+        match status {
+            RunStatus::Pending | RunStatus::Running | RunStatus::Waiting => Self::More,
+            RunStatus::Suspended | RunStatus::Paused => Self::Answer,
+            RunStatus::Success | RunStatus::Failed | RunStatus::Canceled | RunStatus::Tripwire => Self::Nothing,
+        }
+    }
 }
 
 impl State {
@@ -63,8 +90,9 @@ impl Feed {
             chunks: VecDeque::new(),
             stored: chunks,
             visible: chunks,
-            is_over: false,
+            rest: Rest::More,
             is_driven: false,
+            drives: 0,
             told: None,
         };
         Self { state: Mutex::new(state), seen: watch::Sender::new(chunks) }
@@ -102,9 +130,15 @@ impl Feed {
         self.show(state);
     }
 
-    /// Takes note that nothing more comes for now; those who listen end, or wait for a resumption.
+    /// Takes note that the run stands so and nobody drives it: those who listen end, or wait for a resumption.
+    pub(super) fn rest(&self, status: RunStatus) {
+        self.state().rest = Rest::of(status);
+        self.seen.send_modify(|_| {});
+    }
+
+    /// Takes note that the run is gone.
     pub(super) fn end(&self) {
-        self.state().is_over = true;
+        self.state().rest = Rest::Nothing;
         self.seen.send_modify(|_| {});
     }
 
@@ -112,8 +146,9 @@ impl Feed {
     pub(super) fn begin(&self, chunks: u64, told: RunTold) {
         let mut state = self.state();
         state.told = Some(told);
-        state.is_over = false;
+        state.rest = Rest::More;
         state.is_driven = true;
+        state.drives += 1;
         // What a former drive told and could not store is told again by this one.
         let kept = usize::try_from(state.stored - state.first).unwrap_or(usize::MAX);
         state.chunks.truncate(kept);
@@ -128,16 +163,21 @@ impl Feed {
         state.told = None;
     }
 
-    /// Whether this host drives the run, and so knows its chunks first.
-    pub(super) fn is_driven(&self) -> bool {
-        self.state().is_driven
+    /// Returns how often this host began to drive the run, `None` while it does: it knows the
+    /// run's chunks first then.
+    pub(super) fn undriven(&self) -> Option<u64> {
+        let state = self.state();
+        (!state.is_driven).then_some(state.drives)
     }
 
-    /// Takes note that another host has stored so many chunks: those who listen read them back.
-    pub(super) fn overtake(&self, chunks: u64) {
+    /// Takes note how far the run had come when this host had driven it so often, and did not.
+    /// Those who listen read the chunks of others back, and end if those say that it has: a run
+    /// may end without a last chunk.
+    pub(super) fn overtake(&self, drives: u64, told: Told) {
         let mut state = self.state();
-        if !state.is_driven {
-            state.overtake(chunks);
+        if !state.is_driven && state.drives == drives {
+            state.overtake(told.chunks);
+            state.rest = Rest::of(told.status);
             self.show(state);
         }
     }
@@ -226,7 +266,7 @@ impl Subscription {
                 } else if self.next < state.visible {
                     let index = usize::try_from(self.next - state.first).unwrap_or(usize::MAX);
                     state.chunks.get(index).map_or(Place::Later, |chunk| Place::Here(Arc::clone(&chunk.chunk)))
-                } else if state.is_over && !self.stays {
+                } else if state.rest == Rest::Nothing || (state.rest == Rest::Answer && !self.stays) {
                     Place::Over
                 } else {
                     Place::Later

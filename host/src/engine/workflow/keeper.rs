@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::{Workflows, live, resume};
+use super::{Workflows, resume};
 use crate::{
     engine::error::EngineError,
     store::{
         StoreError,
-        runs::{Change, Progress, RunRow},
+        runs::{Abandoned, Change, Progress, RunRow},
     },
     types::{
         id::Millis,
@@ -113,13 +113,16 @@ impl Workflows {
             let abandoned = self.shared.runs.abandoned(&known, Millis::now().0, left, AT_ONCE).await?;
             let is_all = (abandoned.len() as u64) < AT_ONCE;
             let mut is_any_taken = false;
-            for row in abandoned {
-                if self.active().contains_key(row.run_id.as_str()) {
+            for Abandoned { run_id, row } in abandoned {
+                if self.active().contains_key(run_id.as_str()) {
                     left += 1;
                     continue;
                 }
-                let run_id = row.run_id.clone();
-                match self.take_up_one(row).await {
+                let taken = match row {
+                    Ok(row) => self.take_up_one(row).await,
+                    Err(error) => Err(error.into()),
+                };
+                match taken {
                     // Another host was faster.
                     Ok(()) | Err(EngineError::Store(StoreError::NotFound(_))) => is_any_taken = true,
                     Err(error) => {
@@ -153,7 +156,7 @@ impl Workflows {
         tracing::warn!(run.id = row.run_id, reason, "a run is parked");
         let outcome = RunOutcome { parked: Some(reason), ..row.outcome.clone() };
         self.shared.runs.settle(row, RunStatus::Suspended, &outcome, Millis::now().0).await?;
-        live::settled(self.engine(), row, RunStatus::Suspended);
+        self.settled_as(row, RunStatus::Suspended);
         Ok(())
     }
 

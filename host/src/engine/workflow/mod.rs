@@ -68,6 +68,7 @@ use journal::Journal;
 pub use limits::ConcurrencySettings;
 use limits::{Admission, Limits};
 use live::RunTold;
+use others::Followed;
 use program::Program;
 pub use program::{Graphs, StoredGraphs};
 pub use resume::ResumeRequest;
@@ -250,6 +251,10 @@ impl Workflows {
         let goes_on = matches!(row.status, RunStatus::Running | RunStatus::Waiting | RunStatus::Pending);
         if goes_on {
             let feed = self.feed(&row.run_id.as_str().into(), row.chunks);
+            // It may have ended since the row was read, and then nobody tells a feed made now.
+            if let Some(followed) = Followed::of(&row.run_id.as_str().into(), &feed) {
+                self.catch_up(&[followed]).await?;
+            }
             return Ok(Subscription::new(&feed, self.shared.runs.clone(), row.run_id.into(), from, false));
         }
         let chunks = self.shared.runs.chunks(run_id, from).await?;
@@ -281,6 +286,15 @@ impl Workflows {
         let feed = Arc::new(Feed::new(chunks));
         feeds.insert(Arc::clone(run_id), Arc::downgrade(&feed));
         feed
+    }
+
+    /// Tells that a run nobody drives stands so from now on, and those who listen to it.
+    fn settled_as(&self, row: &RunRow, status: RunStatus) {
+        live::settled(self.engine(), row, status);
+        let feed = self.feeds().get(row.run_id.as_str()).and_then(Weak::upgrade);
+        if let Some(feed) = feed {
+            feed.rest(status);
+        }
     }
 
     /// Claims a stored run, of which `records` will be there after `change`, and drives it.
@@ -375,7 +389,7 @@ impl Workflows {
             }
             match &end {
                 // It goes on by itself: those who listen stay.
-                Some(end) if end.status != RunStatus::Waiting => feed.end(),
+                Some(end) if end.status != RunStatus::Waiting => feed.rest(end.status),
                 _ => workflows.shared.news.notify_one(),
             }
             told.send_replace(Drive::Ended(end.map(Box::new)));

@@ -37,12 +37,16 @@ impl Workflows {
 
     async fn glance(&self) -> Result<(), StoreError> {
         self.end_unwanted().await?;
-        let followed = self.followed();
-        let ids: Vec<&str> = followed.iter().map(|(run_id, _)| &**run_id).collect();
+        self.catch_up(&self.followed()).await
+    }
+
+    /// Lets those who listen to runs that this host does not drive know how far they have come.
+    pub(super) async fn catch_up(&self, followed: &[Followed]) -> Result<(), StoreError> {
+        let ids: Vec<&str> = followed.iter().map(|followed| &*followed.run_id).collect();
         let told = self.shared.runs.told(&ids).await?;
-        for (run_id, feed) in &followed {
+        for Followed { run_id, feed, drives } in followed {
             match told.get(&**run_id) {
-                Some(&chunks) => feed.overtake(chunks),
+                Some(&told) => feed.overtake(*drives, told),
                 // It was deleted.
                 None => feed.end(),
             }
@@ -62,9 +66,24 @@ impl Workflows {
     }
 
     /// Returns the runs somebody here listens to that this host does not drive.
-    fn followed(&self) -> Vec<(Arc<str>, Arc<Feed>)> {
+    fn followed(&self) -> Vec<Followed> {
         let feeds = self.feeds();
-        let living = feeds.iter().filter_map(|(run_id, feed)| Some((Arc::clone(run_id), feed.upgrade()?)));
-        living.filter(|(_, feed)| !feed.is_driven()).collect()
+        feeds.iter().filter_map(|(run_id, feed)| Followed::of(run_id, &feed.upgrade()?)).collect()
+    }
+}
+
+/// A run somebody here listens to that this host does not drive.
+pub(super) struct Followed {
+    run_id: Arc<str>,
+    feed: Arc<Feed>,
+    /// How often this host began to drive it: what was seen before it did so again is old.
+    drives: u64,
+}
+
+impl Followed {
+    /// Returns the run of a feed, unless this host drives it.
+    pub(super) fn of(run_id: &Arc<str>, feed: &Arc<Feed>) -> Option<Self> {
+        let drives = feed.undriven()?;
+        Some(Self { run_id: Arc::clone(run_id), feed: Arc::clone(feed), drives })
     }
 }

@@ -23,11 +23,13 @@ use crate::{
 
 /// Counts the runs that go on and that wait, by workflow.
 pub(in crate::http) async fn counts(State(app): State<AppState>) -> Result<Json<Map<String, Value>>, ApiError> {
-    let counted = app.workflows.runs().counts(&[RunStatus::Running, RunStatus::Suspended]).await?;
+    let keys = keys(&app);
+    let ids: Vec<String> = keys.iter().map(|(_, id)| id.clone()).collect();
+    let counted = app.workflows.runs().counts(&ids, &[RunStatus::Running, RunStatus::Suspended]).await?;
     let of = |id: &str, status| {
         counted.iter().find(|(workflow, of, _)| workflow == id && *of == status).map_or(0, |(.., count)| *count)
     };
-    let entries = keys(&app).into_iter().map(|(key, id)| {
+    let entries = keys.into_iter().map(|(key, id)| {
         let counts = json!({"running": of(&id, RunStatus::Running), "suspended": of(&id, RunStatus::Suspended)});
         (key, counts)
     });
@@ -73,7 +75,7 @@ pub(in crate::http) async fn list(
         return Ok(Json(json!({"runs": [], "total": 0})));
     }
     let filter = RunFilter {
-        workflow_id: Some(&entry.id),
+        workflow_id: &entry.id,
         resource_id: query.resource_id.as_deref(),
         status,
         from: query.from_date.as_deref().and_then(point),

@@ -8,6 +8,7 @@
 mod batches;
 mod opening;
 pub(super) mod place;
+mod runs;
 mod threads;
 
 use place::Place;
@@ -63,6 +64,14 @@ suite! {
             caller_that_gives_up_leaves_no_half_batch,
             every_kind_of_text_comes_back,
         ]
+        runs: [
+            run_totals_follow_what_is_written,
+            run_totals_hold_when_many_write_at_once,
+            names_that_run_into_each_other_are_counted_apart,
+            runs_are_counted_by_workflow_and_status,
+            a_run_that_cannot_be_read_hides_no_other,
+            listing_runs_does_not_depend_on_how_many_there_are,
+        ]
         threads: [
             a_thread_is_replaced_by_one_with_its_id,
             a_thread_is_created_once,
@@ -88,6 +97,7 @@ suite! {
     places {
         opening: [
             schema_is_applied_once,
+            runs_of_an_older_schema_are_counted,
             two_hosts_at_once,
             newer_schema_is_refused,
             schema_of_another_build_is_refused,

@@ -7,6 +7,7 @@ use super::{
     super::{StoreError, StoreSettings, database::Dialect},
     batches::{insert, read, write},
     place::{Place, open},
+    runs,
 };
 
 pub(super) async fn schema_is_applied_once(place: &Place) {
@@ -24,6 +25,36 @@ pub(super) async fn schema_is_applied_once(place: &Place) {
     let row = connection.fetch_one(counted).await.unwrap();
     let [rows, versions, last] = ["n", "versions", "last"].map(|name| row.get::<i64, _>(name));
     assert!(last > 0 && rows == last && versions == last, "{rows} rows of {versions} steps up to {last}");
+}
+
+/// As the schema's first two steps left it.
+const OLDER: [&str; 6] = [
+    "DROP INDEX workflow_runs_by_status",
+    "CREATE INDEX workflow_runs_by_status ON workflow_runs (status, workflow_id)",
+    "DROP INDEX workflow_runs_by_owner",
+    "CREATE INDEX workflow_runs_by_owner ON workflow_runs (workflow_id, resource_id, created_at, run_id)",
+    "DELETE FROM counts",
+    "DELETE FROM _sqlx_migrations WHERE version > 2",
+];
+
+pub(super) async fn runs_of_an_older_schema_are_counted(place: &Place) {
+    let stored = [("1", "w", Some("a")), ("2", "w", Some("b")), ("3", "w", None), ("4", "\u{e9}/a", Some("a"))];
+    let opened = place.open().await.unwrap();
+    for (run, workflow, owner) in stored {
+        runs::insert(&opened.store, run, workflow, owner, 1).await;
+    }
+    opened.close().await;
+    let mut connection = place.connect().await;
+    for sql in OLDER {
+        connection.execute(sql).await.unwrap();
+    }
+    drop(connection);
+    let opened = place.open().await.unwrap();
+    runs::check(&opened.store, "w", 3).await;
+    runs::check(&opened.store, "\u{e9}/a", 1).await;
+    assert!(opened.store.runs().delete("1").await.unwrap());
+    runs::check(&opened.store, "w", 2).await;
+    opened.close().await;
 }
 
 /// A file is one host's; a server serves all that ask, and the first of them makes the schema.

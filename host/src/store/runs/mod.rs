@@ -12,13 +12,14 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{
+    counts,
     database::{Database, Dialect},
     error::StoreError,
     statement::{Batch, Statement},
 };
 use crate::types::run::{RunChunk, RunInput, RunOutcome, RunStatus, StepRecord};
 
-pub use read::{RunFilter, RunPage, RunRow};
+pub use read::{Abandoned, RunFilter, RunPage, RunRow, Told};
 
 /// Runs of workflows.
 #[derive(Clone)]
@@ -119,7 +120,11 @@ impl Runs {
         .bind(lease.until)
         .bind(now)
         .guard();
-        self.database.write(insert).await.map(drop)
+        let mut batch = Batch::from(insert);
+        for scope in scopes(run.workflow_id, run.resource_id) {
+            batch.push(counts::add(scope, 1));
+        }
+        self.database.write(batch).await.map(drop)
     }
 
     /// Begins a stored run anew: what it came to before is gone. Returns its fence.
@@ -152,6 +157,15 @@ impl Runs {
         .guard();
         let mut batch = Batch::from(update);
         forget(&mut batch, run.run_id);
+        // Nobody else has changed these since: the fence would be another one.
+        let was = scopes(&before.workflow_id, before.resource_id.as_deref());
+        let is = scopes(run.workflow_id, run.resource_id);
+        let gone = was.iter().filter(|scope| !is.contains(scope)).map(|scope| (scope, counts::take(scope)));
+        let new = is.iter().filter(|scope| !was.contains(scope)).map(|scope| (scope, counts::add(scope, 1)));
+        let mut changes: Vec<_> = gone.chain(new).collect();
+        // In one order, so that no two who count lock each other out.
+        changes.sort_by_key(|(scope, _)| *scope);
+        changes.into_iter().for_each(|(_, change)| batch.push(change));
         self.database.write(batch).await?;
         Ok(before.fence + 1)
     }
@@ -261,9 +275,24 @@ impl Runs {
     /// # Errors
     /// If the store fails.
     pub async fn delete(&self, run_id: &str) -> Result<bool, StoreError> {
-        let mut batch = Batch::from(Statement::new("DELETE FROM workflow_runs WHERE run_id = $1").bind(run_id));
+        // Others who remove it wait here, and then find that it is gone.
+        let lock = Statement::new("UPDATE workflow_runs SET fence = fence WHERE run_id = $1").bind(run_id).guard();
+        let mut batch = Batch::from(lock);
+        for scope in [
+            "SELECT 'runs/' || LENGTH(workflow_id) || '/' || workflow_id",
+            "SELECT 'runs/' || LENGTH(workflow_id) || '/' || workflow_id || '/' || resource_id",
+        ] {
+            let sql =
+                format!("UPDATE counts SET n = n - 1 WHERE scope = ({scope} FROM workflow_runs WHERE run_id = $1)");
+            batch.push(Statement::composed(sql).bind(run_id));
+        }
+        batch.push(Statement::new("DELETE FROM workflow_runs WHERE run_id = $1").bind(run_id));
         forget(&mut batch, run_id);
-        Ok(self.database.write(batch).await?.first().is_some_and(|&changed| changed > 0))
+        match self.database.write(batch).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::NotFound(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Keeps the leases of a host's runs.
@@ -362,6 +391,12 @@ fn upsert(run_id: &str, path: &str, record: &StepRecord) -> Result<Statement, St
          ON CONFLICT (run_id, path) DO UPDATE SET record = excluded.record",
     );
     Ok(upsert.bind(run_id).bind(path).bind(json(record)?))
+}
+
+/// Returns the totals a run is counted in.
+fn scopes(workflow: &str, owner: Option<&str>) -> Vec<String> {
+    let owned = owner.map(|owner| counts::runs_of(workflow, Some(owner)));
+    [counts::runs_of(workflow, None)].into_iter().chain(owned).collect()
 }
 
 /// Removes what belongs to a run beside its row.

@@ -8,9 +8,11 @@ use sqlx::any::AnyRow;
 use super::{Runs, signed};
 use crate::{
     store::{
+        counts,
         database::column,
         error::StoreError,
-        statement::{Parameter, Statement},
+        filter::{self, Filter},
+        statement::Statement,
     },
     types::run::{RunChunk, RunInput, RunOutcome, RunStatus, StepRecord},
 };
@@ -65,7 +67,7 @@ impl RunRow {
 #[derive(Debug, Clone, Default)]
 pub struct RunFilter<'a> {
     /// Of this workflow.
-    pub workflow_id: Option<&'a str>,
+    pub workflow_id: &'a str,
     /// For this one.
     pub resource_id: Option<&'a str>,
     /// That stand so.
@@ -78,6 +80,24 @@ pub struct RunFilter<'a> {
     pub limit: Option<u64>,
     /// After so many, newest first.
     pub offset: u64,
+}
+
+/// A run that should go on and that nobody drives.
+#[derive(Debug)]
+pub struct Abandoned {
+    /// Names it.
+    pub run_id: String,
+    /// The run, or why what is stored of it cannot be read.
+    pub row: Result<RunRow, StoreError>,
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy)]
+pub struct Told {
+    /// How it stands.
+    pub status: RunStatus,
+    /// How many chunks its stream has had.
+    pub chunks: u64,
 }
 
 /// Some of the runs that are wanted.
@@ -124,8 +144,8 @@ impl Runs {
     pub async fn records_of(&self, runs: &[&str]) -> Result<HashMap<String, HashMap<String, StepRecord>>, StoreError> {
         let mut found: HashMap<String, HashMap<String, StepRecord>> = HashMap::new();
         for runs in runs.chunks(200) {
-            let sql =
-                format!("SELECT run_id, path, record FROM workflow_steps WHERE run_id IN ({})", places(runs.len()));
+            let places = filter::places(1, runs.len());
+            let sql = format!("SELECT run_id, path, record FROM workflow_steps WHERE run_id IN ({places})");
             let query = runs.iter().fold(Statement::composed(sql), |query, run| query.bind(*run));
             for row in self.database.rows(query).await? {
                 let record: &str = column(&row, "record")?;
@@ -168,17 +188,19 @@ impl Runs {
         row.as_ref().map(|row| column(row, "answer")).transpose()
     }
 
-    /// Returns how many chunks the streams of those of the runs that are there have had.
+    /// Returns how far those of the runs that are there have come.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn told(&self, runs: &[&str]) -> Result<HashMap<String, u64>, StoreError> {
+    pub async fn told(&self, runs: &[&str]) -> Result<HashMap<String, Told>, StoreError> {
         let mut found = HashMap::new();
         for runs in runs.chunks(200) {
-            let sql = format!("SELECT run_id, chunks FROM workflow_runs WHERE run_id IN ({})", places(runs.len()));
+            let places = filter::places(1, runs.len());
+            let sql = format!("SELECT run_id, status, chunks FROM workflow_runs WHERE run_id IN ({places})");
             let query = runs.iter().fold(Statement::composed(sql), |query, run| query.bind(*run));
             for row in self.database.rows(query).await? {
-                found.insert(column(&row, "run_id")?, unsigned(column(&row, "chunks")?));
+                let told = Told { status: status(&row)?, chunks: unsigned(column(&row, "chunks")?) };
+                found.insert(column(&row, "run_id")?, told);
             }
         }
         Ok(found)
@@ -193,38 +215,49 @@ impl Runs {
         self.database.row(query).await?.as_ref().map(|row| column(row, "graph")).transpose()
     }
 
-    /// Lists runs, newest first.
+    /// Lists runs, newest first. By workflow or owner alone this takes the same time however many
+    /// there are; by status or time they are counted from an index.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn list(&self, filter: &RunFilter<'_>) -> Result<RunPage, StoreError> {
-        let (condition, parameters) = condition(filter);
-        let count = Statement::composed(format!("SELECT COUNT(*) AS n FROM workflow_runs{condition}"));
-        let count = parameters.iter().fold(count, |query, parameter| query.bind(parameter.clone()));
-        let total = match self.database.row(count).await? {
-            Some(row) => unsigned(column(&row, "n")?),
-            None => 0,
-        };
-        let mut sql = format!("SELECT {COLUMNS} FROM workflow_runs{condition} ORDER BY created_at DESC, run_id DESC");
-        // SQLite has no OFFSET without LIMIT.
-        let limit = filter.limit.map_or(i64::MAX, signed);
-        sql.push_str(&format!(" LIMIT ${} OFFSET ${}", parameters.len() + 1, parameters.len() + 2));
-        let query = parameters.into_iter().fold(Statement::composed(sql), Statement::bind);
-        let rows = self.database.rows(query.bind(limit).bind(signed(filter.offset))).await?;
+    pub async fn list(&self, wanted: &RunFilter<'_>) -> Result<RunPage, StoreError> {
+        let total = self.total(wanted).await?;
+        let limit = wanted.limit.map_or(i64::MAX, signed);
+        if limit == 0 || wanted.offset >= total {
+            return Ok(RunPage { runs: Vec::new(), total });
+        }
+        let tail = format!("ORDER BY created_at DESC, run_id DESC LIMIT {limit} OFFSET {}", signed(wanted.offset));
+        let query = condition(wanted).query(&format!("SELECT {COLUMNS} FROM workflow_runs"), &tail);
+        let rows = self.database.rows(query).await?;
         Ok(RunPage { runs: rows.iter().map(read).collect::<Result<_, _>>()?, total })
     }
 
-    /// Counts runs by workflow and status, of those that stand in one of `statuses`.
+    async fn total(&self, wanted: &RunFilter<'_>) -> Result<u64, StoreError> {
+        if let RunFilter { workflow_id, resource_id, status: None, from: None, to: None, .. } = wanted {
+            return counts::read(&self.database, &counts::runs_of(workflow_id, *resource_id)).await;
+        }
+        let query = condition(wanted).query("SELECT COUNT(*) AS n FROM workflow_runs", "");
+        self.database.row(query).await?.map_or(Ok(0), |row| column(&row, "n").map(unsigned))
+    }
+
+    /// Counts the runs of these workflows that stand in one of `statuses`, by workflow and status.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn counts(&self, statuses: &[RunStatus]) -> Result<Vec<(String, RunStatus, u64)>, StoreError> {
-        let sql = format!(
-            "SELECT workflow_id, status, COUNT(*) AS n FROM workflow_runs WHERE status IN ({}) GROUP BY workflow_id, status",
-            places(statuses.len())
-        );
-        let query = statuses.iter().fold(Statement::composed(sql), |query, status| query.bind(status.as_str()));
-        let rows = self.database.rows(query).await?;
+    pub async fn counts(
+        &self,
+        workflows: &[String],
+        statuses: &[RunStatus],
+    ) -> Result<Vec<(String, RunStatus, u64)>, StoreError> {
+        if workflows.is_empty() || statuses.is_empty() {
+            return Ok(Vec::new());
+        }
+        let statuses: Vec<String> = statuses.iter().map(|status| status.as_str().to_owned()).collect();
+        let mut filter = Filter::default();
+        filter.and_one_of("workflow_id", workflows);
+        filter.and_one_of("status", &statuses);
+        let head = "SELECT workflow_id, status, COUNT(*) AS n FROM workflow_runs";
+        let rows = self.database.rows(filter.query(head, "GROUP BY workflow_id, status")).await?;
         rows.iter().map(|row| Ok((column(row, "workflow_id")?, status(row)?, unsigned(column(row, "n")?)))).collect()
     }
 
@@ -239,20 +272,20 @@ impl Runs {
         now: i64,
         offset: u64,
         limit: u64,
-    ) -> Result<Vec<RunRow>, StoreError> {
+    ) -> Result<Vec<Abandoned>, StoreError> {
         if workflows.is_empty() {
             return Ok(Vec::new());
         }
-        let places: Vec<String> = (4..4 + workflows.len()).map(|place| format!("${place}")).collect();
+        let places = filter::places(4, workflows.len());
         let sql = format!(
             "SELECT {COLUMNS} FROM workflow_runs WHERE status IN ('running', 'waiting', 'pending') AND lease_until < $1 \
              AND (status <> 'pending' OR owner <> '') \
-             AND (wake_at IS NULL OR wake_at <= $1) AND workflow_id IN ({}) ORDER BY lease_until, created_at, run_id LIMIT $2 OFFSET $3",
-            places.join(", ")
+             AND (wake_at IS NULL OR wake_at <= $1) AND workflow_id IN ({places}) ORDER BY lease_until, created_at, run_id LIMIT $2 OFFSET $3"
         );
         let query = Statement::composed(sql).bind(now).bind(signed(limit)).bind(signed(offset));
         let query = workflows.iter().fold(query, |query, workflow| query.bind(*workflow));
-        self.database.rows(query).await?.iter().map(read).collect()
+        let rows = self.database.rows(query).await?;
+        rows.iter().map(|row| Ok(Abandoned { run_id: column(row, "run_id")?, row: read(row) })).collect()
     }
 
     /// Returns when the next run that nobody drives goes on by itself.
@@ -280,34 +313,22 @@ impl Runs {
     }
 }
 
-/// Returns the places of the first `n` parameters.
-fn places(n: usize) -> String {
-    (1..=n).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
-}
-
-fn condition(filter: &RunFilter<'_>) -> (String, Vec<Parameter>) {
-    let mut terms = Vec::new();
-    let mut parameters = Vec::new();
-    let mut add = |term: &str, value: Parameter| {
-        parameters.push(value);
-        terms.push(format!("{term} ${}", parameters.len()));
-    };
-    if let Some(workflow) = filter.workflow_id {
-        add("workflow_id =", workflow.into());
+fn condition(wanted: &RunFilter<'_>) -> Filter {
+    let mut filter = Filter::default();
+    filter.and("workflow_id = ?", [wanted.workflow_id.into()]);
+    if let Some(resource) = wanted.resource_id {
+        filter.and("resource_id = ?", [resource.into()]);
     }
-    if let Some(resource) = filter.resource_id {
-        add("resource_id =", resource.into());
+    if let Some(status) = wanted.status {
+        filter.and("status = ?", [status.as_str().into()]);
     }
-    if let Some(status) = filter.status {
-        add("status =", status.as_str().into());
+    if let Some(from) = wanted.from {
+        filter.and("created_at >= ?", [from.into()]);
     }
-    if let Some(from) = filter.from {
-        add("created_at >=", from.into());
+    if let Some(to) = wanted.to {
+        filter.and("created_at <= ?", [to.into()]);
     }
-    if let Some(to) = filter.to {
-        add("created_at <=", to.into());
-    }
-    if terms.is_empty() { (String::new(), parameters) } else { (format!(" WHERE {}", terms.join(" AND ")), parameters) }
+    filter
 }
 
 fn status(row: &AnyRow) -> Result<RunStatus, StoreError> {

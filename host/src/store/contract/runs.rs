@@ -1,0 +1,257 @@
+//! Runs of workflows: listed, counted, found when nobody drives them.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+
+use crate::{
+    store::{
+        Store, StoreError,
+        runs::{Change, Lease, NewRun, Progress, RunFilter, RunRow},
+        statement::Statement,
+    },
+    types::run::{RunInput, RunOutcome, RunStatus},
+};
+
+const STATUSES: [RunStatus; 4] = [RunStatus::Pending, RunStatus::Running, RunStatus::Success, RunStatus::Canceled];
+
+fn of(workflow_id: &str) -> RunFilter<'_> {
+    RunFilter { workflow_id, ..RunFilter::default() }
+}
+
+async fn with_run<T>(
+    store: &Store,
+    run: (&str, &str, Option<&str>),
+    write: impl AsyncFnOnce(&Store, NewRun<'_>) -> T,
+) -> T {
+    let input = RunInput::default();
+    let (run_id, workflow_id, resource_id) = run;
+    let status = RunStatus::Pending;
+    let run = NewRun { run_id, workflow_id, resource_id, graph_hash: "", input: &input, status, state: None };
+    write(store, run).await
+}
+
+/// Stores a run, made at `now`. Whether there was none of its id.
+pub(super) async fn insert(store: &Store, run_id: &str, workflow: &str, owner: Option<&str>, now: i64) -> bool {
+    let write = async |store: &Store, run: NewRun<'_>| store.runs().insert(&run, Lease::NONE, now).await;
+    match with_run(store, (run_id, workflow, owner), write).await {
+        Ok(()) => true,
+        Err(StoreError::NotFound(_)) => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+async fn row(store: &Store, run_id: &str) -> Option<RunRow> {
+    store.runs().get(run_id).await.unwrap()
+}
+
+/// Begins a run anew for somebody, unless others change it at the same time.
+async fn overwrite(store: &Store, run_id: &str, owner: Option<&str>) {
+    let Some(before) = row(store, run_id).await else { return };
+    let write = async |store: &Store, run: NewRun<'_>| store.runs().overwrite(&run, &before, Lease::NONE, 9).await;
+    let written = with_run(store, (run_id, &before.workflow_id, owner), write).await;
+    assert!(matches!(written, Ok(_) | Err(StoreError::NotFound(_))), "{written:?}");
+}
+
+async fn end(store: &Store, run_id: &str, status: RunStatus) {
+    let Some(before) = row(store, run_id).await else { return };
+    let settled = store.runs().settle(&before, status, &RunOutcome::default(), 9).await;
+    assert!(matches!(settled, Ok(()) | Err(StoreError::NotFound(_))), "{settled:?}");
+}
+
+/// Checks every kind of list of a workflow's runs against the rows themselves.
+pub(super) async fn check(store: &Store, workflow: &str, runs: usize) {
+    let everything = store.runs().list(&of(workflow)).await.unwrap();
+    assert_eq!((everything.runs.len(), everything.total), (runs, runs as u64), "{workflow}");
+    for owner in [None, Some("a"), Some("b")] {
+        for status in STATUSES.map(Some).into_iter().chain([None]) {
+            for (from, to) in [(None, None), (Some(2), None), (None, Some(3)), (Some(2), Some(3))] {
+                let fits = |run: &&RunRow| {
+                    owner.is_none_or(|owner| run.resource_id.as_deref() == Some(owner))
+                        && status.is_none_or(|status| run.status == status)
+                        && from.is_none_or(|from| run.created_at >= from)
+                        && to.is_none_or(|to| run.created_at <= to)
+                };
+                let expected: Vec<&str> = everything.runs.iter().filter(fits).map(|run| run.run_id.as_str()).collect();
+                let wanted = RunFilter { resource_id: owner, status, from, to, ..of(workflow) };
+                let found = store.runs().list(&wanted).await.unwrap();
+                let ids: Vec<&str> = found.runs.iter().map(|run| run.run_id.as_str()).collect();
+                assert_eq!((ids, found.total), (expected.clone(), expected.len() as u64), "{wanted:?}");
+                let page = RunFilter { limit: Some(1), offset: 1, ..wanted };
+                let found = store.runs().list(&page).await.unwrap();
+                let ids: Vec<&str> = found.runs.iter().map(|run| run.run_id.as_str()).collect();
+                assert_eq!(ids, expected.iter().skip(1).take(1).copied().collect::<Vec<_>>(), "{page:?}");
+                assert_eq!(found.total, expected.len() as u64, "{page:?}");
+            }
+        }
+    }
+}
+
+pub(super) async fn run_totals_follow_what_is_written(store: &Store) {
+    check(store, "w", 0).await;
+    for (run, owner, now) in [("1", None, 1), ("2", Some("a"), 2), ("3", Some("a"), 3), ("4", Some("b"), 4)] {
+        assert!(insert(store, run, "w", owner, now).await);
+        assert!(!insert(store, run, "w", owner, now).await, "stored twice");
+        assert!(!insert(store, run, "other", Some("b"), now).await, "stored twice");
+    }
+    assert!(insert(store, "5", "other", Some("a"), 5).await);
+    check(store, "w", 4).await;
+    check(store, "other", 1).await;
+    let before = row(store, "2").await.unwrap();
+    let fence = store.runs().claim(&before, Lease { owner: "h", until: 9 }, &Change::default(), 9).await.unwrap();
+    check(store, "w", 4).await;
+    let ended = Progress { status: Some(RunStatus::Success), release: true, ..Progress::default() };
+    store.runs().advance("2", fence, ended, 9).await.unwrap();
+    check(store, "w", 4).await;
+    // To somebody else, to nobody, to somebody again.
+    for owner in [Some("b"), Some("b"), None, Some("a")] {
+        overwrite(store, "2", owner).await;
+        check(store, "w", 4).await;
+    }
+    let write = async |store: &Store, run: NewRun<'_>| store.runs().overwrite(&run, &before, Lease::NONE, 9).await;
+    let late = with_run(store, ("2", "w", Some("b")), write).await;
+    assert!(matches!(late, Err(StoreError::NotFound(_))), "{late:?}");
+    check(store, "w", 4).await;
+    end(store, "1", RunStatus::Canceled).await;
+    check(store, "w", 4).await;
+    for run in ["1", "2"] {
+        assert!(store.runs().delete(run).await.unwrap());
+        assert!(!store.runs().delete(run).await.unwrap(), "removed twice");
+    }
+    check(store, "w", 2).await;
+    check(store, "other", 1).await;
+}
+
+/// Each run is stored, begun anew, ended and removed by several at once, which all may lose.
+pub(super) async fn run_totals_hold_when_many_write_at_once(store: &Store) {
+    let ids: Vec<String> = (0..12).map(|number| format!("run {number}")).collect();
+    for round in 0..6 {
+        let writes = ids.iter().enumerate().map(|(index, run)| async move {
+            let owner = [None, Some("a"), Some("b")][(index + round) % 3];
+            let again = [Some("b"), None, Some("a")][(index + round) % 3];
+            tokio::join!(
+                insert(store, run, "w", owner, 1),
+                insert(store, run, "w", again, 2),
+                overwrite(store, run, again),
+                overwrite(store, run, owner),
+                end(store, run, RunStatus::Success),
+                async {
+                    if (index + round) % 4 == 0 {
+                        let runs = store.runs();
+                        let (one, other) = tokio::join!(runs.delete(run), runs.delete(run));
+                        assert!(!(one.unwrap() && other.unwrap()), "removed twice");
+                    }
+                },
+            )
+        });
+        join_all(writes).await;
+        let there = join_all(ids.iter().map(|run| row(store, run))).await.into_iter().flatten().count();
+        check(store, "w", there).await;
+    }
+}
+
+pub(super) async fn names_that_run_into_each_other_are_counted_apart(store: &Store) {
+    let runs =
+        [("a", None), ("a", Some("b/c")), ("a/b", Some("c")), ("a/b", None), ("1/a", Some("")), ("\u{e9}", Some("b"))];
+    for (number, (workflow, owner)) in runs.iter().enumerate() {
+        assert!(insert(store, &format!("run {number}"), workflow, *owner, 1).await);
+    }
+    let total = async |workflow_id, resource_id| {
+        store.runs().list(&RunFilter { resource_id, ..of(workflow_id) }).await.unwrap().total
+    };
+    for (workflow, runs) in [("a", 2), ("a/b", 2), ("1/a", 1), ("\u{e9}", 1), ("a/b/c", 0)] {
+        assert_eq!(total(workflow, None).await, runs, "{workflow}");
+    }
+    for (workflow, owner) in runs {
+        if let Some(owner) = owner {
+            assert_eq!(total(workflow, Some(owner)).await, 1, "{workflow} {owner}");
+        }
+    }
+    for number in 0..runs.len() {
+        assert!(store.runs().delete(&format!("run {number}")).await.unwrap());
+    }
+    for (workflow, owner) in runs {
+        assert_eq!((total(workflow, None).await, total(workflow, owner).await), (0, 0), "{workflow} {owner:?}");
+    }
+}
+
+pub(super) async fn runs_are_counted_by_workflow_and_status(store: &Store) {
+    for (run, workflow, status) in [
+        ("1", "w", RunStatus::Success),
+        ("2", "w", RunStatus::Success),
+        ("3", "w", RunStatus::Failed),
+        ("4", "v", RunStatus::Failed),
+    ] {
+        insert(store, run, workflow, None, 1).await;
+        end(store, run, status).await;
+    }
+    insert(store, "5", "gone", None, 1).await;
+    end(store, "5", RunStatus::Failed).await;
+    let workflows = ["w", "v", "none"].map(str::to_owned);
+    let mut counts = store.runs().counts(&workflows, &[RunStatus::Failed, RunStatus::Success]).await.unwrap();
+    counts.sort_by_key(|(workflow, status, _)| (workflow.clone(), status.as_str()));
+    let expected = [("v", RunStatus::Failed, 1), ("w", RunStatus::Failed, 1), ("w", RunStatus::Success, 2)];
+    assert_eq!(counts, expected.map(|(workflow, status, count)| (workflow.to_owned(), status, count)));
+}
+
+pub(super) async fn a_run_that_cannot_be_read_hides_no_other(store: &Store) {
+    for run in ["damaged", "whole"] {
+        insert(store, run, "w", None, 1).await;
+        let before = row(store, run).await.unwrap();
+        store.runs().claim(&before, Lease { owner: "h", until: 1 }, &Change::default(), 1).await.unwrap();
+    }
+    let damage = Statement::new("UPDATE workflow_runs SET request = '{' WHERE run_id = 'damaged'");
+    store.database.write(damage).await.unwrap();
+    let found = store.runs().abandoned(&["w"], 9, 0, 9).await.unwrap();
+    let read: Vec<_> = found.iter().map(|run| (run.run_id.as_str(), run.row.is_ok())).collect();
+    assert_eq!(read, [("damaged", false), ("whole", true)]);
+}
+
+/// Puts runs of a workflow into the store at once, a tenth of them ended.
+async fn fill(store: &Store, workflow: &str, runs: i64) {
+    let fill = format!(
+        "INSERT INTO workflow_runs (run_id, workflow_id, resource_id, status, graph_hash, request, chunks, owner, \
+         lease_until, fence, cancel_requested, created_at, updated_at) \
+         WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {runs}) \
+         SELECT '{workflow} ' || n, '{workflow}', 'a', CASE WHEN n % 10 = 0 THEN 'success' ELSE 'suspended' END, '', \
+         '{{}}', 0, '', 0, 1, 0, n, n FROM numbers"
+    );
+    let mut batch = crate::store::statement::Batch::from(Statement::composed(fill));
+    for scope in [format!("runs/5/{workflow}"), format!("runs/5/{workflow}/a")] {
+        batch.push(Statement::new("INSERT INTO counts (scope, n) VALUES ($1, $2)").bind(scope).bind(runs));
+    }
+    store.database.write(batch).await.unwrap();
+}
+
+pub(super) async fn listing_runs_does_not_depend_on_how_many_there_are(store: &Store) {
+    const MANY: u32 = 100_000;
+    fill(store, "small", 200).await;
+    fill(store, "large", MANY.into()).await;
+    let typical = async |wanted: RunFilter<'_>, total: u64| {
+        let mut times = Vec::new();
+        for _ in 0..15 {
+            let began = Instant::now();
+            let found = store.runs().list(&RunFilter { limit: Some(20), ..wanted.clone() }).await.unwrap();
+            times.push(began.elapsed());
+            assert_eq!((found.runs.len(), found.total), (20, total), "{wanted:?}");
+        }
+        times.sort_unstable();
+        times[times.len() / 2]
+    };
+    let owned = |workflow| RunFilter { resource_id: Some("a"), ..of(workflow) };
+    for (small, large) in [(of("small"), of("large")), (owned("small"), owned("large"))] {
+        let (few, many) = (typical(small, 200).await, typical(large.clone(), MANY.into()).await);
+        // A list that counted or sorted its rows would take a hundred times as long.
+        assert!(many < few * 10, "{few:?} for 200 runs, {many:?} for 100,000: {large:?}");
+    }
+    for wanted in [of("large"), owned("large")] {
+        let by_status = RunFilter { status: Some(RunStatus::Suspended), ..wanted.clone() };
+        let took = typical(by_status.clone(), u64::from(MANY) / 10 * 9).await;
+        println!("{took:?} for a page of 100,000 runs, {by_status:?}");
+        let by_time = RunFilter { from: Some(1), to: Some(MANY.into()), ..wanted };
+        let took = typical(by_time.clone(), MANY.into()).await;
+        println!("{took:?} for a page of 100,000 runs, {by_time:?}");
+        // Rows themselves would be read for each: that takes many times as long.
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    }
+}
