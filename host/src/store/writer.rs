@@ -200,7 +200,8 @@ impl WriterTask {
             match written.await {
                 Ok((group, emptied)) => (self.group, jobs) = (group, emptied),
                 Err(error) => {
-                    tracing::error!(%error, "writing panicked: nothing more is stored");
+                    let why = format!("writing broke off, restart the host ({error})");
+                    self.health.write_failed(&StoreError::Unavailable(why));
                     return;
                 }
             }

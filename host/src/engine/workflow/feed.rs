@@ -143,7 +143,8 @@ impl Feed {
     }
 
     /// Takes note that this host drives the run, whose stream has had so many chunks, all stored.
-    pub(super) fn begin(&self, chunks: u64, told: RunTold) {
+    /// Returns which of its drives that is.
+    pub(super) fn begin(&self, chunks: u64, told: RunTold) -> u64 {
         let mut state = self.state();
         state.told = Some(told);
         state.rest = Rest::More;
@@ -154,13 +155,23 @@ impl Feed {
         state.chunks.truncate(kept);
         state.visible = state.visible.min(state.stored);
         state.overtake(chunks);
+        state.drives
     }
 
-    /// Takes note that this host no longer drives the run.
-    pub(super) fn let_go(&self) {
+    /// Takes note that a drive of this host has ended, and how the run stands if it knows. That the
+    /// run waits is on the disk before: it may be answered, and driven again, at once.
+    pub(super) fn let_go(&self, drive: u64, status: Option<RunStatus>) {
         let mut state = self.state();
+        if state.drives != drive {
+            return;
+        }
         state.is_driven = false;
         state.told = None;
+        if let Some(status) = status {
+            state.rest = Rest::of(status);
+        }
+        drop(state);
+        self.seen.send_modify(|_| {});
     }
 
     /// Returns how often this host began to drive the run, `None` while it does: it knows the
@@ -177,7 +188,10 @@ impl Feed {
         let mut state = self.state();
         if !state.is_driven && state.drives == drives {
             state.overtake(told.chunks);
-            state.rest = Rest::of(told.status);
+            // What was read before the run ended is old; only a drive makes it go on.
+            if state.rest != Rest::Nothing {
+                state.rest = Rest::of(told.status);
+            }
             self.show(state);
         }
     }

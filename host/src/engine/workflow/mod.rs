@@ -337,7 +337,7 @@ impl Workflows {
     fn drive(&self, run: Claimed, admission: Admission) -> RunHandle {
         let run_id: Arc<str> = run.run_id.as_str().into();
         let feed = self.feed(&run_id, run.chunks);
-        feed.begin(run.chunks, RunTold::new(&self.shared.engine, &run));
+        let drive = feed.begin(run.chunks, RunTold::new(&self.shared.engine, &run));
         let journal = Journal::new(
             Arc::clone(&run_id),
             run.fence,
@@ -382,19 +382,26 @@ impl Workflows {
                 workflows.lost().push((Arc::clone(&run_id), execution.journal.fence()));
                 None
             });
-            workflows.active().remove(&run_id);
-            feed.let_go();
-            if let Some(RunEnd { status: RunStatus::Suspended | RunStatus::Waiting | RunStatus::Paused, .. }) = &end {
+            workflows.forget(&run_id, &execution);
+            let status = end.as_ref().map(|end| end.status);
+            feed.let_go(drive, status);
+            if let Some(RunStatus::Suspended | RunStatus::Waiting | RunStatus::Paused) = status {
                 workflows.cancel_if_wanted(&run_id).await;
             }
-            match &end {
-                // It goes on by itself: those who listen stay.
-                Some(end) if end.status != RunStatus::Waiting => feed.rest(end.status),
-                _ => workflows.shared.news.notify_one(),
+            if let None | Some(RunStatus::Waiting) = status {
+                workflows.shared.news.notify_one();
             }
             told.send_replace(Drive::Ended(end.map(Box::new)));
         });
         handle
+    }
+
+    /// Takes note that an execution has ended; its run may have another one already.
+    fn forget(&self, run_id: &str, execution: &Arc<Execution>) {
+        let mut active = self.active();
+        if active.get(run_id).is_some_and(|active| Arc::ptr_eq(&active.execution, execution)) {
+            active.remove(run_id);
+        }
     }
 
     /// Stores a program's graphs unless that was done.
