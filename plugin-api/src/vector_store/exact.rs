@@ -12,12 +12,14 @@ const LANES: usize = 16;
 
 /// Returns the dot product of two vectors of one length.
 #[must_use]
+#[inline]
 pub fn dot(one: &[f32], other: &[f32]) -> f32 {
     lanes(one, other, |a, b| a * b)
 }
 
 /// Returns the square of the distance of two vectors of one length.
 #[must_use]
+#[inline]
 pub fn squared_distance(one: &[f32], other: &[f32]) -> f32 {
     lanes(one, other, |a, b| (a - b) * (a - b))
 }
@@ -40,6 +42,7 @@ impl Metric {
     /// Returns the part of a score one vector decides alone, to be kept with it: 1 / length for
     /// [`Metric::Cosine`], otherwise 1. It is 0 for a vector without direction.
     #[must_use]
+    #[inline]
     pub fn scale(self, vector: &[f32]) -> f32 {
         match self {
             Self::Cosine => {
@@ -58,6 +61,7 @@ impl Metric {
     ///
     /// Cosine similarity in -1..1, 1 / (1 + distance) in 0..1, or the dot product.
     #[must_use]
+    #[inline]
     pub fn score(self, one: &[f32], other: &[f32], scale: f32) -> Option<f32> {
         match self {
             Self::Cosine if scale <= 0.0 => None,
