@@ -187,10 +187,12 @@ impl Index {
         if log_path(&self.directory, state.number + 1).exists() {
             return Err(Refusal::Stale);
         }
-        if state.rows.end < length {
-            state.rows.log.cut(state.rows.end, length).map_err(|error| disk(&error))?;
-        }
+        let (log, end) = (Arc::clone(&state.rows.log), state.rows.end);
         drop(state);
+        if end < length {
+            let end = log.skip(end, length).map_err(|error| disk(&error))?;
+            self.follow(end)?;
+        }
         Ok(held)
     }
 
@@ -202,10 +204,14 @@ impl Index {
             return Ok(state);
         }
         drop(state);
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.rows.follow(length).map_err(|error| disk(&error))?;
-        drop(state);
+        self.follow(length)?;
         Ok(self.state())
+    }
+
+    /// Reads the log on up to a length of it.
+    fn follow(&self, length: u64) -> Result<()> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.rows.follow(length).map_err(|error| disk(&error))
     }
 
     pub(crate) fn describe(&self) -> Result<IndexStats, Refusal> {
@@ -283,10 +289,7 @@ impl Index {
             (Arc::clone(&state.rows.log), state.rows.end)
         };
         let end = log.append(end, record).map_err(|error| disk(&error))?;
-        {
-            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-            state.rows.follow(end).map_err(|error| disk(&error))?;
-        }
+        self.follow(end)?;
         // The disk is waited for together with others who have written meanwhile.
         drop(held);
         log.sync(end).map_err(|error| disk(&error))?;
@@ -425,7 +428,7 @@ impl Index {
             return Ok(());
         }
         compacted.sync(rows.end).map_err(|error| disk(&error))?;
-        let _held = self.hold()?;
+        let held = self.hold()?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let former = Arc::clone(&state.rows.log);
         if state.rows.end > copied {
@@ -443,6 +446,7 @@ impl Index {
         rows.log = Arc::new(Log::open(&log_path(&self.directory, next)).map_err(|error| disk(&error))?);
         *state = State { rows, graph: graph.clone(), number: next };
         drop(state);
+        drop(held);
         // Both can be made again, or be left.
         let _gone = std::fs::remove_file(graph_path(&self.directory, number));
         if let Some(graph) = graph {

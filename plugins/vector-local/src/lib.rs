@@ -27,8 +27,25 @@
 //! | `hannoy` 0.3 | on LMDB, which a process must not open twice: a swap does just that |
 //! | `hnsw_rs` 0.3 | keeps a copy of every vector on the heap, cannot delete, and is saved as a whole |
 //!
-//! So the log and the graph are written here; the graph is a thousandth of a database, and can always be
-//! made again from the log.
+//! So the log and the graph are written here. The graph can always be made again from the log.
+//!
+//! # What it does
+//!
+//! In CPU time of one thread, for vectors of 384 dimensions in 300 groups with the ten best asked for, in a
+//! dev build on a busy machine of 2 cores (fsync in 5 to 9 ms of wall time). Recall is against looking at everything:
+//!
+//! | | 1,000 | 10,000 | 100,000 |
+//! |---|---|---|---|
+//! | upsert of 100, durable | 0.6 ms | 0.6 ms | 0.7 ms |
+//! | query, exact | 0.06 ms | 0.6 ms | 9.7 ms |
+//! | query, graph | | 0.6 ms, recall 1.0 | 0.5 ms, recall 1.0 |
+//! | query, a filter leaves half: exact / graph | 0.2 ms | 1.0 / 2.3 ms, 1.0 | 9.9 / 2.0 ms, 1.0 |
+//! | query, a filter leaves 1 %: exact | 1.4 ms | 5.4 ms | 20 ms |
+//! | building the graph, aside | | 3.7 s | 54 s |
+//! | log, graph on the disk | | 16, 1.3 MB | 162, 13 MB |
+//! | opening | | 34 ms | 188 ms |
+//!
+//! 100,000 of them are 154 MB of numbers; with their graph they take 45 MB of memory that is not mapped files.
 
 mod builder;
 mod graph;
@@ -51,7 +68,7 @@ use uuid::Uuid;
 
 use store::Store;
 
-/// The plugin's settings: the table `[plugins.vector-local.config]` of `hotbay.toml`.
+/// The plugin's settings: the table `[plugins.hotbay-vector-local.config]` of `hotbay.toml`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Config {

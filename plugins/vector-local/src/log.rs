@@ -27,6 +27,7 @@ pub(crate) const START: u64 = 8;
 /// Length and checksum.
 const HEADER: usize = 8;
 
+const NOTHING: u32 = 0;
 const PUT: u32 = 1;
 const DELETE: u32 = 2;
 
@@ -43,6 +44,7 @@ pub(crate) struct Put<'a> {
 pub(crate) enum Record {
     Put(Vec<PutAt>),
     Delete(Vec<Span>),
+    Nothing,
 }
 
 /// Where an entry is.
@@ -124,11 +126,8 @@ impl Log {
         if self.has_failed.load(Ordering::Acquire) {
             return Err(io::Error::other("the disk has failed before; reload the plugin once it is well"));
         }
-        if let Err(error) = self.file.write_all_at(record, end) {
-            // What is there of it must not be taken for the beginning of another.
-            self.file.set_len(end)?;
-            return Err(error);
-        }
+        // What is there of a record that does not fit on the disk is skipped by the next one.
+        self.file.write_all_at(record, end)?;
         let end = end + record.len() as u64;
         self.written.fetch_max(end, Ordering::AcqRel);
         Ok(end)
@@ -149,16 +148,17 @@ impl Log {
         Ok(())
     }
 
-    /// Cuts off what is behind the last complete record, left by a process that ended while it wrote.
-    /// What is cut off is kept beside the log. Needs the lock of the index.
-    pub(crate) fn cut(&self, end: u64, length: u64) -> io::Result<()> {
+    /// Makes what is behind the last complete record into one that says nothing, and returns its end. A process
+    /// that ended while it wrote has left it; what it was is kept beside the log. Needs the lock of the index.
+    ///
+    /// The log is not made shorter: somebody may be looking at what is there.
+    pub(crate) fn skip(&self, end: u64, length: u64) -> io::Result<u64> {
         let mut rest = vec![0; usize::try_from(length - end).map_err(io::Error::other)?];
         self.file.read_exact_at(&mut rest, end)?;
-        if rest.iter().any(|byte| *byte != 0) {
-            std::fs::write(self.path.with_extension("cut"), &rest)?;
-        }
-        self.file.set_len(end)?;
-        self.file.sync_all()
+        std::fs::write(self.path.with_extension("torn"), &rest)?;
+        let mut record = begin(NOTHING, 0, rest.len())?;
+        record.resize(rest.len().max(record.len()), 0);
+        self.append(end, &finish(record)?)
     }
 
     /// Copies records of another log to the end of this one.
@@ -262,6 +262,7 @@ pub(crate) fn read(bytes: &Mapping, at: u64, length: u64, dimension: usize) -> O
             }
             Record::Delete(ids)
         }
+        NOTHING => Record::Nothing,
         _ => return None,
     };
     Some((record, start + size as u64))

@@ -19,9 +19,9 @@ impl Mapping {
     pub(crate) fn new(file: &File, length: u64) -> io::Result<Self> {
         let room = length.saturating_mul(2).max(SMALLEST).next_power_of_two();
         let room = usize::try_from(room).map_err(io::Error::other)?;
-        // SAFETY: the mapping is read only, and only where complete records are. A log is appended to, and
-        // cut off behind its last complete record under the lock of the index, never changed or made
-        // shorter before that; a log that is replaced is unlinked, which leaves its bytes as they are.
+        // SAFETY: the mapping is read only. A log is appended to and never made shorter, and what is before
+        // the end of its last complete record is never changed; a log that is replaced is unlinked, which
+        // leaves its bytes as they are. What is behind that end is looked at as bytes with a checksum.
         let map = unsafe { MmapOptions::new().len(room).map(file) }?;
         Ok(Self(map))
     }

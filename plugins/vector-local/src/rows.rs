@@ -86,6 +86,7 @@ impl Rows {
             match record {
                 Record::Put(entries) => entries.iter().for_each(|entry| self.put(entry)),
                 Record::Delete(ids) => ids.iter().for_each(|id| self.delete(*id)),
+                Record::Nothing => {}
             }
             self.end = end;
         }

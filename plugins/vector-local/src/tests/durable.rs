@@ -33,7 +33,7 @@ fn entries_are_there_after_a_restart() {
 }
 
 #[test]
-fn torn_record_is_cut_off() {
+fn torn_record_is_skipped() {
     let directory = TempDir::new().unwrap();
     let bed = Bed::open(directory.path(), 10_000);
     bed.store.create_index("docs", 2, Metric::Cosine).unwrap();
