@@ -30,6 +30,7 @@ use crate::{
     store::{Store, StoreError, StoreSettings},
     tasks::Tasks,
     types::id,
+    vector::Vectors,
 };
 
 /// How long runs may take to end once they are told to.
@@ -59,6 +60,8 @@ pub struct App {
     pub plugins: Plugins,
     /// All models, plugins' apart.
     pub models: Arc<Models>,
+    /// All vector stores.
+    pub vectors: Vectors,
     /// What outlives the process.
     pub store: Store,
     /// What happened.
@@ -161,12 +164,14 @@ impl App {
         background.spawn("workflow-others", |cancel| others.watch_others(cancel));
         let clock = workflows.clone();
         background.spawn("workflow-schedules", |cancel| clock.keep_time(cancel));
+        let vectors = Vectors::new(Arc::clone(plugins.registry()));
         Ok(Arc::new(Self {
             config,
             engine,
             workflows,
             plugins,
             models,
+            vectors,
             store,
             observe,
             exported,

@@ -16,6 +16,7 @@
 //! | [`engine`] | runs of agents: model, tool calls, model, until they stop; runs of [workflows](engine::workflow) |
 //! | [`memory`] | what agents remember: history, working memory, titles |
 //! | [`services`] | what plugins may ask of the host |
+//! | [`vector`] | vector stores of plugins, and what may not be asked of them |
 //! | [`model`] | chat models: those of providers, and the trait all share |
 //! | [`plugin`] | files to capabilities: checked, probed, mapped, swapped, retired |
 //! | [`observe`] | logs and traces: recorded, kept, found again; live events; what is counted; OTLP |
@@ -64,6 +65,7 @@ pub mod http;
 pub mod engine;
 pub mod memory;
 pub mod services;
+pub mod vector;
 
 pub mod model;
 pub mod plugin;

@@ -17,6 +17,7 @@
 //! | `kv.set` | `{key, value}` | `null` |
 //! | `kv.delete` | `{key}` | `null` |
 //! | `kv.list` | `{prefix}` | `[key]`, sorted |
+//! | `data.directory` | `{}` | the absolute path of a directory of the plugin's own, which is there |
 //! | `secret.get` | `{name}` | the secret, a string |
 //! | `http.request` | [`crate::http::HttpRequest`] | [`crate::http::HttpResponse`]; any status is an answer |
 //! | `workflow.input` | `{}` | the input of the call's workflow run |
@@ -59,7 +60,9 @@
 //! | `update` | `{index, ids or filter, metadata?}` | 1, or none | how many | |
 //! | `delete` | `{index, ids or filter}` | | how many | |
 //!
-//! `metric` is `cosine`, `euclidean` or `dotproduct`.
+//! `metric` is `cosine`, `euclidean` or `dotproduct`; `filter` is described in
+//! [`mod@crate::vector_store::filter`]. An index that is not there is `E_NOT_FOUND`, except that deleting it is
+//! no mistake; a vector of another length, and a filter that is none, are `E_INPUT`.
 //!
 //! # Memory processors (a service of kind `memory-processor`)
 //!

@@ -256,6 +256,9 @@ pub struct VectorStoreManifest {
     /// What it is.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
+    /// What kind of store it is; the plugin's name if empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub kind: String,
 }
 
 /// A chat model.

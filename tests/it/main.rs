@@ -33,4 +33,5 @@ mod stored_logs;
 mod swap_load;
 mod toolchains;
 mod traces;
+mod vectors;
 mod working;

@@ -23,6 +23,7 @@ mod schedules;
 mod sse;
 mod system;
 mod tools;
+mod vectors;
 mod workflows;
 
 #[cfg(test)]
@@ -131,6 +132,26 @@ fn endpoints() -> Vec<Endpoint> {
             post("/memory/save-messages", memory::save).says("Saves messages"),
             post("/memory/messages/delete", memory::remove_messages).says("Deletes messages"),
             get("/memory/search", memory::search).says("Finds messages by their words"),
+        ]),
+        tagged("vectors", [
+            get("/vectors", vectors::list).says("Lists the vector stores").answers::<vectors::ListResponse>(),
+            get("/embedders", vectors::embedders).says("Lists the models that turn text into vectors").answers::<vectors::EmbeddersResponse>(),
+            get("/vector/:vectorName/indexes", vectors::indexes).says("Lists a store's indexes").answers::<Vec<String>>(),
+            get("/vector/:vectorName/indexes/:indexName", vectors::describe_index).says("Describes an index").answers::<vectors::DescribeResponse>(),
+            delete("/vector/:vectorName/indexes/:indexName", vectors::delete_index).says("Deletes an index and what is in it").answers::<vectors::Done>(),
+            post("/vector/:vectorName/create-index", vectors::create_index).says("Creates an index").answers::<vectors::Done>(),
+            post("/vector/:vectorName/upsert", vectors::upsert).says("Adds vectors, replaces those with the same ids").answers::<vectors::UpsertResponse>(),
+            post("/vector/:vectorName/query", vectors::query).says("Finds the vectors nearest to one").answers::<Vec<vectors::HitResponse>>(),
+            post("/vector/:vectorName/update", vectors::update).says("Changes vectors or what is known about them").answers::<vectors::Done>(),
+            post("/vector/:vectorName/delete", vectors::delete).says("Deletes vectors").answers::<vectors::Done>(),
+            get("/vectors/:vectorName/indexes", vectors::indexes).says("Lists a store's indexes").answers::<Vec<String>>(),
+            get("/vectors/:vectorName/indexes/:indexName", vectors::describe_index).says("Describes an index").answers::<vectors::DescribeResponse>(),
+            delete("/vectors/:vectorName/indexes/:indexName", vectors::delete_index).says("Deletes an index and what is in it").answers::<vectors::Done>(),
+            post("/vectors/:vectorName/create-index", vectors::create_index).says("Creates an index").answers::<vectors::Done>(),
+            post("/vectors/:vectorName/upsert", vectors::upsert).says("Adds vectors, replaces those with the same ids").answers::<vectors::UpsertResponse>(),
+            post("/vectors/:vectorName/query", vectors::query).says("Finds the vectors nearest to one").answers::<Vec<vectors::HitResponse>>(),
+            post("/vectors/:vectorName/update", vectors::update).says("Changes vectors or what is known about them").answers::<vectors::Done>(),
+            post("/vectors/:vectorName/delete", vectors::delete).says("Deletes vectors").answers::<vectors::Done>(),
         ]),
         tagged("logs", [
             get("/logs", logs::list).says("Lists log records as the logger wrote them").answers::<logs::ListResponse>(),

@@ -5,6 +5,7 @@
 //! Who may ask at all, and that a retired generation may not, is [`crate::plugin::services`]'s.
 
 mod chat;
+mod directory;
 mod http;
 mod kv;
 mod secret;
@@ -14,7 +15,7 @@ mod tool;
 use std::{
     any::Any,
     collections::BTreeMap,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
 
@@ -107,6 +108,8 @@ pub struct Services {
     models: Arc<Models>,
     secrets: BTreeMap<String, SecretSource>,
     key_values: KeyValues,
+    /// Where plugins have their directories.
+    plugin_data: PathBuf,
     http: HttpClient,
     /// What there is only once plugins are loaded. Plugins may ask while they open, which is before.
     connected: OnceLock<Connected>,
@@ -143,6 +146,7 @@ impl Services {
             models,
             secrets,
             key_values: KeyValues::new(data.join("kv")),
+            plugin_data: data.join("plugin-data"),
             http: HttpClient::default(),
             connected: OnceLock::new(),
         }
@@ -232,6 +236,7 @@ impl Services {
                 let within = Origin::of(caller).and_then(|origin| origin.span.as_ref());
                 answer(&self.http.send(parse(&body)?, within).await?)
             }
+            "data.directory" => answer(&directory::of(&self.plugin_data, &caller.plugin).await?),
             "secret.get" => self.secret(&body),
             "kv.get" | "kv.set" | "kv.delete" | "kv.list" => self.key_values.request(&caller.plugin, op, &body).await,
             _ => Err(Error::with_code(

@@ -2,6 +2,8 @@
 //!
 //! The ops and their documents are listed in [`crate::host_ops`].
 
+use std::path::PathBuf;
+
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
@@ -80,6 +82,17 @@ impl Ctx {
     /// `E_UNAVAILABLE` if the host cannot read them.
     pub async fn recall(&self, thread_id: &str, last: u32) -> Result<Vec<MemoryMessage>> {
         self.request("memory.recall", &json!({ "threadId": thread_id, "last": last })).await
+    }
+
+    /// Returns the directory the host keeps for this plugin, made if it was not there.
+    ///
+    /// It belongs to the plugin by its name and outlives its generations, of which a swap has two
+    /// at work at once.
+    ///
+    /// # Errors
+    /// `E_UNSUPPORTED` if the host keeps none; `E_UNAVAILABLE` if it cannot be made.
+    pub async fn data_directory(&self) -> Result<PathBuf> {
+        self.request("data.directory", &json!({})).await
     }
 
     /// Returns a secret the operator gave this plugin.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -39,6 +40,7 @@ struct Scripted {
     models: HashMap<String, Vec<StreamPart>>,
     http: Option<Script<HttpRequest, HttpResponse>>,
     secrets: HashMap<String, String>,
+    data_directory: Option<PathBuf>,
     threads: HashMap<String, Vec<MemoryMessage>>,
     kv: BTreeMap<String, Value>,
     step_results: HashMap<String, Value>,
@@ -120,6 +122,12 @@ impl TestHost {
     /// Gives the plugin a secret.
     pub fn secret(self, name: &str, value: &str) -> Self {
         self.lock().secrets.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Gives the plugin a directory, which is there already.
+    pub fn data_directory(self, directory: impl Into<PathBuf>) -> Self {
+        self.lock().data_directory = Some(directory.into());
         self
     }
 
@@ -239,6 +247,10 @@ impl TestHost {
             "secret.get" => {
                 let secret = self.lock().secrets.get(&named("name")).cloned();
                 secret.map(Value::String).ok_or_else(|| missing("secret", &named("name")))
+            }
+            "data.directory" => {
+                let directory = self.lock().data_directory.clone();
+                directory.map(|directory| json!(directory)).ok_or_else(|| unsupported(&op))
             }
             "kv.get" => Ok(self.lock().kv.get(&named("key")).cloned().unwrap_or_default()),
             "kv.set" => {

@@ -27,6 +27,7 @@
 
 mod host;
 mod store;
+pub mod store_contract;
 mod workflow;
 
 use std::{future::Future, time::Duration};

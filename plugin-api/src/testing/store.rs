@@ -39,6 +39,22 @@ impl TestStore {
         self.perform("create_index", &serde_json::to_value(index)?, Vec::new()).map(drop)
     }
 
+    /// Returns the names of all indexes.
+    ///
+    /// # Errors
+    /// What the store fails with.
+    pub fn list_indexes(&self) -> Result<Vec<String>> {
+        wire::from_slice(&self.perform("list_indexes", &json!({}), Vec::new())?.body, "index names")
+    }
+
+    /// Deletes an index.
+    ///
+    /// # Errors
+    /// What the store fails with.
+    pub fn delete_index(&self, name: &str) -> Result<()> {
+        self.perform("delete_index", &json!({ "name": name }), Vec::new()).map(drop)
+    }
+
     /// Describes an index.
     ///
     /// # Errors

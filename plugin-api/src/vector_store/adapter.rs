@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
 
-use super::{CreateIndex, Delete, Entry, Hit, Query, Selection, Update, Upsert, VectorStore};
+use super::{
+    CreateIndex, Delete, Entry, Hit, MAX_DIMENSION, Query, Selection, Update, Upsert, VectorStore, check_index_name,
+};
 use crate::{
     Ctx, Error, Result,
     abi::{
@@ -29,6 +31,7 @@ use crate::{
 pub(crate) struct StoreEntry {
     name: &'static str,
     description: &'static str,
+    kind: &'static str,
     make: fn(Arc<Opened>) -> VectorStoreBox,
 }
 
@@ -38,7 +41,7 @@ impl StoreEntry {
             let adapter = Adapter::<S> { plugin, store: Arc::new(Guard(Some(OnceCell::new()))) };
             abi::VectorStore_TO::from_value(adapter, TD_Opaque)
         };
-        Self { name: S::NAME, description: S::DESCRIPTION, make }
+        Self { name: S::NAME, description: S::DESCRIPTION, kind: S::KIND, make }
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -46,7 +49,11 @@ impl StoreEntry {
     }
 
     pub(crate) fn manifest(&self) -> VectorStoreManifest {
-        VectorStoreManifest { name: self.name.to_owned(), description: self.description.to_owned() }
+        VectorStoreManifest {
+            name: self.name.to_owned(),
+            description: self.description.to_owned(),
+            kind: self.kind.to_owned(),
+        }
     }
 
     pub(crate) fn instantiate(&self, plugin: Arc<Opened>) -> VectorStoreBox {
@@ -131,8 +138,9 @@ async fn perform<S: VectorStore>(store: &S, ctx: &Ctx, op: &str, body: &[u8], ro
     match op {
         "create_index" => {
             let index: CreateIndex = wire::from_slice(body, op)?;
-            if index.dimension == 0 {
-                return Err(Error::input("create_index: `dimension` must be at least 1"));
+            check_index_name(&index.name)?;
+            if !(1..=MAX_DIMENSION).contains(&index.dimension) {
+                return Err(Error::input(format!("create_index: `dimension` must be between 1 and {MAX_DIMENSION}")));
             }
             reply(&store.create_index(ctx, index).await?)
         }

@@ -2,9 +2,12 @@
 //!
 //! An author implements [`VectorStore`]; `adapter` puts it behind the boundary, where an
 //! operation has a name, a JSON document and rows of `f32`. The documents are the
-//! structs of this module, see [`crate::host_ops`].
+//! structs of this module, see [`crate::host_ops`]. What stores share is [`mod@filter`] and
+//! [`exact`]; [`crate::testing::store_contract`] is what all of them must do.
 
 mod adapter;
+pub mod exact;
+pub mod filter;
 
 use std::future::Future;
 
@@ -12,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub(crate) use adapter::StoreEntry;
+pub use filter::Filter;
 
-use crate::{Ctx, Result};
+use crate::{Ctx, Error, Result, error::code};
 
 /// A store of vectors with metadata, in named indexes.
 ///
@@ -23,14 +27,16 @@ pub trait VectorStore: Send + Sync + Sized + 'static {
     const NAME: &'static str;
     /// Says what the store is.
     const DESCRIPTION: &'static str = "";
+    /// Says what kind of store it is, to clients that tell stores apart; the plugin's name if empty.
+    const KIND: &'static str = "";
 
     /// Opens the store, once, before its first operation; a failure is tried again by the next one.
     fn open(ctx: &Ctx) -> impl Future<Output = Result<Self>> + Send;
 
-    /// Creates an index. Creating it again with the same dimension and metric does nothing.
+    /// Creates an index. If there is one of this name it stays as it is, whatever its dimension.
     fn create_index(&self, ctx: &Ctx, index: CreateIndex) -> impl Future<Output = Result<()>> + Send;
 
-    /// Returns the names of all indexes, sorted.
+    /// Returns the names of all indexes, oldest first where the store knows.
     fn list_indexes(&self, ctx: &Ctx) -> impl Future<Output = Result<Vec<String>>> + Send;
 
     /// Describes an index.
@@ -50,6 +56,41 @@ pub trait VectorStore: Send + Sync + Sized + 'static {
 
     /// Deletes entries and returns how many.
     fn delete(&self, ctx: &Ctx, delete: Delete) -> impl Future<Output = Result<u64>> + Send;
+}
+
+/// The longest vectors an index may be for.
+pub const MAX_DIMENSION: u32 = 1 << 16;
+
+/// Says to a caller that there is no such index.
+#[must_use]
+pub fn unknown_index(name: &str) -> Error {
+    Error::with_code(code::NOT_FOUND, format!("Index {name} not found"))
+}
+
+/// Says to a caller that an index is for vectors of another length.
+#[must_use]
+pub fn wrong_dimension(index: &str, expected: u32, found: usize) -> Error {
+    Error::input(format!(
+        "Vector dimension mismatch: Index \"{index}\" expects {expected} dimensions but got {found} dimensions. \
+         Either use a matching embedding model or delete and recreate the index with the new dimension."
+    ))
+}
+
+/// Refuses what is no name of an index: it has to do as a name of a table, of a file and in a URL.
+///
+/// # Errors
+/// [`code::INPUT`] and a sentence for the caller.
+pub fn check_index_name(name: &str) -> Result<()> {
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let bytes = name.as_bytes();
+    if (1..=63).contains(&bytes.len()) && !bytes[0].is_ascii_digit() && bytes.iter().all(is_word) {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(80).collect();
+    Err(Error::input(format!(
+        "Invalid index name: {shown}. Must start with a letter or underscore, contain only letters, numbers, or \
+         underscores, and be at most 63 characters long."
+    )))
 }
 
 /// How the distance of two vectors is measured.

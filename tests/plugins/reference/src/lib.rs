@@ -5,13 +5,14 @@
 //! every id, description, schema, count and message here is part of a recording.
 //! `models` are deterministic and need no network, `tools` are what agents call,
 //! `agents` put the two together, `workflows` show every kind of node, `mcp` groups
-//! some of it for MCP clients.
+//! some of it for MCP clients, `vectors` are a store in memory.
 
 mod agents;
 mod mcp;
 mod models;
 mod number;
 mod tools;
+mod vectors;
 mod workflows;
 
 use hotbay_plugin::plugin;
@@ -52,5 +53,6 @@ plugin!(
         nested::inner,
         nested::inner_suspend,
     ],
+    vector_stores: [vectors::LibSql],
     mcp_servers: [ref_mcp, legacy_mcp],
 );
