@@ -336,16 +336,16 @@ mod tests {
         let full = recorder.batch(vec![large(Level::Info)], Vec::new()).await;
         assert_eq!(full, Err("more comes in than can be written".to_owned()));
 
-        let sender = recorder.clone();
-        let sending = tokio::task::spawn(async move { sender.batch(vec![large(Level::Info)], Vec::new()).await });
-        loop {
-            let (input, weight) = inputs.recv().await.unwrap();
-            recorder.taken(weight);
-            if let Input::Batch { written, .. } = input {
-                written.send(Ok(())).unwrap();
-                break;
+        let taking = async {
+            loop {
+                let (input, weight) = inputs.recv().await.unwrap();
+                recorder.taken(weight);
+                if let Input::Batch { written, .. } = input {
+                    return written.send(Ok(())).unwrap();
+                }
             }
-        }
-        assert_eq!(sending.await.unwrap(), Ok(()));
+        };
+        let (sent, ()) = tokio::join!(recorder.batch(vec![large(Level::Info)], Vec::new()), taking);
+        assert_eq!(sent, Ok(()));
     }
 }
