@@ -19,6 +19,7 @@ use crate::{
         error::EngineError,
         workflow::{WorkflowSettings, Workflows},
     },
+    mcp::Mcp,
     model::{self, ModelError, catalog::Models},
     observe::{
         self, Observe, Recorder,
@@ -55,6 +56,8 @@ pub struct App {
     pub engine: Engine,
     /// Runs of workflows.
     pub workflows: Workflows,
+    /// Clients of MCP.
+    pub mcp: Mcp,
     /// All plugins.
     pub plugins: Plugins,
     /// All models, plugins' apart.
@@ -161,10 +164,15 @@ impl App {
         background.spawn("workflow-others", |cancel| others.watch_others(cancel));
         let clock = workflows.clone();
         background.spawn("workflow-schedules", |cancel| clock.keep_time(cancel));
+        let mcp = Mcp::new(engine.clone(), config.mcp.clone(), config.body_limit, tasks.clone(), &config.data)
+            .map_err(|source| StartError::Data { path: config.data.clone(), source })?;
+        let watched = mcp.clone();
+        background.spawn("mcp-changes", |cancel| watched.watch(cancel));
         Ok(Arc::new(Self {
             config,
             engine,
             workflows,
+            mcp,
             plugins,
             models,
             store,

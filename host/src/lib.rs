@@ -13,6 +13,7 @@
 //! | [`server`] | the socket: bound, served, closed |
 //! | [`tasks`] | the only spawner: names and ends background work |
 //! | [`http`] | routes, request and response types; the only part that knows HTTP of our own |
+//! | [`mcp`] | what plugins offer, offered to MCP clients |
 //! | [`engine`] | runs of agents: model, tool calls, model, until they stop; runs of [workflows](engine::workflow) |
 //! | [`memory`] | what agents remember: history, working memory, titles |
 //! | [`services`] | what plugins may ask of the host |
@@ -60,6 +61,7 @@ pub mod server;
 pub mod tasks;
 
 pub mod http;
+pub mod mcp;
 
 pub mod engine;
 pub mod memory;

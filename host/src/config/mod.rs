@@ -7,6 +7,7 @@
 mod error;
 mod file;
 mod flags;
+mod mcp;
 mod otlp;
 mod parse;
 mod sources;
@@ -25,6 +26,7 @@ use serde_json::{Value, json};
 pub use error::ConfigError;
 pub use file::{LogFormat, SecretSource, SystemSettings};
 pub use flags::Flags;
+pub use mcp::McpSettings;
 pub use otlp::{OtlpProtocol, OtlpSettings};
 
 use crate::{
@@ -67,6 +69,8 @@ pub struct Config {
     pub record: RecordSettings,
     /// What is sent to a collector of OpenTelemetry.
     pub otlp: OtlpSettings,
+    /// What MCP clients are offered.
+    pub mcp: McpSettings,
     /// How long things may take.
     pub deadlines: Deadlines,
     /// Model providers by name.
@@ -228,6 +232,7 @@ impl Config {
                 )?,
             },
             otlp: OtlpSettings::load(&from, flags, &file)?,
+            mcp: McpSettings::load(&from, flags, &file)?,
             deadlines: Deadlines {
                 run: from.pick(
                     "run_deadline",
@@ -310,7 +315,7 @@ impl Config {
             .collect();
         let secrets: BTreeMap<&String, Value> =
             self.secrets.iter().map(|(name, source)| (name, source.redacted())).collect();
-        json!({
+        let mut shown = json!({
             "file": self.file,
             "listen": self.listen.to_string(),
             "prefix": self.prefix,
@@ -344,7 +349,11 @@ impl Config {
             "plugins": plugins,
             "secrets": secrets,
             "system": self.system,
-        })
+        });
+        if let Value::Object(shown) = &mut shown {
+            self.mcp.show(shown);
+        }
+        shown
     }
 
     /// Refuses to be reachable from elsewhere unless the operator says that this is meant.

@@ -1,7 +1,6 @@
 //! The engine: starts, resumes and drives runs, whoever asks for them.
 //!
-//! [`Engine`] is the only door: HTTP, plugins and later MCP and the console go through
-//! it. A [`Run`] is prepared first, so that what the caller got wrong is known before
+//! [`Engine`] is the only door: HTTP, plugins and clients of MCP go through it. A [`Run`] is prepared first, so that what the caller got wrong is known before
 //! anything starts, and then driven to its end by [`Run::drive`]; dropping it ends it.
 //! Knows no wire shape; what happens is told to an [`event::Observer`].
 //!
@@ -11,6 +10,7 @@ mod agent_loop;
 mod answer;
 mod calls;
 mod claim;
+pub mod direct;
 pub mod error;
 pub mod event;
 mod keep;

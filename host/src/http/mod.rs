@@ -11,6 +11,7 @@ mod cors;
 mod endpoint;
 mod events;
 mod logs;
+mod mcp;
 mod memory;
 mod metrics;
 mod middleware;
@@ -131,6 +132,24 @@ fn endpoints() -> Vec<Endpoint> {
             post("/memory/save-messages", memory::save).says("Saves messages"),
             post("/memory/messages/delete", memory::remove_messages).says("Deletes messages"),
             get("/memory/search", memory::search).says("Finds messages by their words"),
+        ]),
+        tagged("mcp", [
+            get("/mcp/servers", mcp::list).says("Lists the MCP servers").answers::<mcp::ListResponse>(),
+            get("/mcp/v0/servers", mcp::list).says("Lists the MCP servers").answers::<mcp::ListResponse>(),
+            get("/mcp/v0/servers/:serverId", mcp::server).says("Returns an MCP server"),
+            get("/mcp/servers/:serverId/tools", mcp::tools).says("Lists an MCP server's tools"),
+            get("/mcp/:serverId/tools", mcp::tools).says("Lists an MCP server's tools"),
+            get("/mcp/:serverId/tools/:toolId", mcp::tool).says("Returns an MCP server's tool"),
+            post("/mcp/:serverId/tools/:toolId/execute", mcp::execute).says("Runs an MCP server's tool"),
+            get("/mcp/:serverId/resources", mcp::resources).says("Lists an MCP server's resources"),
+            get("/mcp/:serverId", mcp::speak).says("Streams what an MCP server tells a session").streams(),
+            post("/mcp/:serverId", mcp::speak).says("Speaks MCP, as Streamable HTTP"),
+            delete("/mcp/:serverId", mcp::speak).says("Ends an MCP session"),
+            get("/mcp/:serverId/mcp", mcp::speak).says("Streams what an MCP server tells a session").streams(),
+            post("/mcp/:serverId/mcp", mcp::speak).says("Speaks MCP, as Streamable HTTP"),
+            delete("/mcp/:serverId/mcp", mcp::speak).says("Ends an MCP session"),
+            get("/mcp/:serverId/sse", mcp::open).says("Begins an MCP session of the older transport").streams(),
+            post("/mcp/:serverId/messages", mcp::messages).says("Takes a message of such a session").text(),
         ]),
         tagged("logs", [
             get("/logs", logs::list).says("Lists log records as the logger wrote them").answers::<logs::ListResponse>(),

@@ -180,10 +180,7 @@ impl Day {
 
     fn writer(&mut self) -> Result<&mut IndexWriter, TantivyError> {
         if self.writer.is_none() {
-            let options = IndexWriterOptions::builder()
-                .num_worker_threads(1)
-                .num_merge_threads(1)
-                .build();
+            let options = IndexWriterOptions::builder().num_worker_threads(1).num_merge_threads(1).build();
             let writer: IndexWriter = self.index.writer_with_options(options)?;
             writer.set_merge_policy(Box::new(LogMergePolicy::default()));
             self.writer = Some(writer);
