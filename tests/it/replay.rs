@@ -48,6 +48,11 @@ async fn traces_answer_as_recorded() {
     replay("telemetry").await;
 }
 
+#[tokio::test]
+async fn mcp_answers_as_recorded() {
+    replay("mcp").await;
+}
+
 #[test]
 fn every_listed_area_has_a_session() {
     let areas = session::areas(&session::contract_dir()).unwrap();

@@ -270,7 +270,14 @@ fn of_agent(name: String, manifest: &AgentManifest) -> Offered {
 
 fn of_workflow(name: String, key: &str, manifest: &WorkflowManifest) -> Offered {
     let description = format!("Run workflow '{key}'. Workflow description: {}", manifest.description);
-    let tool = Tool::new(name, description, input_schema(&manifest.input_schema));
+    let mut schema = manifest.input_schema.clone();
+    // Those that say the same in both dialects are told in the one clients expect of a workflow.
+    if let Value::Object(schema) = &mut schema
+        && !schema.contains_key("$defs")
+    {
+        schema.insert("$schema".to_owned(), DRAFT_07.into());
+    }
+    let tool = Tool::new(name, description, input_schema(&schema));
     Offered { tool, target: Target::Workflow(manifest.id.clone()), is_content: false }
 }
 

@@ -1,6 +1,6 @@
 //! What a call came to, as clients get it. A failure is a result, too: models read it.
 
-use rmcp::model::{CallToolResult, ContentBlock};
+use rmcp::model::{CallToolResult, ContentBlock, ResultType};
 use serde_json::Value;
 
 use super::catalog::Offered;
@@ -37,6 +37,7 @@ fn of_value(offered: &Offered, text: &[u8]) -> CallToolResult {
     if offered.is_content {
         return match serde_json::from_value::<CallToolResult>(value) {
             Ok(mut result) => {
+                result.result_type = Some(ResultType::COMPLETE);
                 result.is_error.get_or_insert(false);
                 result
             }

@@ -16,10 +16,10 @@ use rmcp::{
     model::{
         CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CustomRequest, CustomResult,
         ErrorCode, GetPromptRequestParams, GetPromptResponse, GetPromptResult, Implementation, JsonObject,
-        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-        PromptsCapability, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ResourcesCapability,
-        ServerCapabilities, ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool,
-        ToolsCapability, UnsubscribeRequestParams,
+        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject,
+        PaginatedRequestParams, PromptsCapability, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
+        ResourcesCapability, ServerCapabilities, ServerConfig, SetLevelRequestParams, SubscribeRequestParams,
+        SubscriptionFilter, Tool, ToolsCapability, UnsubscribeRequestParams,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
@@ -40,6 +40,9 @@ use crate::{
     services::Origin,
 };
 
+/// Where a result says who made it.
+const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+
 /// One client of one server: a session of the older protocol, or a request of the newer one.
 pub struct Server {
     mcp: Mcp,
@@ -59,6 +62,14 @@ impl Server {
     fn catalog(&self) -> Result<Arc<Catalog>, ErrorData> {
         let gone = || ErrorData::internal_error("no plugin offers this MCP server any more", None);
         self.mcp.catalog(&self.id).ok_or_else(gone)
+    }
+
+    /// Returns what results of the newer protocol say of who made them; those of the older one say nothing.
+    fn meta(&self, context: &RequestContext<RoleServer>) -> Option<MetaObject> {
+        context.meta.protocol_version()?;
+        let mut meta = MetaObject::default();
+        meta.insert(SERVER_INFO.to_owned(), plain(&self.get_info().server_info));
+        Some(meta)
     }
 
     fn caller<'a>(&'a self, context: &'a RequestContext<RoleServer>) -> Caller<'a> {
@@ -99,10 +110,13 @@ impl Server {
             };
             let target = PluginTarget::Service { kind: key.0, name: key.1, op: op.into() };
             let reply = service.generation.call(target, call).await.map_err(|error| refused(&error, body))?;
-            let document: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
+            let mut document: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
             if reply.kind == ReplyKind::Suspended {
                 let wait = Wait { payload: document, schema: None, is_approval: false, token: Token::Again };
                 return Ok(Round::Waits(wait));
+            }
+            if let Value::Object(result) = &mut document {
+                result.entry("resultType").or_insert_with(|| "complete".into());
             }
             serde_json::from_value(document).map(Round::Done).map_err(|error| {
                 ErrorData::internal_error(format!("the plugin's answer is not what MCP wants: {error}"), None)
@@ -147,10 +161,13 @@ impl ServerHandler for Server {
     async fn list_tools(
         &self,
         _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         let catalog = self.catalog()?;
-        Ok(ListToolsResult::with_all_items(catalog.tools.iter().map(|offered| offered.tool.clone()).collect()))
+        let mut list =
+            ListToolsResult::with_all_items(catalog.tools.iter().map(|offered| offered.tool.clone()).collect());
+        list.meta = self.meta(&context);
+        Ok(list)
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -165,7 +182,9 @@ impl ServerHandler for Server {
         let catalog = self.catalog()?;
         let name = &*request.name;
         let Some(offered) = catalog.tool(name) else {
-            return Ok(result::failed(format!("Unknown tool: {name}")).into());
+            let mut unknown = result::failed(format!("Unknown tool: {name}"));
+            unknown.meta = self.meta(&context);
+            return Ok(unknown.into());
         };
         let input = Value::Object(request.arguments.unwrap_or_default());
         let given = Given { state: request.request_state, responses: request.input_responses };
@@ -179,23 +198,28 @@ impl ServerHandler for Server {
                 })
             }
         };
-        Ok(match self.caller(&context).rounds(&format!("tools/call/{name}"), given, round).await? {
-            Ended::Done(result) => result.into(),
-            Ended::Asks(asks) => asks.into(),
-            Ended::Unanswered(reason) => result::failed(reason).into(),
-        })
+        let mut result = match self.caller(&context).rounds(&format!("tools/call/{name}"), given, round).await? {
+            Ended::Done(result) => result,
+            Ended::Asks(asks) => return Ok(asks.into()),
+            Ended::Unanswered(reason) => result::failed(reason),
+        };
+        result.meta = result.meta.or_else(|| self.meta(&context));
+        Ok(result.into())
     }
 
     async fn list_prompts(
         &self,
         _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
         let catalog = self.catalog()?;
         if catalog.prompts.is_empty() {
             return Err(not_there());
         }
-        Ok(ListPromptsResult::with_all_items(catalog.prompts.iter().map(|prompt| prompt.told.clone()).collect()))
+        let mut list =
+            ListPromptsResult::with_all_items(catalog.prompts.iter().map(|prompt| prompt.told.clone()).collect());
+        list.meta = self.meta(&context);
+        Ok(list)
     }
 
     async fn get_prompt(
@@ -221,27 +245,31 @@ impl ServerHandler for Server {
     async fn list_resources(
         &self,
         _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
         let catalog = self.catalog()?;
         if !has_resources(&catalog) {
             return Err(not_there());
         }
         let resources = catalog.resources.iter().map(|resource| resource.told.clone()).collect();
-        Ok(ListResourcesResult::with_all_items(resources))
+        let mut list = ListResourcesResult::with_all_items(resources);
+        list.meta = self.meta(&context);
+        Ok(list)
     }
 
     async fn list_resource_templates(
         &self,
         _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
         let catalog = self.catalog()?;
         if !has_resources(&catalog) {
             return Err(not_there());
         }
         let templates = catalog.templates.iter().map(|template| template.told.clone()).collect();
-        Ok(ListResourceTemplatesResult::with_all_items(templates))
+        let mut list = ListResourceTemplatesResult::with_all_items(templates);
+        list.meta = self.meta(&context);
+        Ok(list)
     }
 
     async fn read_resource(

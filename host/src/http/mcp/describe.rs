@@ -140,7 +140,9 @@ pub(in crate::http) async fn execute(
 ) -> Result<Json<Value>, ApiError> {
     let catalog = app.mcp.catalog(&id).ok_or_else(|| not_found(&id))?;
     let offered = catalog.tool(&name).ok_or_else(|| no_tool(&id, &name))?;
-    let call = DirectCall { target: offered.target.clone(), input: request.data, answer: None, sink: None };
+    // A tool without arguments may be called without any.
+    let input = if request.data.is_null() { json!({}) } else { request.data };
+    let call = DirectCall { target: offered.target.clone(), input, answer: None, sink: None };
     let result = match app.engine.call(call).await? {
         DirectReply::Value(text) => {
             let output: Value = serde_json::from_slice(&text).unwrap_or_default();

@@ -3,6 +3,7 @@
 
 mod describe;
 mod guard;
+mod refusal;
 mod sse;
 mod transport;
 
