@@ -28,6 +28,7 @@ use crate::{
     plugin::{Plugins, Spawner, error::LoadError},
     plugin_events,
     services::{AskAgent, Recall, Services},
+    sources::Sources,
     store::{Store, StoreError, StoreSettings},
     tasks::Tasks,
     types::id,
@@ -58,6 +59,8 @@ pub struct App {
     pub workflows: Workflows,
     /// Clients of MCP.
     pub mcp: Mcp,
+    /// Third-party MCP servers.
+    pub sources: Sources,
     /// All plugins.
     pub plugins: Plugins,
     /// All models, plugins' apart.
@@ -164,6 +167,8 @@ impl App {
         background.spawn("workflow-others", |cancel| others.watch_others(cancel));
         let clock = workflows.clone();
         background.spawn("workflow-schedules", |cancel| clock.keep_time(cancel));
+        let sources = Sources::start(&config.mcp_servers, &tasks);
+        engine.connect_sources(sources.clone());
         let mcp = Mcp::new(engine.clone(), config.mcp.clone(), config.body_limit, tasks.clone(), &config.data)
             .map_err(|source| StartError::Data { path: config.data.clone(), source })?;
         let watched = mcp.clone();
@@ -173,6 +178,7 @@ impl App {
             engine,
             workflows,
             mcp,
+            sources,
             plugins,
             models,
             store,

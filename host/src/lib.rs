@@ -17,6 +17,7 @@
 //! | [`engine`] | runs of agents: model, tool calls, model, until they stop; runs of [workflows](engine::workflow) |
 //! | [`memory`] | what agents remember: history, working memory, titles |
 //! | [`services`] | what plugins may ask of the host |
+//! | [`sources`] | third-party MCP servers whose tools agents use |
 //! | [`model`] | chat models: those of providers, and the trait all share |
 //! | [`plugin`] | files to capabilities: checked, probed, mapped, swapped, retired |
 //! | [`observe`] | logs and traces: recorded, kept, found again; live events; what is counted; OTLP |
@@ -66,6 +67,7 @@ pub mod mcp;
 pub mod engine;
 pub mod memory;
 pub mod services;
+pub mod sources;
 
 pub mod model;
 pub mod plugin;

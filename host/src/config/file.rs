@@ -16,6 +16,7 @@ use crate::{
     engine::workflow::ConcurrencySettings,
     model::catalog::{ProviderSettings, Secret},
     plugin::settings::{Isolation, PluginOptions},
+    sources::settings::SourceSettings,
 };
 
 /// `hotbay.toml` as it is written.
@@ -55,6 +56,7 @@ pub(super) struct File {
     pub(super) lease: Option<Scalar>,
     pub(super) cancel_grace: Option<Scalar>,
     pub(super) workflows: HashMap<String, ConcurrencySettings>,
+    pub(super) mcp_servers: BTreeMap<String, SourceSettings>,
     pub(super) providers: BTreeMap<String, ProviderSettings>,
     pub(super) plugins: BTreeMap<String, PluginSection>,
     pub(super) secrets: BTreeMap<String, SecretSource>,
@@ -140,7 +142,7 @@ pub struct SecretVariable {
 }
 
 impl SecretSource {
-    pub(super) fn redacted(&self) -> Value {
+    pub(crate) fn redacted(&self) -> Value {
         match self {
             Self::Value(_) => "***".into(),
             Self::Variable(variable) => json!({ "env": variable.env }),

@@ -1,11 +1,11 @@
 //! Settings of what MCP clients are offered.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Map, Value, json};
 
 use super::{ConfigError, Flags, Sources, file::File, parse};
-use crate::plugin::RESERVED_MCP_SERVERS;
+use crate::{plugin::RESERVED_MCP_SERVERS, sources::settings::SourceSettings};
 
 /// Who may speak MCP with the host, and how.
 #[derive(Debug, Clone)]
@@ -73,6 +73,20 @@ impl McpSettings {
         shown.insert("mcp_max_sessions".to_owned(), json!(self.max_sessions));
         shown.insert("mcp_session_idle".to_owned(), json!(parse::show_duration(self.session_idle)));
     }
+}
+
+/// Checks the third-party servers.
+pub(super) fn servers(
+    from: &Sources<'_>,
+    servers: BTreeMap<String, SourceSettings>,
+) -> Result<BTreeMap<String, SourceSettings>, ConfigError> {
+    for (name, settings) in &servers {
+        if let Some(expected) = settings.problem(name) {
+            let place = from.in_file("mcp_servers");
+            return Err(ConfigError::Setting { place, value: name.clone(), expected });
+        }
+    }
+    Ok(servers)
 }
 
 fn parse_server(text: &str) -> Result<Option<String>, String> {

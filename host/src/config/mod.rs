@@ -33,6 +33,7 @@ use crate::{
     engine::workflow::ConcurrencySettings,
     model::catalog::ProviderSettings,
     plugin::settings::{PluginOptions, PluginSettings},
+    sources::settings::SourceSettings,
 };
 use file::File;
 use sources::Sources;
@@ -73,6 +74,8 @@ pub struct Config {
     pub mcp: McpSettings,
     /// How long things may take.
     pub deadlines: Deadlines,
+    /// Third-party MCP servers whose tools agents use, by name.
+    pub mcp_servers: BTreeMap<String, SourceSettings>,
     /// Model providers by name.
     pub providers: BTreeMap<String, ProviderSettings>,
     /// Options of plugins by name.
@@ -278,6 +281,7 @@ impl Config {
                     parse::duration,
                 )?,
             },
+            mcp_servers: mcp::servers(&from, file.mcp_servers)?,
             providers: file.providers,
             plugins: file.plugins.into_iter().map(|(name, section)| (name, section.into())).collect(),
             workflows: file.workflows,
@@ -345,6 +349,7 @@ impl Config {
             "lease": parse::show_duration(self.deadlines.lease),
             "cancel_grace": parse::show_duration(self.deadlines.cancel_grace),
             "workflows": self.workflows,
+            "mcp_servers": self.mcp_servers.iter().map(|(name, it)| (name.clone(), it.redacted())).collect::<BTreeMap<_, _>>(),
             "providers": self.providers,
             "plugins": plugins,
             "secrets": secrets,

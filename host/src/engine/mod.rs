@@ -47,6 +47,7 @@ use crate::{
     },
     plugin::registry::{AgentEntry, Registry, Snapshot},
     services::{Origin, span},
+    sources::Sources,
     store::Store,
     tasks::Tasks,
     types::{id, span::SpanKind, trace::TraceOptions},
@@ -81,6 +82,8 @@ struct Shared {
     recorder: Recorder,
     /// Made from the engine, so connected once both are there.
     workflows: OnceLock<Workflows>,
+    /// Third-party MCP servers, if there are any.
+    sources: OnceLock<Sources>,
 }
 
 /// What a run was asked for, kept for as long as it may be resumed.
@@ -114,6 +117,7 @@ impl Engine {
                 holder,
                 recorder,
                 workflows: OnceLock::new(),
+                sources: OnceLock::new(),
             }),
         }
     }
@@ -122,6 +126,13 @@ impl Engine {
     pub fn connect(&self, workflows: Workflows) {
         if self.shared.workflows.set(workflows).is_err() {
             tracing::error!("workflows are connected already");
+        }
+    }
+
+    /// Lets agents use tools of third-party MCP servers.
+    pub fn connect_sources(&self, sources: Sources) {
+        if self.shared.sources.set(sources).is_err() {
+            tracing::error!("MCP servers are connected already");
         }
     }
 

@@ -135,6 +135,7 @@ fn endpoints() -> Vec<Endpoint> {
         ]),
         tagged("mcp", [
             get("/mcp/servers", mcp::list).says("Lists the MCP servers").answers::<mcp::ListResponse>(),
+            get("/mcp/sources", mcp::sources).says("Lists the third-party MCP servers whose tools agents use"),
             get("/mcp/v0/servers", mcp::list).says("Lists the MCP servers").answers::<mcp::ListResponse>(),
             get("/mcp/v0/servers/:serverId", mcp::server).says("Returns an MCP server"),
             get("/mcp/servers/:serverId/tools", mcp::tools).says("Lists an MCP server's tools"),

@@ -23,6 +23,8 @@ use super::{Mcp, changes::locked, server::Server};
 pub struct Service {
     http: StreamableHttpService<Server, LocalSessionManager>,
     sessions: Arc<LocalSessionManager>,
+    /// Held while a session may begin, so that a flood of them is counted one by one.
+    opening: Arc<tokio::sync::Mutex<()>>,
     end: CancellationToken,
 }
 
@@ -57,7 +59,7 @@ impl Mcp {
         let (mcp, id): (_, Arc<str>) = (self.clone(), id.into());
         let make = move || Ok(Server::new(mcp.clone(), Arc::clone(&id)));
         let http = StreamableHttpService::new(make, Arc::clone(&sessions), config);
-        Service { http, sessions, end }
+        Service { http, sessions, opening: Arc::default(), end }
     }
 }
 
@@ -71,9 +73,21 @@ impl Service {
         self.http.handle(request).await
     }
 
-    /// Returns how many sessions there are.
-    pub async fn sessions(&self) -> usize {
-        self.sessions.sessions.read().await.len()
+    /// Answers a request that may begin a session; `None` if there are as many as there may be.
+    pub async fn answer_first<B>(
+        &self,
+        request: Request<B>,
+        max_sessions: usize,
+    ) -> Option<Response<BoxBody<Bytes, Infallible>>>
+    where
+        B: Body + Send + 'static,
+        B::Error: std::fmt::Display,
+    {
+        let _turn = self.opening.lock().await;
+        if self.sessions.sessions.read().await.len() >= max_sessions {
+            return None;
+        }
+        Some(self.http.handle(request).await)
     }
 }
 

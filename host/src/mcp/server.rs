@@ -44,7 +44,7 @@ use crate::{
 const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
 /// One client of one server: a session of the older protocol, or a request of the newer one.
-pub struct Server {
+pub(super) struct Server {
     mcp: Mcp,
     id: Arc<str>,
     /// Messages below it are not sent; each request of the newer protocol says so itself.

@@ -14,7 +14,7 @@ use super::error::{LoadCode, LoadError};
 const MAX_NAME: usize = 128;
 
 /// Ids no MCP server may have: paths of the API have them.
-pub(crate) const RESERVED_MCP_SERVERS: [&str; 2] = ["servers", "v0"];
+pub(crate) const RESERVED_MCP_SERVERS: [&str; 3] = ["servers", "sources", "v0"];
 
 /// Refuses a manifest that cannot be served.
 pub(crate) fn check(manifest: &Manifest) -> Result<(), LoadError> {

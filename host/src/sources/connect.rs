@@ -6,7 +6,9 @@ use http::{HeaderName, HeaderValue};
 use rmcp::{
     RoleClient, ServiceExt,
     service::RunningService,
-    transport::{StreamableHttpClientTransport, TokioChildProcess, streamable_http_client::StreamableHttpClientTransportConfig},
+    transport::{
+        StreamableHttpClientTransport, TokioChildProcess, streamable_http_client::StreamableHttpClientTransportConfig,
+    },
 };
 use tokio::process::Command;
 

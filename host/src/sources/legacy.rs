@@ -22,7 +22,7 @@ pub(super) async fn connect(
     let response = request.send().await.and_then(reqwest::Response::error_for_status);
     let response = response.map_err(|error| error.without_url().to_string())?;
     let base = response.url().clone();
-    let mut events = Box::pin(SseStream::from_byte_stream(response.bytes_stream()));
+    let mut events = Box::pin(SseStream::from_bytes_stream(response.bytes_stream()));
     let endpoint = loop {
         match events.next().await {
             Some(Ok(Sse { event: Some(event), data: Some(data), .. })) if event == "endpoint" => break data,

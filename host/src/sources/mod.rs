@@ -108,9 +108,9 @@ impl Sources {
     /// Returns the tool of this name, if its server offers it now.
     #[must_use]
     pub fn tool(&self, name: &str) -> Option<Arc<SourceTool>> {
-        self.all.values().find_map(|source| {
-            source.locked(|state| state.tools.iter().find(|tool| tool.name == name).map(Arc::clone))
-        })
+        self.all
+            .values()
+            .find_map(|source| source.locked(|state| state.tools.iter().find(|tool| tool.name == name).map(Arc::clone)))
     }
 
     /// Returns the tools an agent has because of where they come from.

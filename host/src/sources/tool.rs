@@ -30,9 +30,15 @@ impl SourceTool {
     pub fn spec(&self, key: &str) -> ToolSpec {
         ToolSpec {
             name: key.to_owned(),
-            description: self.tool.description.as_deref().unwrap_or_default().to_owned(),
+            description: self.description().to_owned(),
             input_schema: Value::Object((*self.tool.input_schema).clone()),
         }
+    }
+
+    /// Says what it does.
+    #[must_use]
+    pub fn description(&self) -> &str {
+        self.tool.description.as_deref().unwrap_or_default()
     }
 
     /// Calls it. Dropping the future cancels the call.

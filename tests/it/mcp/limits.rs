@@ -1,5 +1,6 @@
 //! What clients may not do, and what becomes of those that are gone.
 
+use futures::future::join_all;
 use hotbay_tests::{TestHost, eventually, http::Outgoing, plugin_host::SOON};
 use serde_json::json;
 
@@ -20,6 +21,14 @@ async fn a_server_has_so_many_sessions_and_no_more() {
     Session::open(&host, "ref-mcp").await;
     assert_eq!(send(&host, first.request("DELETE")).await.0, 200);
     eventually(SOON, || async { Session::try_open(&host, ALL).await.ok() }).await;
+}
+
+#[tokio::test]
+async fn a_flood_of_hellos_makes_no_more_sessions_than_there_may_be() {
+    let host = limited("mcp_max_sessions = 5").await;
+    let opened = join_all((0..60).map(|_| Session::try_open(&host, ALL))).await;
+    let refused = opened.iter().filter(|it| matches!(it, Err(429))).count();
+    assert_eq!((opened.len() - refused, refused), (5, 55));
 }
 
 #[tokio::test]

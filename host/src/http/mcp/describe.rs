@@ -89,6 +89,11 @@ pub(in crate::http) async fn list(
     Ok(Json(ListResponse { servers, total_count, next: has_more.then_some(next) }))
 }
 
+/// Lists third-party servers, and how they are.
+pub(in crate::http) async fn sources(State(app): State<AppState>) -> Json<Value> {
+    Json(json!({ "sources": app.sources.status() }))
+}
+
 /// Returns a server.
 pub(in crate::http) async fn server(
     State(app): State<AppState>,

@@ -7,7 +7,7 @@ mod refusal;
 mod sse;
 mod transport;
 
-pub(super) use describe::{ListResponse, execute, list, resources, server, tool, tools};
+pub(super) use describe::{ListResponse, execute, list, resources, server, sources, tool, tools};
 pub(super) use sse::{messages, open};
 pub(super) use transport::speak;
 

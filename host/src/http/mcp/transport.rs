@@ -3,6 +3,8 @@
 //! The protocol itself is spoken by [`crate::mcp::Service`]; here requests come in, and what it refuses
 //! is put into the protocol's own words by [`super::refusal`].
 
+use std::time::Duration;
+
 use axum::{
     body::{Body, to_bytes},
     extract::{Request, State},
@@ -41,13 +43,20 @@ pub(in crate::http) async fn speak(
     let Ok(body) = to_bytes(body, app.config.body_limit).await else {
         return Ok(refusal::too_large());
     };
-    if may_begin_session(&parts) && service.sessions().await >= app.config.mcp.max_sessions {
-        let message = format!("MCP server '{id}' has as many sessions as it may have; try again later");
-        return Err(ApiError::too_many(message, std::time::Duration::from_secs(30)));
-    }
     let (method, session) = (parts.method.clone(), parts.headers.get(SESSION).cloned());
     let primes = *version(&parts, &body) >= *WITH_PRIMING;
-    let response = service.answer(http::Request::from_parts(parts, Full::new(body.clone()))).await.map(Body::new);
+    let is_first = may_begin_session(&parts);
+    let request = http::Request::from_parts(parts, Full::new(body.clone()));
+    let response = if is_first {
+        let answer = service.answer_first(request, app.config.mcp.max_sessions).await;
+        answer.ok_or_else(|| {
+            let message = format!("MCP server '{id}' has as many sessions as it may have; try again later");
+            ApiError::too_many(message, Duration::from_secs(30))
+        })?
+    } else {
+        service.answer(request).await
+    };
+    let response = response.map(Body::new);
     let mut response = response.into_response();
     if response.status() == StatusCode::ACCEPTED {
         let status = if method == Method::DELETE { StatusCode::OK } else { StatusCode::ACCEPTED };
