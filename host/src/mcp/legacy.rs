@@ -83,7 +83,7 @@ impl Mcp {
             let client = stream::poll_fn(move |context| from_client.poll_recv(context));
             let transport = (PollSender::new(to_client), Box::pin(client));
             let served = async {
-                match serve_server_with_ct(handler, transport, ended.clone()).await {
+                match Box::pin(serve_server_with_ct(handler, transport, ended.clone())).await {
                     Ok(running) => drop(running.waiting().await),
                     Err(error) => tracing::debug!(%error, "an MCP client said something else than hello"),
                 }

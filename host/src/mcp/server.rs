@@ -198,7 +198,9 @@ impl ServerHandler for Server {
                 })
             }
         };
-        let mut result = match self.caller(&context).rounds(&format!("tools/call/{name}"), given, round).await? {
+        let (caller, purpose) = (self.caller(&context), format!("tools/call/{name}"));
+        // An agent's run is a large future.
+        let mut result = match Box::pin(caller.rounds(&purpose, given, round)).await? {
             Ended::Done(result) => result,
             Ended::Asks(asks) => return Ok(asks.into()),
             Ended::Unanswered(reason) => result::failed(reason),

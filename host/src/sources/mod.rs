@@ -32,6 +32,8 @@ use tool::SourceTool;
 const CONNECT: Duration = Duration::from_secs(60);
 /// How long listing its tools may take.
 const LIST: Duration = Duration::from_secs(30);
+/// How often it is asked although it says of no change.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long it may take to end.
 const END: Duration = Duration::from_secs(2);
 /// How long is waited before a server that was gone is tried again, at first and at most.
@@ -199,6 +201,8 @@ impl Source {
             }
             tokio::select! {
                 () = changed.notified() => {}
+                // Over a network one that is gone says nothing.
+                () = tokio::time::sleep(HEARTBEAT) => {}
                 _ = &mut gone => return "it ended".to_owned(),
                 () = cancel.cancelled() => break,
             }
@@ -213,7 +217,11 @@ impl Source {
         let tools: Vec<_> =
             tools.into_iter().map(|tool| Arc::new(SourceTool::new(&self.name, tool, peer.clone()))).collect();
         let info = peer.peer_info();
+        let names: Vec<_> = tools.iter().map(|tool| tool.name.clone()).collect();
         self.locked(|state| {
+            if state.status.tools != names {
+                tracing::info!(mcp.source = self.name, tools = names.len(), "an MCP server has other tools");
+            }
             if state.status.state != "connected" {
                 state.status.state = "connected";
                 state.status.since = Millis::now().iso();
@@ -222,10 +230,9 @@ impl Source {
             }
             state.status.server = info.as_ref().and_then(|info| info.server_info.as_ref().map(|it| it.name.clone()));
             state.status.protocol = info.as_ref().map(|info| info.protocol_version.to_string());
-            state.status.tools = tools.iter().map(|tool| tool.name.clone()).collect();
+            state.status.tools = names;
             state.tools = tools;
         });
-        tracing::info!(mcp.source = self.name, "an MCP server has said what tools it has");
     }
 }
 
