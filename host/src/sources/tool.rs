@@ -100,7 +100,7 @@ mod tests {
         check(json!({"content": texts, "structuredContent": {"a": 1}}), Ok(json!({"a": 1})));
         check(json!({"content": texts, "isError": true}), Err("a\nb"));
         let image = json!([{"type": "image", "data": "AA==", "mimeType": "image/png"}]);
-        check(json!({"content": image}), Ok(image.clone()));
+        check(json!({"content": image}), Ok(image));
     }
 
     #[test]
