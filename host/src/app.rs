@@ -19,6 +19,7 @@ use crate::{
         error::EngineError,
         workflow::{WorkflowSettings, Workflows},
     },
+    mcp::Mcp,
     model::{self, ModelError, catalog::Models},
     observe::{
         self, Observe, Recorder,
@@ -27,6 +28,7 @@ use crate::{
     plugin::{Plugins, Spawner, error::LoadError},
     plugin_events,
     services::{AskAgent, Recall, Services},
+    sources::Sources,
     store::{Store, StoreError, StoreSettings},
     tasks::Tasks,
     types::id,
@@ -56,6 +58,10 @@ pub struct App {
     pub engine: Engine,
     /// Runs of workflows.
     pub workflows: Workflows,
+    /// Clients of MCP.
+    pub mcp: Mcp,
+    /// Third-party MCP servers.
+    pub sources: Sources,
     /// All plugins.
     pub plugins: Plugins,
     /// All models, plugins' apart.
@@ -165,10 +171,18 @@ impl App {
         let clock = workflows.clone();
         background.spawn("workflow-schedules", |cancel| clock.keep_time(cancel));
         let vectors = Vectors::new(Arc::clone(plugins.registry()));
+        let sources = Sources::start(&config.mcp_servers, &tasks);
+        engine.connect_sources(sources.clone());
+        let mcp = Mcp::new(engine.clone(), config.mcp.clone(), config.body_limit, tasks.clone(), &config.data)
+            .map_err(|source| StartError::Data { path: config.data.clone(), source })?;
+        let watched = mcp.clone();
+        background.spawn("mcp-changes", |cancel| watched.watch(cancel));
         Ok(Arc::new(Self {
             config,
             engine,
             workflows,
+            mcp,
+            sources,
             plugins,
             models,
             vectors,

@@ -13,10 +13,12 @@
 //! | [`server`] | the socket: bound, served, closed |
 //! | [`tasks`] | the only spawner: names and ends background work |
 //! | [`http`] | routes, request and response types; the only part that knows HTTP of our own |
+//! | [`mcp`] | what plugins offer, offered to MCP clients |
 //! | [`engine`] | runs of agents: model, tool calls, model, until they stop; runs of [workflows](engine::workflow) |
 //! | [`memory`] | what agents remember: history, working memory, titles |
 //! | [`services`] | what plugins may ask of the host |
 //! | [`vector`] | vector stores of plugins, and what may not be asked of them |
+//! | [`sources`] | third-party MCP servers whose tools agents use |
 //! | [`model`] | chat models: those of providers, and the trait all share |
 //! | [`plugin`] | files to capabilities: checked, probed, mapped, swapped, retired |
 //! | [`observe`] | logs and traces: recorded, kept, found again; live events; what is counted; OTLP |
@@ -61,11 +63,13 @@ pub mod server;
 pub mod tasks;
 
 pub mod http;
+pub mod mcp;
 
 pub mod engine;
 pub mod memory;
 pub mod services;
 pub mod vector;
+pub mod sources;
 
 pub mod model;
 pub mod plugin;

@@ -72,3 +72,15 @@
 //!
 //! A message that comes back under an id it was sent with is that message, in the content it
 //! has then; one under another id, or none, was never said and is shown to the model alone.
+//!
+//! # MCP servers (a service of kind `mcp-server`, named as the server)
+//!
+//! | op | body | answer |
+//! |---|---|---|
+//! | `resources/read` | `{uri}` | MCP's result; `E_NOT_FOUND` if there is no such resource |
+//! | `prompts/get` | `{name, arguments?}` | MCP's result; `E_NOT_FOUND` if there is no such prompt |
+//! | `completion/complete` | `{ref, argument: {name, value}, context?: {arguments}}` | MCP's result |
+//!
+//! They and tools may suspend with [`crate::mcp::Ask`] and are resumed with [`crate::mcp::Answers`].
+//! Chunks of the shape [`crate::mcp::Notice`] go to the client. A tool whose output schema has the
+//! keyword `x-mcp-result` answers with [`crate::mcp::Content`].

@@ -11,6 +11,7 @@ use crate::{
     },
     error::code,
     guard::{Guarded, catch_abi},
+    mcp,
     opened::Opened,
     processor,
 };
@@ -87,9 +88,14 @@ impl abi::Plugin for Instance {
 
     fn service(&self, kind: RStr<'_>, name: RStr<'_>) -> AbiResult<ServiceBox> {
         catch_abi(|| {
+            let what = format!("service of kind `{kind}` named");
+            if kind.as_str() == mcp::KIND {
+                let server = self.plugin.mcp_servers.iter().find(|server| server.manifest().id == name.as_str());
+                let code = server.and_then(|server| server.code.as_ref());
+                return self.find(&what, &name, code, |code, opened| code.instantiate(opened));
+            }
             let processors = (kind.as_str() == processor::KIND).then_some(&self.plugin.memory_processors);
             let found = processors.into_iter().flatten().find(|processor| processor.name() == name.as_str());
-            let what = format!("service of kind `{kind}` named");
             self.find(&what, &name, found, |processor, opened| processor.instantiate(opened))
         })
     }

@@ -26,7 +26,7 @@ pub mod host_ops;
 pub mod http;
 mod instance;
 pub mod manifest;
-mod mcp;
+pub mod mcp;
 mod model;
 mod opened;
 mod panic_hook;

@@ -300,6 +300,18 @@ pub struct McpServerManifest {
     pub agents: Vec<ToolRef>,
     /// Workflows, by key (`run_<key>`).
     pub workflows: Vec<ToolRef>,
+    /// Resources, as MCP's `resources/list` shows them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<Value>,
+    /// Templates of resources, as MCP's `resources/templates/list` shows them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resource_templates: Vec<Value>,
+    /// Prompts, as MCP's `prompts/list` shows them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prompts: Vec<Value>,
+    /// Arguments of prompts and templates can be completed.
+    #[serde(skip_serializing_if = "is_false")]
+    pub completions: bool,
 }
 
 /// A capability of a kind without a trait of its own.

@@ -44,7 +44,7 @@ pub struct Plugin {
     pub(crate) workflows: Vec<Workflow>,
     pub(crate) vector_stores: Vec<StoreEntry>,
     pub(crate) memory_processors: Vec<MemoryProcessor>,
-    mcp_servers: Vec<McpServer>,
+    pub(crate) mcp_servers: Vec<McpServer>,
 }
 
 #[derive(Clone, Copy)]
@@ -204,7 +204,10 @@ impl Plugin {
             models: self.models.iter().map(|model| model.manifest().clone()).collect(),
             embedders: self.embedders.iter().map(|embedder| embedder.manifest().clone()).collect(),
             mcp_servers: self.mcp_servers.iter().map(|server| server.manifest().clone()).collect(),
-            services: self.memory_processors.iter().map(MemoryProcessor::manifest).collect(),
+            services: {
+                let processors = self.memory_processors.iter().map(MemoryProcessor::manifest);
+                processors.chain(self.mcp_servers.iter().filter_map(McpServer::service)).collect()
+            },
             error: None,
         }
     }

@@ -310,6 +310,10 @@ GET /api/logs/{runId}
 GET /api/telemetry/traces
 GET /api/telemetry/traces/{traceId}
 GET /api/telemetry/traces/{traceId}/spans
+GET /api/mcp/servers
+GET /api/mcp/servers/{serverId}/tools
+POST /api/mcp/{serverId}
+GET /api/mcp/{serverId}/sse
 ";
 
 #[tokio::test]

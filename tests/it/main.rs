@@ -11,6 +11,7 @@ mod dev;
 mod documented;
 mod durability;
 mod events;
+mod mcp;
 mod memory;
 mod metrics;
 mod models;

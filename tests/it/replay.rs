@@ -53,6 +53,11 @@ async fn vector_stores_answer_as_recorded() {
     replay("vectors").await;
 }
 
+#[tokio::test]
+async fn mcp_answers_as_recorded() {
+    replay("mcp").await;
+}
+
 #[test]
 fn every_listed_area_has_a_session() {
     let areas = session::areas(&session::contract_dir()).unwrap();

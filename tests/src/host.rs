@@ -423,7 +423,11 @@ pub fn built_plugin(crate_name: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// A file of the build directory in which the running test lies, or one above it.
-fn built(name: &str) -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+///
+/// When it is not built.
+pub fn built(name: &str) -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;
     let found = test.ancestors().skip(1).take(2).map(|directory| directory.join(name)).find(|path| path.is_file());
     found.with_context(|| {

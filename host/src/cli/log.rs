@@ -17,8 +17,12 @@ use crate::{
 /// # Errors
 /// If the log file cannot be opened.
 pub(super) fn start(settings: &LogSettings, record: &RecordSettings) -> Result<(), Failure> {
-    // The filters were checked with the other settings.
-    let filter = |text: &str| EnvFilter::try_new(text).unwrap_or_default();
+    // The filters were checked with the other settings. The library that speaks MCP tells of every
+    // session at `info`, which is for those who ask for it by name.
+    let filter = |text: &str| {
+        let text = if matches!(text, "off" | "error") { text.to_owned() } else { format!("rmcp=warn,{text}") };
+        EnvFilter::try_new(text).unwrap_or_default()
+    };
     let shown = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     let shown: Box<dyn Layer<Registry> + Send + Sync> = match settings.format {
         LogFormat::Json => shown.json().flatten_event(true).with_filter(filter(&settings.filter)).boxed(),

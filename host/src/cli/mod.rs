@@ -7,6 +7,7 @@ mod client;
 mod config;
 mod dev;
 mod log;
+mod mcp_stdio;
 mod plugin;
 mod serve;
 mod table;
@@ -50,6 +51,9 @@ enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Carry what an MCP client says over standard input and output to a running server
+    #[command(after_help = mcp_stdio::EXAMPLES)]
+    McpStdio(mcp_stdio::McpStdioArguments),
     /// Copy the embedded database into one file, also while a server uses it
     #[command(after_help = backup::EXAMPLES)]
     Backup(backup::BackupArguments),
@@ -71,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Dev(arguments) => dev::run(arguments),
         Command::Plugin(command) => plugin::run(command),
         Command::Config(command) => config::run(command),
+        Command::McpStdio(arguments) => mcp_stdio::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments),
     };
     done.unwrap_or_else(|failure| {

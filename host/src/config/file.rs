@@ -16,6 +16,7 @@ use crate::{
     engine::workflow::ConcurrencySettings,
     model::catalog::{ProviderSettings, Secret},
     plugin::settings::{Isolation, PluginOptions},
+    sources::settings::SourceSettings,
 };
 
 /// `hotbay.toml` as it is written.
@@ -42,6 +43,11 @@ pub(super) struct File {
     pub(super) otlp_headers: Option<Scalar>,
     pub(super) otlp_protocol: Option<Scalar>,
     pub(super) otlp_logs: Option<Scalar>,
+    pub(super) mcp_server: Option<Scalar>,
+    pub(super) mcp_hosts: Option<Scalar>,
+    pub(super) mcp_origins: Option<Scalar>,
+    pub(super) mcp_max_sessions: Option<Scalar>,
+    pub(super) mcp_session_idle: Option<Scalar>,
     pub(super) run_deadline: Option<Scalar>,
     pub(super) call_deadline: Option<Scalar>,
     pub(super) open_deadline: Option<Scalar>,
@@ -50,6 +56,7 @@ pub(super) struct File {
     pub(super) lease: Option<Scalar>,
     pub(super) cancel_grace: Option<Scalar>,
     pub(super) workflows: HashMap<String, ConcurrencySettings>,
+    pub(super) mcp_servers: BTreeMap<String, SourceSettings>,
     pub(super) providers: BTreeMap<String, ProviderSettings>,
     pub(super) plugins: BTreeMap<String, PluginSection>,
     pub(super) secrets: BTreeMap<String, SecretSource>,
@@ -135,7 +142,7 @@ pub struct SecretVariable {
 }
 
 impl SecretSource {
-    pub(super) fn redacted(&self) -> Value {
+    pub(crate) fn redacted(&self) -> Value {
         match self {
             Self::Value(_) => "***".into(),
             Self::Variable(variable) => json!({ "env": variable.env }),

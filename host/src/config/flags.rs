@@ -73,6 +73,21 @@ pub struct Flags {
     /// Whether it is sent the recorded log as well [default: false] [env: HOTBAY_OTLP_LOGS]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub otlp_logs: Option<String>,
+    /// Id of the MCP server that offers everything, or none [default: hotbay] [env: HOTBAY_MCP_SERVER]
+    #[arg(long, value_name = "ID")]
+    pub mcp_server: Option<String>,
+    /// Names MCP clients may call the host by, beside this machine's own, or * [default: none] [env: HOTBAY_MCP_HOSTS]
+    #[arg(long, value_name = "NAMES")]
+    pub mcp_hosts: Option<String>,
+    /// Origins whose pages may speak MCP, beside those on this machine, or * [default: none] [env: HOTBAY_MCP_ORIGINS]
+    #[arg(long, value_name = "ORIGINS")]
+    pub mcp_origins: Option<String>,
+    /// Most sessions of one MCP server [default: 256] [env: HOTBAY_MCP_MAX_SESSIONS]
+    #[arg(long, value_name = "COUNT")]
+    pub mcp_max_sessions: Option<String>,
+    /// How long an MCP session lives without a message [default: 30m] [env: HOTBAY_MCP_SESSION_IDLE]
+    #[arg(long, value_name = "TIME")]
+    pub mcp_session_idle: Option<String>,
     /// Longest time of one run [default: 10m] [env: HOTBAY_RUN_DEADLINE]
     #[arg(long, value_name = "TIME")]
     pub run_deadline: Option<String>,

@@ -7,6 +7,7 @@
 mod error;
 mod file;
 mod flags;
+mod mcp;
 mod otlp;
 mod parse;
 mod sources;
@@ -25,12 +26,14 @@ use serde_json::{Value, json};
 pub use error::ConfigError;
 pub use file::{LogFormat, SecretSource, SystemSettings};
 pub use flags::Flags;
+pub use mcp::McpSettings;
 pub use otlp::{OtlpProtocol, OtlpSettings};
 
 use crate::{
     engine::workflow::ConcurrencySettings,
     model::catalog::ProviderSettings,
     plugin::settings::{PluginOptions, PluginSettings},
+    sources::settings::SourceSettings,
 };
 use file::File;
 use sources::Sources;
@@ -67,8 +70,12 @@ pub struct Config {
     pub record: RecordSettings,
     /// What is sent to a collector of OpenTelemetry.
     pub otlp: OtlpSettings,
+    /// What MCP clients are offered.
+    pub mcp: McpSettings,
     /// How long things may take.
     pub deadlines: Deadlines,
+    /// Third-party MCP servers whose tools agents use, by name.
+    pub mcp_servers: BTreeMap<String, SourceSettings>,
     /// Model providers by name.
     pub providers: BTreeMap<String, ProviderSettings>,
     /// Options of plugins by name.
@@ -228,6 +235,7 @@ impl Config {
                 )?,
             },
             otlp: OtlpSettings::load(&from, flags, &file)?,
+            mcp: McpSettings::load(&from, flags, &file)?,
             deadlines: Deadlines {
                 run: from.pick(
                     "run_deadline",
@@ -273,6 +281,7 @@ impl Config {
                     parse::duration,
                 )?,
             },
+            mcp_servers: mcp::servers(&from, file.mcp_servers)?,
             providers: file.providers,
             plugins: file.plugins.into_iter().map(|(name, section)| (name, section.into())).collect(),
             workflows: file.workflows,
@@ -310,7 +319,7 @@ impl Config {
             .collect();
         let secrets: BTreeMap<&String, Value> =
             self.secrets.iter().map(|(name, source)| (name, source.redacted())).collect();
-        json!({
+        let mut shown = json!({
             "file": self.file,
             "listen": self.listen.to_string(),
             "prefix": self.prefix,
@@ -340,11 +349,16 @@ impl Config {
             "lease": parse::show_duration(self.deadlines.lease),
             "cancel_grace": parse::show_duration(self.deadlines.cancel_grace),
             "workflows": self.workflows,
+            "mcp_servers": self.mcp_servers.iter().map(|(name, it)| (name.clone(), it.redacted())).collect::<BTreeMap<_, _>>(),
             "providers": self.providers,
             "plugins": plugins,
             "secrets": secrets,
             "system": self.system,
-        })
+        });
+        if let Value::Object(shown) = &mut shown {
+            self.mcp.show(shown);
+        }
+        shown
     }
 
     /// Refuses to be reachable from elsewhere unless the operator says that this is meant.

@@ -24,7 +24,7 @@ impl Sources<'_> {
         Some((value, format!("the variable {variable}")))
     }
 
-    fn in_file(&self, name: &str) -> String {
+    pub(super) fn in_file(&self, name: &str) -> String {
         let file = self.file.unwrap_or(Path::new(DEFAULT_FILE));
         format!("`{name}` in {}", file.display())
     }

@@ -87,7 +87,7 @@ impl Run {
         spans: RunSpans,
     ) -> Self {
         let notes = conversation.as_ref().and_then(|conversation| conversation.working.as_ref()?.tool());
-        let toolbox = Toolbox::new(&snapshot, &agent, &plan.options, notes);
+        let toolbox = Toolbox::new(&snapshot, engine.shared.sources.get(), &agent, &plan.options, notes);
         spans.equip(plan.instructions_of(&agent.manifest), &toolbox);
         let model = snapshot.models.get(turn.model.as_str()).map(|entry| &entry.generation);
         let used = toolbox.generations().chain(model).chain([&agent.generation]);

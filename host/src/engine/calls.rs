@@ -56,7 +56,7 @@ impl Run {
         let needs_approval = match offered.map(|tool| &tool.kind) {
             Some(Kind::Client(_)) => return Ran::ByClient,
             Some(Kind::Plugin(entry)) => entry.manifest.require_approval || self.plan.options.require_approval,
-            Some(Kind::Agent(_) | Kind::Workflow(_)) => self.plan.options.require_approval,
+            Some(Kind::Agent(_) | Kind::Workflow(_) | Kind::Source(_)) => self.plan.options.require_approval,
             Some(Kind::Notes(_)) | None => false,
         };
         if needs_approval && answer.is_none() {
@@ -85,6 +85,10 @@ impl Run {
                 };
                 tool_call::for_model(entry, &call.args, meta, origin).await
             }
+            Kind::Source(tool) => match tool.call(&call.args).await {
+                Ok(value) => Outcome::Answered(value),
+                Err(reason) => Outcome::Failed(reason),
+            },
             Kind::Notes(_) => self.note_down(&call.args).await,
             Kind::Agent(agent) => self.ask_agent(&agent.manifest.id, &call.args, &origin).await,
             Kind::Workflow(entry) => self.call_workflow(entry, call, answer, &origin).await,

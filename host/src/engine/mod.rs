@@ -1,7 +1,6 @@
 //! The engine: starts, resumes and drives runs, whoever asks for them.
 //!
-//! [`Engine`] is the only door: HTTP, plugins and later MCP and the console go through
-//! it. A [`Run`] is prepared first, so that what the caller got wrong is known before
+//! [`Engine`] is the only door: HTTP, plugins and clients of MCP go through it. A [`Run`] is prepared first, so that what the caller got wrong is known before
 //! anything starts, and then driven to its end by [`Run::drive`]; dropping it ends it.
 //! Knows no wire shape; what happens is told to an [`event::Observer`].
 //!
@@ -11,6 +10,7 @@ mod agent_loop;
 mod answer;
 mod calls;
 mod claim;
+pub mod direct;
 pub mod error;
 pub mod event;
 mod keep;
@@ -47,6 +47,7 @@ use crate::{
     },
     plugin::registry::{AgentEntry, Registry, Snapshot},
     services::{Origin, span},
+    sources::Sources,
     store::Store,
     tasks::Tasks,
     types::{id, span::SpanKind, trace::TraceOptions},
@@ -82,6 +83,8 @@ struct Shared {
     recorder: Recorder,
     /// Made from the engine, so connected once both are there.
     workflows: OnceLock<Workflows>,
+    /// Third-party MCP servers, if there are any.
+    sources: OnceLock<Sources>,
 }
 
 /// What a run was asked for, kept for as long as it may be resumed.
@@ -115,6 +118,7 @@ impl Engine {
                 holder,
                 recorder,
                 workflows: OnceLock::new(),
+                sources: OnceLock::new(),
             }),
         }
     }
@@ -123,6 +127,13 @@ impl Engine {
     pub fn connect(&self, workflows: Workflows) {
         if self.shared.workflows.set(workflows).is_err() {
             tracing::error!("workflows are connected already");
+        }
+    }
+
+    /// Lets agents use tools of third-party MCP servers.
+    pub fn connect_sources(&self, sources: Sources) {
+        if self.shared.sources.set(sources).is_err() {
+            tracing::error!("MCP servers are connected already");
         }
     }
 

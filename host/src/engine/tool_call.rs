@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::error::EngineError;
 use crate::{
     plugin::{
-        call::{Call, Reply, ReplyKind, Target},
+        call::{Call, ChunkSender, Reply, ReplyKind, Target},
         registry::ToolEntry,
     },
     services::Origin,
@@ -45,6 +45,16 @@ pub(super) struct Pause {
     pub(super) mark: Option<u64>,
 }
 
+/// What a tool answered to somebody outside a run who may answer it in turn.
+pub(super) enum Outside {
+    /// Its result, a JSON document as the plugin wrote it.
+    Value(Vec<u8>),
+    /// Input or result do not fit: a document that says where.
+    Misfit(Value),
+    /// It waits for somebody, with this payload.
+    Suspended(Value),
+}
+
 /// Runs a tool by itself.
 pub(super) async fn execute(
     entry: &ToolEntry,
@@ -53,24 +63,42 @@ pub(super) async fn execute(
     run_id: Option<String>,
     origin: Origin,
 ) -> Result<ToolAnswer, EngineError> {
+    let meta = CallMeta { run_id, request_context, ..CallMeta::default() };
+    Ok(match outside(entry, data, &meta, None, origin).await? {
+        Outside::Value(body) => ToolAnswer::Value(body),
+        Outside::Misfit(misfit) => ToolAnswer::Misfit(misfit),
+        Outside::Suspended(_) => {
+            // Here nothing can be resumed: the tool has simply given no result.
+            let message = "Invalid input: expected object, received undefined".into();
+            let nothing = Issue { path: Vec::new(), message };
+            ToolAnswer::Misfit(output_misfit(&entry.manifest.id, &[nothing], None))
+        }
+    })
+}
+
+/// Runs a tool by itself for somebody who may answer what it asks.
+pub(super) async fn outside(
+    entry: &ToolEntry,
+    data: &Value,
+    meta: &CallMeta,
+    sink: Option<ChunkSender>,
+    origin: Origin,
+) -> Result<Outside, EngineError> {
     if let Some(schema) = &entry.input {
         let issues = schema.issues(data);
         if !issues.is_empty() {
-            return Ok(ToolAnswer::Misfit(input_misfit(&entry.manifest.id, &issues, data)));
+            return Ok(Outside::Misfit(input_misfit(&entry.manifest.id, &issues, data)));
         }
     }
-    let meta = CallMeta { run_id, request_context, ..CallMeta::default() };
-    let reply = call(entry, data, &meta, origin).await?;
+    let reply = call(entry, data, meta, sink, origin).await?;
     if reply.kind == ReplyKind::Suspended {
-        // Outside a run nothing can be resumed: the tool has simply given no result.
-        let nothing = Issue { path: Vec::new(), message: "Invalid input: expected object, received undefined".into() };
-        return Ok(ToolAnswer::Misfit(output_misfit(&entry.manifest.id, &[nothing], None)));
+        return Ok(Outside::Suspended(serde_json::from_slice(&reply.body).unwrap_or(Value::Null)));
     }
-    let Some(schema) = &entry.output else { return Ok(ToolAnswer::Value(reply.body)) };
+    let Some(schema) = &entry.output else { return Ok(Outside::Value(reply.body)) };
     let result: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
     Ok(match misfit(entry, schema, &result) {
-        Some(misfit) => ToolAnswer::Misfit(misfit),
-        None => ToolAnswer::Value(reply.body),
+        Some(misfit) => Outside::Misfit(misfit),
+        None => Outside::Value(reply.body),
     })
 }
 
@@ -82,7 +110,7 @@ pub(super) async fn for_model(entry: &ToolEntry, args: &Value, meta: CallMeta, o
             return Outcome::Answered(input_misfit(&entry.manifest.id, &issues, args));
         }
     }
-    let reply = match call(entry, args, &meta, origin).await {
+    let reply = match call(entry, args, &meta, None, origin).await {
         Ok(reply) => reply,
         Err(error) => return Outcome::Failed(error.to_string()),
     };
@@ -124,10 +152,16 @@ pub(super) async fn in_workflow(
     Ok(entry.generation.call(Target::Tool(entry.id.clone()), call).await?)
 }
 
-async fn call(entry: &ToolEntry, input: &Value, meta: &CallMeta, origin: Origin) -> Result<Reply, EngineError> {
+async fn call(
+    entry: &ToolEntry,
+    input: &Value,
+    meta: &CallMeta,
+    sink: Option<ChunkSender>,
+    origin: Origin,
+) -> Result<Reply, EngineError> {
     let body = serde_json::to_vec(input).expect("a JSON value is written to memory");
     let meta = if *meta == CallMeta::default() { Vec::new() } else { serde_json::to_vec(meta).unwrap_or_default() };
-    let call = Call { body, meta, context: Some(Arc::new(origin)), ..Call::default() };
+    let call = Call { body, meta, sink, context: Some(Arc::new(origin)), ..Call::default() };
     Ok(entry.generation.call(Target::Tool(entry.id.clone()), call).await?)
 }
 

@@ -6,9 +6,12 @@ use hotbay_plugin::chat::ToolSpec;
 use serde_json::{Value, json};
 
 use super::{options::RunOptions, workflow_tool};
-use crate::plugin::{
-    generation::GenerationPin,
-    registry::{AgentEntry, Snapshot, ToolEntry, WorkflowEntry},
+use crate::{
+    plugin::{
+        generation::GenerationPin,
+        registry::{AgentEntry, Snapshot, ToolEntry, WorkflowEntry},
+    },
+    sources::{Sources, tool::SourceTool},
 };
 
 /// The tools of a run, in the order models see them.
@@ -34,6 +37,8 @@ pub(super) enum Kind {
     Workflow(Arc<WorkflowEntry>),
     /// The host: it changes working memory.
     Notes(ToolSpec),
+    /// A third-party MCP server.
+    Source(Arc<SourceTool>),
     /// The caller.
     Client(ToolSpec),
 }
@@ -42,7 +47,13 @@ impl Toolbox {
     /// Collects the tools an agent has in this run. A tool of the caller takes the place of one
     /// of the agent's with the same name; what no plugin offers now is left out.
     /// `notes` changes working memory.
-    pub(super) fn new(snapshot: &Snapshot, agent: &AgentEntry, options: &RunOptions, notes: Option<ToolSpec>) -> Self {
+    pub(super) fn new(
+        snapshot: &Snapshot,
+        sources: Option<&Sources>,
+        agent: &AgentEntry,
+        options: &RunOptions,
+        notes: Option<ToolSpec>,
+    ) -> Self {
         let is_active =
             |key: &str| options.active_tools.as_ref().is_none_or(|active| active.iter().any(|name| name == key));
         let is_clients = |key: &str| options.client_tools.iter().any(|tool| tool.name == key);
@@ -52,14 +63,23 @@ impl Toolbox {
             tools.push(Offered { key, kind, active });
         };
         for tool in &agent.manifest.tools {
-            match snapshot.tools.get(tool.id.as_str()) {
-                Some(entry) if !is_clients(&tool.key) => add(tool.key.clone(), Kind::Plugin(Arc::clone(entry))),
+            let found = snapshot.tools.get(tool.id.as_str()).map(|entry| Kind::Plugin(Arc::clone(entry)));
+            let found = found.or_else(|| Some(Kind::Source(sources?.tool(&tool.id)?)));
+            match found {
+                Some(kind) if !is_clients(&tool.key) => add(tool.key.clone(), kind),
                 Some(_) => {}
                 None => tracing::warn!(
                     agent.id = agent.manifest.id,
                     tool.id = tool.id,
-                    "no plugin offers a tool the agent names: it goes without"
+                    "no plugin and no MCP server offers a tool the agent names: it goes without"
                 ),
+            }
+        }
+        for tool in sources.map(|sources| sources.tools_of(&agent.manifest.id)).unwrap_or_default() {
+            // The agent may name it, too, under a key of its own.
+            let is_named = agent.manifest.tools.iter().any(|named| named.id == tool.name);
+            if !is_named && !is_clients(&tool.name) {
+                add(tool.name.clone(), Kind::Source(tool));
             }
         }
         for id in &agent.manifest.agents {
@@ -102,7 +122,7 @@ impl Toolbox {
             Kind::Plugin(entry) => Some(&entry.generation),
             Kind::Agent(entry) => Some(&entry.generation),
             Kind::Workflow(entry) => Some(&entry.generation),
-            Kind::Client(_) | Kind::Notes(_) => None,
+            Kind::Client(_) | Kind::Notes(_) | Kind::Source(_) => None,
         })
     }
 
@@ -141,6 +161,7 @@ impl Offered {
                 input_schema: prompt_schema(),
             },
             Kind::Workflow(entry) => workflow_tool::spec(&self.key, entry),
+            Kind::Source(tool) => tool.spec(&self.key),
             Kind::Notes(spec) | Kind::Client(spec) => spec.clone(),
         }
     }

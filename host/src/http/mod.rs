@@ -11,6 +11,7 @@ mod cors;
 mod endpoint;
 mod events;
 mod logs;
+mod mcp;
 mod memory;
 mod metrics;
 mod middleware;
@@ -152,6 +153,25 @@ fn endpoints() -> Vec<Endpoint> {
             post("/vectors/:vectorName/query", vectors::query).says("Finds the vectors nearest to one").answers::<Vec<vectors::HitResponse>>(),
             post("/vectors/:vectorName/update", vectors::update).says("Changes vectors or what is known about them").answers::<vectors::Done>(),
             post("/vectors/:vectorName/delete", vectors::delete).says("Deletes vectors").answers::<vectors::Done>(),
+        ]),
+        tagged("mcp", [
+            get("/mcp/servers", mcp::list).says("Lists the MCP servers").answers::<mcp::ListResponse>(),
+            get("/mcp/sources", mcp::sources).says("Lists the third-party MCP servers whose tools agents use"),
+            get("/mcp/v0/servers", mcp::list).says("Lists the MCP servers").answers::<mcp::ListResponse>(),
+            get("/mcp/v0/servers/:serverId", mcp::server).says("Returns an MCP server"),
+            get("/mcp/servers/:serverId/tools", mcp::tools).says("Lists an MCP server's tools"),
+            get("/mcp/:serverId/tools", mcp::tools).says("Lists an MCP server's tools"),
+            get("/mcp/:serverId/tools/:toolId", mcp::tool).says("Returns an MCP server's tool"),
+            post("/mcp/:serverId/tools/:toolId/execute", mcp::execute).says("Runs an MCP server's tool"),
+            get("/mcp/:serverId/resources", mcp::resources).says("Lists an MCP server's resources"),
+            get("/mcp/:serverId", mcp::speak).says("Streams what an MCP server tells a session").streams(),
+            post("/mcp/:serverId", mcp::speak).says("Speaks MCP, as Streamable HTTP"),
+            delete("/mcp/:serverId", mcp::speak).says("Ends an MCP session"),
+            get("/mcp/:serverId/mcp", mcp::speak).says("Streams what an MCP server tells a session").streams(),
+            post("/mcp/:serverId/mcp", mcp::speak).says("Speaks MCP, as Streamable HTTP"),
+            delete("/mcp/:serverId/mcp", mcp::speak).says("Ends an MCP session"),
+            get("/mcp/:serverId/sse", mcp::open).says("Begins an MCP session of the older transport").streams(),
+            post("/mcp/:serverId/messages", mcp::messages).says("Takes a message of such a session").text(),
         ]),
         tagged("logs", [
             get("/logs", logs::list).says("Lists log records as the logger wrote them").answers::<logs::ListResponse>(),

@@ -13,6 +13,9 @@ use super::error::{LoadCode, LoadError};
 /// Longest name of a plugin or a capability.
 const MAX_NAME: usize = 128;
 
+/// Ids no MCP server may have: paths of the API have them.
+pub(crate) const RESERVED_MCP_SERVERS: [&str; 3] = ["servers", "sources", "v0"];
+
 /// Refuses a manifest that cannot be served.
 pub(crate) fn check(manifest: &Manifest) -> Result<(), LoadError> {
     if let Some(error) = &manifest.error {
@@ -38,6 +41,9 @@ pub(crate) fn check(manifest: &Manifest) -> Result<(), LoadError> {
     check_unique("model", manifest.models.iter().map(|model| model.id.as_str()), true)?;
     check_unique("embedder", manifest.embedders.iter().map(|embedder| embedder.id.as_str()), true)?;
     check_unique("MCP server", manifest.mcp_servers.iter().map(|server| server.id.as_str()), false)?;
+    if let Some(server) = manifest.mcp_servers.iter().find(|server| RESERVED_MCP_SERVERS.contains(&&*server.id)) {
+        return Err(bad(&format!("no MCP server may be called `{}`: a path of the API has that name", server.id)));
+    }
     let mut services = HashSet::new();
     for service in &manifest.services {
         check_name("service kind", &service.kind, false)?;

@@ -46,6 +46,7 @@ use crate::{
 };
 use error::{LoadCode, LoadError};
 use generation::DrainDeadlines;
+pub(crate) use manifest::RESERVED_MCP_SERVERS;
 use registry::Registry;
 use services::HostServices;
 use settings::PluginSettings;

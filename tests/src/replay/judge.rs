@@ -101,8 +101,22 @@ fn judge_content(expect: &Expect, rules: &Rules, whole: &Value, answer: &Answer,
             matcher.mismatches.push(Mismatch::new("frames", "\"a stream\"", shown(Some(&start.into()))));
             return;
         };
-        let frames = Value::from(counted(frames, rules, &matcher.bindings));
+        let mut frames = counted(frames, rules, &matcher.bindings);
+        name_messages(expected, &mut frames);
+        let frames = Value::from(frames);
         matcher.compare(expected, Some(&frames), "frames");
+    }
+}
+
+/// Names the events without a name where the recording has the name they have for every client: `message`.
+fn name_messages(expected: &Value, frames: &mut [Value]) {
+    for (expected, frame) in expected.as_array().into_iter().flatten().zip(frames) {
+        if expected["event"] == "message"
+            && let Value::Object(frame) = frame
+            && frame.contains_key("data")
+        {
+            frame.entry("event").or_insert_with(|| "message".into());
+        }
     }
 }
 
@@ -168,6 +182,21 @@ mod tests {
     fn content_types_are_compared_by_meaning() {
         assert_eq!(media_type("Text/Plain;charset=\"UTF-8\" ; a=b"), media_type("text/plain; A=b; charset=utf-8"));
         assert_ne!(media_type("application/json"), media_type("application/json; charset=utf-8"));
+    }
+
+    #[test]
+    fn an_event_without_a_name_is_a_message() {
+        let mut frames =
+            [json!({"data": 1}), json!({"data": 2}), json!({"retry": "1"}), json!({"event": "x", "data": 3})];
+        let message = json!({"event": "message"});
+        name_messages(&json!([message, {"data": 2}, message, message]), &mut frames);
+        let expected = [
+            json!({"data": 1, "event": "message"}),
+            json!({"data": 2}),
+            json!({"retry": "1"}),
+            json!({"event": "x", "data": 3}),
+        ];
+        assert_eq!(frames, expected);
     }
 
     #[track_caller]

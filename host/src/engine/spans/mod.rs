@@ -270,7 +270,9 @@ impl RunSpans {
     /// Begins the call of a tool.
     pub(super) fn tool(&self, call: &ToolCall, offered: Option<&Offered>) -> ActiveSpan {
         let parent = if self.step.is_recording() { &self.step } else { &self.root };
-        let tool = parent.child(SpanKind::ToolCall, span::tool_name(&call.name));
+        let is_foreign = matches!(offered.map(|offered| &offered.kind), Some(Kind::Source(_)));
+        let kind = if is_foreign { SpanKind::McpToolCall } else { SpanKind::ToolCall };
+        let tool = parent.child(kind, span::tool_name(&call.name));
         if !tool.is_recording() {
             return tool;
         }
@@ -284,6 +286,9 @@ impl RunSpans {
             }
             Some(Kind::Workflow(entry)) => {
                 span::describe_tool(&tool, &call.name, &entry.manifest.description, Some(&call.id));
+            }
+            Some(Kind::Source(source)) => {
+                span::describe_tool(&tool, &call.name, source.description(), Some(&call.id));
             }
             Some(Kind::Notes(spec) | Kind::Client(spec)) => {
                 span::describe_tool(&tool, &call.name, &spec.description, Some(&call.id));

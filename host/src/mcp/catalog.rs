@@ -1,0 +1,329 @@
+//! What each server offers, at one moment.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use hotbay_plugin::{
+    manifest::{AgentManifest, McpServerManifest, ToolManifest, WorkflowManifest},
+    mcp::RESULT_KEYWORD,
+};
+use rmcp::model::{JsonObject, Prompt, Resource, ResourceTemplate, Tool, ToolAnnotations};
+use serde_json::{Value, json};
+
+use super::changes::Changed;
+use crate::{engine::direct::Target, plugin::registry::Snapshot, types::schema::DRAFT_07};
+
+/// All servers, at one moment. Holds no generation: what it names is looked up when it is called.
+#[derive(Debug, Default)]
+pub struct Catalogs {
+    /// The registry's version it was made of.
+    pub version: u64,
+    servers: Vec<Arc<Catalog>>,
+}
+
+/// What one server offers.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    /// Names the server in URLs.
+    pub id: String,
+    /// Its name for people.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// What it is for.
+    pub description: String,
+    /// What clients may call, in order.
+    pub tools: Vec<Offered>,
+    /// Prompts, in order.
+    pub prompts: Vec<Described<Prompt>>,
+    /// Resources, in order.
+    pub resources: Vec<Described<Resource>>,
+    /// Templates of resources, in order.
+    pub templates: Vec<Described<ResourceTemplate>>,
+    /// Whether arguments are completed.
+    pub completions: bool,
+    by_name: HashMap<String, usize>,
+}
+
+/// Something a client may call.
+#[derive(Debug)]
+pub struct Offered {
+    /// What clients are told.
+    pub tool: Tool,
+    /// What is run.
+    pub target: Target,
+    /// It answers in MCP's own words.
+    pub is_content: bool,
+}
+
+/// A prompt or resource, and the group whose code knows it.
+#[derive(Debug)]
+pub struct Described<T> {
+    /// What clients are told.
+    pub told: T,
+    /// The group.
+    pub group: Arc<str>,
+    /// What the group calls it.
+    pub name: String,
+}
+
+impl Catalogs {
+    /// Collects what plugins offer; `everything` is the id of the server that offers all of it.
+    #[must_use]
+    pub fn of(snapshot: &Snapshot, everything: Option<&str>) -> Self {
+        let mut servers: Vec<_> =
+            snapshot.mcp_servers.iter().map(|entry| Arc::new(Catalog::of_group(snapshot, &entry.manifest))).collect();
+        // A plugin's group wins: its author has chosen the name.
+        if let Some(id) = everything.filter(|id| servers.iter().all(|server| server.id != *id)) {
+            servers.push(Arc::new(Catalog::of_everything(snapshot, id)));
+        }
+        Self { version: snapshot.version, servers }
+    }
+
+    /// Returns a server.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<&Arc<Catalog>> {
+        self.servers.iter().find(|server| server.id == id)
+    }
+
+    /// Returns all of them, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Catalog>> {
+        self.servers.iter()
+    }
+
+    /// Returns which lists of which servers are not what they were.
+    pub(super) fn changes_since(&self, former: &Self) -> Vec<(String, Changed)> {
+        let changes = self.servers.iter().filter_map(|server| {
+            let changed = match former.get(&server.id) {
+                Some(was) => server.changes_since(was),
+                None => Changed { tools: true, prompts: true, resources: true, resource: None },
+            };
+            changed.is_any().then(|| (server.id.clone(), changed))
+        });
+        changes.collect()
+    }
+}
+
+impl Catalog {
+    /// Returns what a client may call by a name.
+    #[must_use]
+    pub fn tool(&self, name: &str) -> Option<&Offered> {
+        self.tools.get(*self.by_name.get(name)?)
+    }
+
+    fn of_group(snapshot: &Snapshot, group: &McpServerManifest) -> Self {
+        let mut catalog = Self {
+            id: group.id.clone(),
+            name: group.name.clone(),
+            version: group.version.clone(),
+            description: group.description.clone(),
+            ..Self::default()
+        };
+        for tool in &group.tools {
+            match snapshot.tools.get(tool.id.as_str()) {
+                Some(entry) => catalog.add(of_tool(tool.key.clone(), &entry.manifest)),
+                None => missing(group, "tool", &tool.id),
+            }
+        }
+        for agent in &group.agents {
+            match snapshot.agents.get(agent.id.as_str()) {
+                Some(entry) => catalog.add(of_agent(format!("ask_{}", agent.key), &entry.manifest)),
+                None => missing(group, "agent", &agent.id),
+            }
+        }
+        for workflow in &group.workflows {
+            match snapshot.workflows.get(workflow.id.as_str()) {
+                Some(entry) => {
+                    catalog.add(of_workflow(format!("run_{}", workflow.key), &workflow.key, &entry.manifest));
+                }
+                None => missing(group, "workflow", &workflow.id),
+            }
+        }
+        catalog.add_described(group, "");
+        catalog
+    }
+
+    fn of_everything(snapshot: &Snapshot, id: &str) -> Self {
+        let mut catalog = Self {
+            id: id.to_owned(),
+            name: "Hotbay".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            description: "Everything this host offers; names begin with where it comes from".to_owned(),
+            ..Self::default()
+        };
+        for entry in &snapshot.tools {
+            let name = format!("{}_{}", entry.generation.plugin(), entry.manifest.id);
+            catalog.add(of_tool(name, &entry.manifest));
+        }
+        for entry in &snapshot.agents {
+            let name = format!("ask_{}_{}", entry.generation.plugin(), entry.manifest.id);
+            catalog.add(of_agent(name, &entry.manifest));
+        }
+        for entry in snapshot.workflows.iter().filter(|entry| !entry.manifest.internal) {
+            let name = format!("run_{}_{}", entry.generation.plugin(), entry.manifest.id);
+            catalog.add(of_workflow(name, &entry.manifest.id, &entry.manifest));
+        }
+        for entry in &snapshot.mcp_servers {
+            catalog.add_described(&entry.manifest, &format!("{}_", entry.manifest.id));
+        }
+        catalog
+    }
+
+    fn add(&mut self, mut offered: Offered) {
+        let name = tool_name(&offered.tool.name);
+        // Two that are told apart only by what no name may hold.
+        if self.by_name.contains_key(&name) {
+            tracing::warn!(mcp.server = self.id, tool = name, "two tools have the same name: the first is offered");
+            return;
+        }
+        offered.tool.name = name.clone().into();
+        self.by_name.insert(name, self.tools.len());
+        self.tools.push(offered);
+    }
+
+    fn add_described(&mut self, group: &McpServerManifest, prefix: &str) {
+        let id: Arc<str> = group.id.as_str().into();
+        for prompt in read::<Prompt>(group, &group.prompts) {
+            let name = prompt.name.clone();
+            let mut told = prompt;
+            told.name = format!("{prefix}{name}");
+            self.prompts.push(Described { told, group: Arc::clone(&id), name });
+        }
+        let mut uris: HashSet<String> = self.resources.iter().map(|resource| resource.name.clone()).collect();
+        for told in read::<Resource>(group, &group.resources) {
+            let name = told.uri.clone();
+            if uris.insert(name.clone()) {
+                self.resources.push(Described { told, group: Arc::clone(&id), name });
+            }
+        }
+        for told in read::<ResourceTemplate>(group, &group.resource_templates) {
+            let name = told.uri_template.clone();
+            self.templates.push(Described { told, group: Arc::clone(&id), name });
+        }
+        self.completions |= group.completions;
+    }
+
+    fn changes_since(&self, former: &Self) -> Changed {
+        let tools = self.tools.len() != former.tools.len()
+            || self.tools.iter().zip(&former.tools).any(|(now, was)| now.tool != was.tool);
+        Changed {
+            tools,
+            prompts: is_other(&self.prompts, &former.prompts),
+            resources: is_other(&self.resources, &former.resources) || is_other(&self.templates, &former.templates),
+            resource: None,
+        }
+    }
+}
+
+fn is_other<T: PartialEq>(now: &[Described<T>], was: &[Described<T>]) -> bool {
+    now.len() != was.len() || now.iter().zip(was).any(|(now, was)| now.told != was.told)
+}
+
+fn missing(group: &McpServerManifest, what: &str, id: &str) {
+    tracing::warn!(mcp.server = group.id, "no plugin offers the {what} `{id}`: the MCP server goes without");
+}
+
+fn read<T: serde::de::DeserializeOwned>(group: &McpServerManifest, documents: &[Value]) -> Vec<T> {
+    let read = documents.iter().filter_map(|document| match serde_json::from_value(document.clone()) {
+        Ok(described) => Some(described),
+        Err(error) => {
+            tracing::warn!(mcp.server = group.id, %error, "a prompt or resource is not described as MCP wants it");
+            None
+        }
+    });
+    read.collect()
+}
+
+/// Returns a name clients take: letters, digits, `_`, `-` and `.`, 128 at most.
+fn tool_name(name: &str) -> String {
+    let fitting = |it: char| if it.is_ascii_alphanumeric() || matches!(it, '_' | '-' | '.') { it } else { '_' };
+    name.chars().map(fitting).take(128).collect()
+}
+
+fn of_tool(name: String, manifest: &ToolManifest) -> Offered {
+    let output = manifest.output_schema.as_ref().and_then(Value::as_object);
+    let is_content = output.is_some_and(|schema| schema.contains_key(RESULT_KEYWORD));
+    let mut tool = Tool::new(name, manifest.description.clone(), input_schema(&manifest.input_schema));
+    if let Some(schema) = output.filter(|_| !is_content) {
+        tool = tool.with_raw_output_schema(Arc::new(schema.clone()));
+    }
+    if manifest.require_approval {
+        tool = tool.with_annotations(ToolAnnotations::new().destructive(true));
+    }
+    Offered { tool, target: Target::Tool(manifest.id.clone()), is_content }
+}
+
+fn of_agent(name: String, manifest: &AgentManifest) -> Offered {
+    let description = format!("Ask agent '{}' a question. Agent description: {}", manifest.name, manifest.description);
+    let schema = json!({
+        "type": "object",
+        "properties": {"message": {"type": "string", "description": "The question or input for the agent."}},
+        "required": ["message"],
+        "additionalProperties": false,
+        "$schema": DRAFT_07,
+    });
+    let tool = Tool::new(name, description, input_schema(&schema));
+    Offered { tool, target: Target::Agent(manifest.id.clone()), is_content: false }
+}
+
+fn of_workflow(name: String, key: &str, manifest: &WorkflowManifest) -> Offered {
+    let description = format!("Run workflow '{key}'. Workflow description: {}", manifest.description);
+    let mut schema = manifest.input_schema.clone();
+    // Those that say the same in both dialects are told in the one clients expect of a workflow.
+    if let Value::Object(schema) = &mut schema
+        && !schema.contains_key("$defs")
+    {
+        schema.insert("$schema".to_owned(), DRAFT_07.into());
+    }
+    let tool = Tool::new(name, description, input_schema(&schema));
+    Offered { tool, target: Target::Workflow(manifest.id.clone()), is_content: false }
+}
+
+/// Returns a schema as clients want it: of an object.
+fn input_schema(schema: &Value) -> Arc<JsonObject> {
+    let mut schema = schema.as_object().cloned().unwrap_or_default();
+    schema.entry("type").or_insert_with(|| "object".into());
+    Arc::new(schema)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_what_clients_take() {
+        assert_eq!(tool_name("hotbay-example_weather/now"), "hotbay-example_weather_now");
+        assert_eq!(tool_name(&"x".repeat(200)).len(), 128);
+    }
+
+    #[test]
+    fn a_tool_that_takes_anything_takes_an_object() {
+        assert_eq!(*input_schema(&Value::Null), *json!({"type": "object"}).as_object().unwrap());
+    }
+
+    #[test]
+    fn of_two_tools_with_one_name_the_first_is_offered() {
+        let mut catalog = Catalog::default();
+        for (name, id) in [("a b", "first"), ("a/b", "second"), ("c", "third")] {
+            catalog.add(of_tool(name.to_owned(), &ToolManifest { id: id.to_owned(), ..ToolManifest::default() }));
+        }
+        assert_eq!(catalog.tools.len(), 2);
+        assert_eq!(catalog.tool("a_b").unwrap().target, Target::Tool("first".to_owned()));
+        assert_eq!(catalog.tool("c").unwrap().target, Target::Tool("third".to_owned()));
+    }
+
+    #[test]
+    fn what_is_told_apart_is_a_change() {
+        let described = |text: &str| {
+            let mut catalog = Catalog { id: "a".to_owned(), ..Catalog::default() };
+            let manifest = ToolManifest { id: "t".into(), description: text.into(), ..ToolManifest::default() };
+            catalog.add(of_tool("t".to_owned(), &manifest));
+            Catalogs { version: 0, servers: vec![Arc::new(catalog)] }
+        };
+        assert!(described("one").changes_since(&described("one")).is_empty());
+        let changes = described("two").changes_since(&described("one"));
+        assert!(matches!(&changes[..], [(id, changed)] if id == "a" && changed.tools && !changed.prompts));
+    }
+}
