@@ -12,6 +12,7 @@ use tantivy::{
     TantivyError,
     directory::MmapDirectory,
     indexer::{AddOperation, IndexWriterOptions, LogMergePolicy, NoMergePolicy, SegmentWriter},
+    query::Query,
 };
 
 use super::{
@@ -180,10 +181,7 @@ impl Day {
 
     fn writer(&mut self) -> Result<&mut IndexWriter, TantivyError> {
         if self.writer.is_none() {
-            let options = IndexWriterOptions::builder()
-                .num_worker_threads(1)
-                .num_merge_threads(1)
-                .build();
+            let options = IndexWriterOptions::builder().num_worker_threads(1).num_merge_threads(1).build();
             let writer: IndexWriter = self.index.writer_with_options(options)?;
             writer.set_merge_policy(Box::new(LogMergePolicy::default()));
             self.writer = Some(writer);
@@ -208,6 +206,19 @@ impl Day {
         }
         self.committed = Some(seq);
         Ok(())
+    }
+
+    /// Takes out what a query finds of what is committed.
+    pub(super) fn erase(&mut self, query: Box<dyn Query>) -> Result<(), TantivyError> {
+        let committed = self.committed;
+        let writer = self.writer()?;
+        writer.delete_query(query)?;
+        let mut commit = writer.prepare_commit()?;
+        if let Some(seq) = committed {
+            commit.set_payload(&seq.to_string());
+        }
+        commit.commit()?;
+        self.reader.reload()
     }
 
     /// Takes back what was added since the last commit, after an error.

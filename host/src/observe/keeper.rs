@@ -12,11 +12,12 @@ use std::{
 };
 
 use jiff::{ToSpan, civil::Date};
-use tantivy::{Searcher, TantivyDocument, TantivyError};
+use tantivy::{Searcher, TantivyDocument, TantivyError, query::Query};
 use tokio::runtime::Handle;
 
 use super::{
     day::{Day, DayKey, date_of, set_aside},
+    erase::{Erased, erase},
     record::{Record, RecordKind},
     schema::fields,
     tail::{Arrival, Arrived},
@@ -229,6 +230,25 @@ impl Keeper {
         Commit { days: changed, is_complete }
     }
 
+    /// Takes out of the indexes of a kind what a query finds. Returns those that changed, and
+    /// whether all did that had to.
+    pub(super) fn erase(&mut self, kind: RecordKind, query: &dyn Query) -> Erased {
+        let keys: Vec<DayKey> = self.days.keys().filter(|key| key.0 == kind).copied().collect();
+        let mut erased = Erased { days: Vec::new(), result: Ok(()) };
+        for key in keys {
+            let Some(day) = self.days.get_mut(&key) else { continue };
+            match guarded(|| erase(day, query)) {
+                Ok(None) => {}
+                Ok(Some(committed)) => erased.days.push((key, committed)),
+                Err(error) => {
+                    erased.result = Err(error.to_string());
+                    self.fail(key, &error);
+                }
+            }
+        }
+        erased
+    }
+
     /// Tries again what failed: adds what the index lacks.
     fn repair(&mut self, tail: &[Arrival]) {
         let failures = std::mem::take(&mut self.failures);
@@ -311,7 +331,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, TantivyError>) -> Result<T, Tanti
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(failed)
 }
 
-fn committed(day: &Day) -> Committed {
+pub(super) fn committed(day: &Day) -> Committed {
     Committed { searcher: day.searcher(), seq: day.committed() }
 }
 

@@ -9,8 +9,11 @@ use sqlx::{
 
 use super::error::StoreError;
 
-const STEPS: [(i64, &str, &str); 2] =
-    [(1, "first", include_str!("0001_first.sql")), (2, "open spans", include_str!("0002_open_spans.sql"))];
+const STEPS: [(i64, &str, &str); 3] = [
+    (1, "first", include_str!("0001_first.sql")),
+    (2, "open spans", include_str!("0002_open_spans.sql")),
+    (3, "verdicts", include_str!("0003_verdicts.sql")),
+];
 
 /// Brings a database to the schema this host knows.
 pub(super) async fn apply<C: Migrate + Send>(connection: &mut C) -> Result<(), StoreError> {
