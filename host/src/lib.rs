@@ -68,8 +68,8 @@ pub mod mcp;
 pub mod engine;
 pub mod memory;
 pub mod services;
-pub mod vector;
 pub mod sources;
+pub mod vector;
 
 pub mod model;
 pub mod plugin;

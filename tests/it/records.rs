@@ -7,7 +7,10 @@ use std::{
 };
 
 use futures::future::join_all;
-use hotbay_tests::{TestHost, eventually};
+use hotbay_tests::{
+    TestHost, eventually,
+    plugin_host::{build_of, put},
+};
 use serde_json::{Value, json};
 
 /// How often the host dies.
@@ -95,4 +98,19 @@ async fn fifty_kills_lose_no_record_that_was_acknowledged_and_double_none() {
     let strange: Vec<_> = records.keys().filter(|name| !known.contains(name)).collect();
     assert!(strange.is_empty(), "{strange:?}");
     println!("{} records acknowledged over {KILLS} kills, {} found", acknowledged.len(), records.len());
+}
+
+#[tokio::test]
+async fn bytes_of_a_plugin_that_are_no_text_are_recorded_as_far_as_they_are() {
+    let host = TestHost::builder().start().await.unwrap();
+    put(&host.plugin_dir(), "bad.so", &build_of("bad", "1"));
+    eventually(SOON, async || {
+        let call = host.post_json("/api/tools/bad:log_bytes/execute", &json!({"data": {}})).await.unwrap();
+        (call.0 == 200).then_some(())
+    })
+    .await;
+    let (status, answer) = host.get_json("/api/logs?transportId=bad").await.unwrap();
+    let log = answer["logs"].as_array().unwrap().iter().find(|log| log["msg"] == "these are no letters");
+    let log = log.unwrap_or_else(|| panic!("{status}: {answer}"));
+    assert_eq!((&log["city"], &log["n"]), (&json!("R\u{fffd}\u{fffd}me"), &json!(1)), "{log}");
 }

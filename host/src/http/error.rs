@@ -253,6 +253,7 @@ impl From<ObserveError> for ApiError {
         match error {
             ObserveError::Query(message) => Self::invalid_field(Invalid::Query, "q", message),
             ObserveError::Index(_) => Self::internal(error),
+            ObserveError::Busy(message) => Self::unavailable(message, RETRY_AFTER),
         }
     }
 }

@@ -41,7 +41,10 @@ use http::{StatusCode, header};
 use crate::app::AppState;
 use endpoint::{Common, Endpoint, delete, get, patch, post, routes, tagged};
 use metrics::Requests;
-use observability::{discovery, none, query, trace, traces};
+use observability::{
+    discovery, erase, query, trace, traces,
+    verdicts::{feedback, scores},
+};
 use openapi::Description;
 
 /// What is served outside the API's prefix: probes of load balancers, and where OpenTelemetry sends to.
@@ -187,6 +190,7 @@ fn endpoints() -> Vec<Endpoint> {
             get("/observability/traces", traces::list).says("Lists traces by their first spans"),
             get("/observability/traces/light", traces::light).says("Lists traces without what goes in and comes out"),
             get("/observability/branches", traces::branches).says("Lists runs and calls, wherever in a trace they are"),
+            post("/observability/traces/delete", erase::delete).says("Deletes traces"),
             post("/observability/traces/query", query::query).says("Finds traces by a predicate"),
             post("/observability/traces/query/fields", query::discovery::fields).says("Lists what predicates may ask about"),
             post("/observability/traces/query/values", query::discovery::values).says("Lists the values of what predicates ask about"),
@@ -195,10 +199,25 @@ fn endpoints() -> Vec<Endpoint> {
             get("/observability/traces/:traceId/trajectory", trace::trajectory).says("Returns the steps a trace took"),
             get("/observability/traces/:traceId/spans/:spanId", trace::one).says("Returns a span"),
             get("/observability/traces/:traceId/branches/:spanId", trace::branch).says("Returns a span and what is below it"),
-            get("/observability/traces/:traceId/:spanId/scores", none::scores_of_span).says("Lists a span's scores"),
+            get("/observability/traces/:traceId/:spanId/scores", scores::of_span).says("Lists a span's scores"),
             get("/observability/logs", observability::logs::list).says("Lists log records"),
-            get("/observability/scores", none::scores).says("Lists scores"),
-            get("/observability/feedback", none::feedback).says("Lists feedback"),
+            get("/observability/scores", scores::list).says("Lists scores"),
+            post("/observability/scores", scores::create).says("Keeps a score"),
+            delete("/observability/scores", scores::delete).says("Deletes scores"),
+            get("/observability/scores/:scoreId", scores::get).says("Returns a score"),
+            post("/observability/scores/aggregate", scores::aggregate).says("Returns what scores come to"),
+            post("/observability/scores/breakdown", scores::breakdown).says("Returns what scores come to, by group"),
+            post("/observability/scores/timeseries", scores::timeseries).says("Returns what scores come to, over time"),
+            post("/observability/scores/percentiles", scores::percentiles).says("Returns percentiles of scores, over time"),
+            post("/observability/traces/score", scores::score_traces).says("Has a scorer score traces"),
+            get("/observability/feedback", feedback::list).says("Lists feedback"),
+            post("/observability/feedback", feedback::create).says("Keeps feedback"),
+            delete("/observability/feedback", feedback::delete).says("Deletes feedback"),
+            patch("/observability/feedback/:feedbackId/review-status", feedback::review).says("Says whether somebody looked at feedback"),
+            post("/observability/feedback/aggregate", feedback::aggregate).says("Returns what feedback comes to"),
+            post("/observability/feedback/breakdown", feedback::breakdown).says("Returns what feedback comes to, by group"),
+            post("/observability/feedback/timeseries", feedback::timeseries).says("Returns what feedback comes to, over time"),
+            post("/observability/feedback/percentiles", feedback::percentiles).says("Returns percentiles of feedback, over time"),
             get("/observability/metrics", observability::metrics::list).says("Lists the values of metrics"),
             post("/observability/metrics/aggregate", observability::metrics::aggregate).says("Returns what metrics come to"),
             post("/observability/metrics/breakdown", observability::metrics::breakdown).says("Returns what metrics come to, by group"),

@@ -21,6 +21,7 @@ use crate::{
     app::AppState,
     config::OtlpProtocol,
     observe::otlp::{
+        bounds::{self, Sent},
         content_type, decode, encode,
         incoming::{self, Taken},
         messages::{LogsRequest, LogsResponse, RejectedLogs, RejectedSpans, RpcStatus, TracesRequest, TracesResponse},
@@ -42,7 +43,7 @@ pub(super) async fn traces(State(app): State<AppState>, request: Request) -> Res
     answer(&app, request, async |protocol, body| {
         let with_content = app.observe.recorder().records_content();
         let read = move |request| incoming::spans(request, Millis::now(), with_content);
-        let taken = read_request::<TracesRequest, _>(protocol, body, limit(&app), read).await?;
+        let taken = read_request::<TracesRequest, _>(protocol, body, limit(&app), Sent::Spans, read).await?;
         let (rejected_spans, error_message) = (taken.refused(), taken.why);
         if !taken.records.is_empty() {
             app.observe.recorder().batch(Vec::new(), taken.records).await.map_err(Refusal::unavailable)?;
@@ -57,7 +58,7 @@ pub(super) async fn traces(State(app): State<AppState>, request: Request) -> Res
 pub(super) async fn logs(State(app): State<AppState>, request: Request) -> Response {
     answer(&app, request, async |protocol, body| {
         let read = |request| incoming::logs(request, Millis::now());
-        let taken = read_request::<LogsRequest, _>(protocol, body, limit(&app), read).await?;
+        let taken = read_request::<LogsRequest, _>(protocol, body, limit(&app), Sent::Logs, read).await?;
         let (rejected_log_records, error_message) = (taken.refused(), taken.why);
         if !taken.records.is_empty() {
             app.observe.recorder().batch(taken.records, Vec::new()).await.map_err(Refusal::unavailable)?;
@@ -94,6 +95,10 @@ impl Refusal {
 
     fn too_long(limit: usize) -> Self {
         let message = format!("the body is longer than {limit} bytes, unpacked; send smaller batches");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, RESOURCE_EXHAUSTED, message)
+    }
+
+    fn too_many(message: String) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, RESOURCE_EXHAUSTED, message)
     }
 
@@ -183,6 +188,7 @@ async fn read_request<M, T>(
     protocol: OtlpProtocol,
     body: Posted,
     limit: usize,
+    sent: Sent,
     read: impl FnOnce(M) -> Taken<T> + Send + 'static,
 ) -> Result<Taken<T>, Refusal>
 where
@@ -191,6 +197,7 @@ where
 {
     let work = move || {
         let unpacked = if body.is_gzip { unpack(&body.bytes, limit)?.into() } else { body.bytes };
+        bounds::check(protocol, &unpacked, sent).map_err(Refusal::too_many)?;
         let request = decode(protocol, &unpacked)
             .map_err(|error| Refusal::malformed(format!("the body cannot be read: {error}")))?;
         Ok(read(request))

@@ -12,6 +12,7 @@ use tantivy::{
     TantivyError,
     directory::MmapDirectory,
     indexer::{AddOperation, IndexWriterOptions, LogMergePolicy, NoMergePolicy, SegmentWriter},
+    query::Query,
 };
 
 use super::{
@@ -181,6 +182,19 @@ impl Day {
             self.writer = Some(writer);
         }
         self.writer.as_mut().ok_or_else(|| TantivyError::InternalError("there is no writer".to_owned()))
+    }
+
+    /// Takes out what a query finds of what is committed.
+    pub(super) fn erase(&mut self, query: Box<dyn Query>) -> Result<(), TantivyError> {
+        let committed = self.committed;
+        let writer = self.writer()?;
+        writer.delete_query(query)?;
+        let mut commit = writer.prepare_commit()?;
+        if let Some(seq) = committed {
+            commit.set_payload(&seq.to_string());
+        }
+        commit.commit()?;
+        self.reader.reload()
     }
 
     /// Lets go of what only a writer needs.

@@ -3,14 +3,14 @@
 use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
 
 use serde::de::DeserializeOwned;
-use tantivy::{DocAddress, Searcher, TantivyError};
+use tantivy::{DocAddress, Searcher, TantivyError, query::BooleanQuery};
 
 use super::{
     Counted, Found, ObserveError, Order, Window,
     attrs::Key,
     filter::Filter,
     metrics::Metrics,
-    query::compile,
+    query::{arrived, compile},
     record::{Record, RecordKind},
     search::{Bodies, Counts, DaySearch, Place, Values, times},
     writer::View,
@@ -68,11 +68,21 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
         view: impl for<'a> Fn(&'a T) -> Record<'a>,
     ) -> Result<Found<Arc<T>>, ObserveError> {
         let Window { order, offset, limit } = window;
-        let query = compile(&self.filter)?;
-        let memory = self.memory.iter().enumerate().map(|(index, (seq, record))| {
-            let place = Place { at: order.time(view(record)), seq: *seq, place: index as u64 };
-            (place, Source::Memory(index))
-        });
+        let mut query = compile(&self.filter)?;
+        let wanted = match order {
+            Order::Arrival(position) => {
+                query = Box::new(BooleanQuery::intersection(vec![query, arrived(position)]));
+                // What runs has not come in yet.
+                position..=u64::MAX - 1
+            }
+            _ => 0..=u64::MAX,
+        };
+        let memory = self.memory.iter().enumerate().filter(|(_, (seq, _))| wanted.contains(seq)).map(
+            |(index, (seq, record))| {
+                let place = Place { at: order.time(view(record)), seq: *seq, place: index as u64 };
+                (place, Source::Memory(index))
+            },
+        );
         let mut found: Vec<(Place, Source)> = memory.collect();
         let mut days = Vec::new();
         for (index, searcher) in self.days.iter().enumerate() {
@@ -89,7 +99,9 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
         let (found, offset) = gather(&mut found, days, order, offset, limit).map_err(failed)?;
         let mut bodies: Vec<Bodies<'_>> = self.days.iter().map(Bodies::new).collect();
         let mut records = Vec::new();
+        let mut positions = Vec::new();
         for (place, source) in found.iter().skip(offset).take(limit) {
+            positions.push(place.seq);
             records.push(match *source {
                 Source::Memory(index) => Arc::clone(&self.memory[index].1),
                 Source::Day(day, address) => {
@@ -98,7 +110,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
                 }
             });
         }
-        Ok(Found { records, total })
+        Ok(Found { records, positions, total })
     }
 
     /// Returns the values a key has in the indexes.

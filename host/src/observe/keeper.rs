@@ -12,11 +12,12 @@ use std::{
 };
 
 use jiff::{ToSpan, civil::Date};
-use tantivy::{Searcher, TantivyDocument, TantivyError};
+use tantivy::{Searcher, TantivyDocument, TantivyError, query::Query};
 use tokio::runtime::Handle;
 
 use super::{
     day::{Day, DayKey, date_of, set_aside},
+    erase::{Erased, erase},
     record::{Record, RecordKind},
     schema::fields,
     tail::{Arrival, Arrived},
@@ -192,6 +193,25 @@ impl Keeper {
         commit
     }
 
+    /// Takes out of the indexes of a kind what a query finds. Returns those that changed, and
+    /// whether all did that had to.
+    pub(super) fn erase(&mut self, kind: RecordKind, query: &dyn Query) -> Erased {
+        let keys: Vec<DayKey> = self.days.keys().filter(|key| key.0 == kind).copied().collect();
+        let mut erased = Erased { days: Vec::new(), result: Ok(()) };
+        for key in keys {
+            let Some(day) = self.days.get_mut(&key) else { continue };
+            match guarded(|| erase(day, query)) {
+                Ok(None) => {}
+                Ok(Some(committed)) => erased.days.push((key, committed)),
+                Err(error) => {
+                    erased.result = Err(error.to_string());
+                    self.fail(key, &error);
+                }
+            }
+        }
+        erased
+    }
+
     /// Lets go of an index that cannot be written, so that the next commit opens it anew, and puts
     /// it away if that does not help.
     fn fail(&mut self, key: DayKey, error: &TantivyError) {
@@ -280,7 +300,7 @@ fn index(day: &mut Day, seq: u64, arrivals: &[&Arrival]) -> Result<Option<Commit
     Ok(day.write(documents, seq)?.then(|| committed(day)))
 }
 
-fn committed(day: &Day) -> Committed {
+pub(super) fn committed(day: &Day) -> Committed {
     Committed { searcher: day.searcher(), seq: day.committed() }
 }
 

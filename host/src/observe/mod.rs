@@ -13,6 +13,7 @@
 
 pub mod attrs;
 mod day;
+mod erase;
 pub mod events;
 pub mod file;
 pub mod filter;
@@ -56,11 +57,12 @@ pub use statistics::Statistics;
 
 use self::{
     attrs::Key,
+    erase::Request,
     filter::Filter,
     find::Snapshot,
     keeper::Retention,
     record::{Record, RecordKind},
-    writer::{CommitRequest, View, Writer},
+    writer::{View, Writer},
 };
 use crate::{
     config::RecordSettings,
@@ -79,7 +81,7 @@ pub struct Observe {
     recorder: Recorder,
     view: Arc<RwLock<View>>,
     statistics: Arc<Statistics>,
-    requests: mpsc::Sender<CommitRequest>,
+    requests: mpsc::Sender<Request>,
     opened: watch::Receiver<bool>,
 }
 
@@ -95,6 +97,8 @@ pub enum Order {
     LatestEndFirst,
     /// Spans by their end, the earliest first; those that run come last.
     EarliestEndFirst,
+    /// Those that came in at this position or later, as they came in; none that runs.
+    Arrival(u64),
 }
 
 impl Order {
@@ -107,6 +111,8 @@ impl Order {
         match self {
             Self::NewestFirst | Self::OldestFirst => record.time().0,
             Self::LatestEndFirst | Self::EarliestEndFirst => record.ended_at().map_or(i64::MAX, |end| end.0),
+            // Positions alone say it.
+            Self::Arrival(_) => 0,
         }
     }
 }
@@ -127,6 +133,9 @@ pub struct Window {
 pub struct Found<T> {
     /// Those of the window.
     pub records: Vec<T>,
+    /// Where each of them came in. Records that came in together share a position; what runs has
+    /// the last there is.
+    pub positions: Vec<u64>,
     /// How many there are in all.
     pub total: u64,
 }
@@ -140,6 +149,9 @@ pub enum ObserveError {
     /// The index cannot be read.
     #[error("the index of logs and traces cannot be read: {0}")]
     Index(String),
+    /// Something cannot be erased now, and can later.
+    #[error("{0}")]
+    Busy(String),
 }
 
 /// What of a span is counted.
@@ -219,12 +231,21 @@ impl Observe {
         tail + self.recorder.waiting_bytes()
     }
 
-    /// Waits until everything that is found now is in the indexes, or cannot be.
-    pub async fn commit(&self) {
+    /// Waits until everything that is found now is in the indexes, or cannot be. Whether it was
+    /// told so in time.
+    pub async fn commit(&self) -> bool {
         let (answer, done) = oneshot::channel();
-        if self.requests.send(answer).await.is_ok() {
-            drop(tokio::time::timeout(PATIENCE, done).await);
-        }
+        self.requests.send(Request::Commit(answer)).await.is_ok()
+            && matches!(tokio::time::timeout(PATIENCE, done).await, Ok(Ok(())))
+    }
+
+    /// Returns where the next record comes in: what is found has an earlier position.
+    pub async fn position(&self) -> u64 {
+        self.catch_up().await;
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        let indexed = view.days.values().filter_map(|day| day.seq).max();
+        let last = view.tail.last().max(indexed);
+        last.map_or(0, |last| last + 1)
     }
 
     /// Finds log records.
@@ -327,17 +348,21 @@ impl Observe {
         .await
     }
 
+    /// Waits until what was told of before is found.
+    async fn catch_up(&self) {
+        // Right after the start, files may still be read.
+        let mut opened = self.opened.clone();
+        drop(opened.wait_for(|is_opened| *is_opened).await);
+        drop(tokio::time::timeout(CATCH_UP, self.recorder.catch_up()).await);
+    }
+
     /// Takes what is to be searched.
     async fn look<T>(
         &self,
         filter: Filter,
         take: impl FnOnce(&View, &Filter) -> Snapshot<T>,
     ) -> Result<Snapshot<T>, ObserveError> {
-        // Right after the start, files may still be read.
-        let mut opened = self.opened.clone();
-        drop(opened.wait_for(|is_opened| *is_opened).await);
-        // What was told of before the question is found.
-        drop(tokio::time::timeout(CATCH_UP, self.recorder.catch_up()).await);
+        self.catch_up().await;
         if filter.needs_index() {
             // Says what is wrong with the query before anything is waited for.
             drop(query::compile(&filter)?);

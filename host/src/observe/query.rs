@@ -69,6 +69,11 @@ pub(super) fn during(between: &Between<Millis>) -> Box<dyn Query> {
     range(between, |time| Term::from_field_date(fields().time, date(time)))
 }
 
+/// Returns the query that finds what came in at a position or later.
+pub(super) fn arrived(position: u64) -> Box<dyn Query> {
+    Box::new(RangeQuery::new(Bound::Included(Term::from_field_u64(fields().seq, position)), Bound::Unbounded))
+}
+
 fn and(all: &[Filter]) -> Result<Box<dyn Query>, ObserveError> {
     let parts = all.iter().filter(|filter| **filter != Filter::All).map(compile);
     let parts: Vec<_> = parts.collect::<Result<_, _>>()?;

@@ -59,7 +59,9 @@ impl<'a> DaySearch<'a> {
         order: Order,
     ) -> Result<Self, TantivyError> {
         let count = match filter {
-            Filter::All => usize::try_from(searcher.num_docs()).unwrap_or(usize::MAX),
+            Filter::All if !matches!(order, Order::Arrival(_)) => {
+                usize::try_from(searcher.num_docs()).unwrap_or(usize::MAX)
+            }
             _ => searcher.search(&query, &Count)?,
         };
         Ok(Self { searcher, filter, query, order, count })
@@ -129,6 +131,7 @@ struct FirstOfSegment {
     seq: Column<u64>,
     place: Option<Column<u64>>,
     is_descending: bool,
+    is_by_arrival: bool,
     limit: usize,
     kept: Vec<(Place, DocId)>,
     /// What stands behind it is not wanted.
@@ -146,6 +149,8 @@ impl Collector for First {
             Order::OldestFirst => (column::TIME, false),
             Order::LatestEndFirst => (column::ENDED, true),
             Order::EarliestEndFirst => (column::ENDED, false),
+            // Whatever the time, it is not looked at.
+            Order::Arrival(_) => (column::TIME, false),
         };
         Ok(FirstOfSegment {
             segment,
@@ -153,6 +158,7 @@ impl Collector for First {
             seq: columns.u64(column::SEQ)?,
             place: columns.column_opt(column::PLACE)?,
             is_descending,
+            is_by_arrival: matches!(self.order, Order::Arrival(_)),
             limit: self.limit,
             kept: Vec::new(),
             bound: None,
@@ -195,7 +201,10 @@ impl SegmentCollector for FirstOfSegment {
     type Fruit = Vec<(Place, DocAddress)>;
 
     fn collect(&mut self, doc: DocId, _: Score) {
-        let at = self.time.first(doc).map_or(i64::MAX, DateTime::into_timestamp_millis);
+        let at = match self.is_by_arrival {
+            true => 0,
+            false => self.time.first(doc).map_or(i64::MAX, DateTime::into_timestamp_millis),
+        };
         if let Some(bound) = self.bound
             && self.is_behind(Place { at, ..bound }, bound)
         {

@@ -94,6 +94,11 @@ impl Tail {
         }
     }
 
+    /// Returns the position of what came in last.
+    pub(super) fn last(&self) -> Option<u64> {
+        self.arrivals.back().map(|last| last.seq)
+    }
+
     /// Returns how many records there are.
     pub(super) fn len(&self) -> usize {
         self.records

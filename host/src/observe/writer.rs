@@ -5,7 +5,7 @@
 //! is found in memory and waits for the next.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     day::DayKey,
+    erase::{CommitRequest, Erased, Erasure, Request},
     keeper::{Commit, Committed, Keeper, Retention, Saved},
     recorder::{Input, Queued, Recorder},
     statistics::Statistics,
@@ -63,15 +64,12 @@ impl View {
     }
 }
 
-/// Asks for a commit; it answers when everything that was there is in the indexes, or cannot be.
-pub(super) type CommitRequest = oneshot::Sender<()>;
-
 /// The writer.
 pub(super) struct Writer {
     pub(super) view: Arc<RwLock<View>>,
     pub(super) recorder: Recorder,
     pub(super) inputs: mpsc::Receiver<Queued>,
-    pub(super) requests: mpsc::Receiver<CommitRequest>,
+    pub(super) requests: mpsc::Receiver<Request>,
     pub(super) statistics: Arc<Statistics>,
     /// Told once what is in the files is found, or cannot be.
     pub(super) opened: watch::Sender<bool>,
@@ -85,6 +83,7 @@ enum Done {
     Saved(Box<Keeper>, Vec<Arrival>, Saved),
     Committed(Box<Keeper>, u64, Commit),
     Tidied(Box<Keeper>, Vec<DayKey>, Vec<(DayKey, Committed)>),
+    Erased(Box<Keeper>, Erased, Erasure),
 }
 
 /// Where the writer stands.
@@ -103,6 +102,8 @@ struct State {
     waiting: Vec<(u64, oneshot::Sender<Result<(), String>>)>,
     /// Those that asked for a commit, by the position that must be in it.
     asked: Vec<(u64, CommitRequest)>,
+    /// What is to be erased.
+    erasures: VecDeque<Erasure>,
     next: u64,
     /// Whether the files were ever open: before, nobody knows which positions are taken.
     was_open: bool,
@@ -127,6 +128,7 @@ impl Writer {
             hand_over_at: now + HAND_OVER,
             waiting: Vec::new(),
             asked: Vec::new(),
+            erasures: VecDeque::new(),
             next: 0,
             was_open: false,
             saved: None,
@@ -141,9 +143,10 @@ impl Writer {
             tokio::select! {
                 biased;
                 done = wait(&mut state.job) => self.finish(&mut state, done),
-                Some(asked) = self.requests.recv() => {
-                    state.asked.push((state.next, asked));
-                }
+                Some(request) = self.requests.recv() => match request {
+                    Request::Commit(asked) => state.asked.push((state.next, asked)),
+                    Request::Erase(erasure) => state.erasures.push_back(erasure),
+                },
                 count = self.inputs.recv_many(&mut batch, BATCH), if has_room => {
                     if count == 0 {
                         break;
@@ -245,6 +248,14 @@ impl Writer {
             }
             return;
         };
+        if let Some(erasure) = state.erasures.pop_front() {
+            let is_waiting = self.read(|view| erasure.is_waiting(view));
+            state.job = Some(tokio::task::spawn_blocking(move || {
+                let erased = erasure.carry_out(&mut keeper, is_waiting);
+                Done::Erased(keeper, erased, erasure)
+            }));
+            return;
+        }
         let (in_memory, weight) = self.read(|view| (view.tail.len(), view.tail.weight()));
         let is_asked = !state.asked.is_empty();
         if !state.pending.is_empty() && (is_due(state.write_at) || state.pending.len() >= BATCH || is_asked) {
@@ -345,6 +356,11 @@ impl Writer {
                     }
                     view.days.extend(changed);
                 });
+            }
+            Some(Done::Erased(keeper, erased, erasure)) => {
+                state.keeper = Some(keeper);
+                self.change(|view| view.days.extend(erased.days));
+                erasure.answer(erased.result);
             }
             // The job panicked and took the files with it: they are opened anew.
             None => {

@@ -31,6 +31,7 @@ mod sqlite;
 mod statement;
 mod suspended;
 mod threads;
+pub mod verdicts;
 mod writer;
 
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use messages::Messages;
 use runs::Runs;
 use schedules::Schedules;
 pub(crate) use suspended::{SuspendedClaim, SuspendedRow};
+use verdicts::Verdicts;
 pub use writer::WriterTask;
 
 /// Everything that is stored. Cheap to clone.
@@ -78,6 +80,12 @@ impl Store {
     #[must_use]
     pub fn schedules(&self) -> Schedules {
         Schedules { database: self.database.clone() }
+    }
+
+    /// Returns what was said of traces.
+    #[must_use]
+    pub fn verdicts(&self) -> Verdicts {
+        Verdicts { database: self.database.clone() }
     }
 
     /// Returns what is wrong with the store, `None` if it can be read and written.

@@ -48,19 +48,19 @@ pub(in crate::http) struct ContextQuery {
     pub(super) entity_id: Option<String>,
     /// The entity's name.
     pub(super) entity_name: Option<String>,
-    /// What the entity around it is. No record says that: nothing is found by it.
+    /// What the entity just around it is.
     #[schemars(schema_with = "entity_type")]
     parent_entity_type: Option<String>,
-    /// That entity's id. Nothing is found by it.
+    /// That entity's id.
     parent_entity_id: Option<String>,
-    /// That entity's name. Nothing is found by it.
+    /// That entity's name.
     parent_entity_name: Option<String>,
-    /// What the outermost entity is. No record says that: nothing is found by it.
+    /// What the outermost entity is.
     #[schemars(schema_with = "entity_type")]
     root_entity_type: Option<String>,
-    /// That entity's id. Nothing is found by it.
+    /// That entity's id.
     root_entity_id: Option<String>,
-    /// That entity's name. Nothing is found by it.
+    /// That entity's name.
     root_entity_name: Option<String>,
     /// The user, as the metadata names it.
     user_id: Option<String>,
@@ -93,7 +93,7 @@ pub(in crate::http) struct ContextQuery {
     /// Where it ran, as the metadata names it.
     execution_source: Option<String>,
     /// Tags it must all have.
-    tags: Option<Vec<String>>,
+    pub(super) tags: Option<Vec<String>>,
     /// The plugin.
     plugin: Option<String>,
     /// Words that are in its name, message, input, output or error.
@@ -107,17 +107,11 @@ pub(super) fn entity_type(_: &mut SchemaGenerator) -> Schema {
 }
 
 impl ContextQuery {
-    /// Returns the condition that all that is given holds. Log records know no entity: ask
+    /// Returns the condition that all that is given holds, but for the entities around it:
+    /// [`super::around`] knows those. Log records know no entity: ask
     /// [`ContextQuery::without_entity`] for them.
     pub(super) fn filter(&self, part: Invalid) -> Result<Filter, ApiError> {
-        let mut all = vec![self.without_entity(part)?];
-        let entity = [
-            (Key::EntityType, &self.entity_type),
-            (Key::EntityId, &self.entity_id),
-            (Key::EntityName, &self.entity_name),
-        ];
-        all.extend(keys(entity));
-        Ok(and(all))
+        Ok(self.without_entity(part)?.and(self.entity().unwrap_or_default()))
     }
 
     /// As [`ContextQuery::filter`], but for whose work it is.
@@ -149,17 +143,6 @@ impl ContextQuery {
                 all.push(Filter::Field(name.to_owned(), value.as_str().into()));
             }
         }
-        let unknown = [
-            &self.parent_entity_type,
-            &self.parent_entity_id,
-            &self.parent_entity_name,
-            &self.root_entity_type,
-            &self.root_entity_id,
-            &self.root_entity_name,
-        ];
-        if unknown.iter().any(|it| it.is_some()) {
-            all.push(nothing());
-        }
         for tag in self.tags.iter().flatten() {
             all.push(Filter::is(Key::Tag, tag.as_str()));
         }
@@ -174,20 +157,56 @@ impl ContextQuery {
         Ok(and(all))
     }
 
-    /// Whether it asks for somebody's work.
-    pub(super) fn has_entity(&self) -> bool {
-        self.entity_type.is_some() || self.entity_id.is_some() || self.entity_name.is_some()
+    /// Returns the condition on the entity just around it, if one is asked for.
+    pub(super) fn parent_entity(&self) -> Option<Filter> {
+        entity(&self.parent_entity_type, &self.parent_entity_id, &self.parent_entity_name)
     }
 
-    /// Returns the condition on whose work it is.
-    pub(super) fn entity(&self) -> Filter {
-        and(keys([
-            (Key::EntityType, &self.entity_type),
-            (Key::EntityId, &self.entity_id),
-            (Key::EntityName, &self.entity_name),
-        ])
-        .collect())
+    /// Returns the condition on the outermost entity, if one is asked for.
+    pub(super) fn root_entity(&self) -> Option<Filter> {
+        entity(&self.root_entity_type, &self.root_entity_id, &self.root_entity_name)
     }
+
+    /// Returns what is asked for by the names of the API, all but tags and free text.
+    pub(super) fn named(&self) -> [(&'static str, &Option<String>); 25] {
+        [
+            ("traceId", &self.trace_id),
+            ("entityType", &self.entity_type),
+            ("entityId", &self.entity_id),
+            ("entityName", &self.entity_name),
+            ("parentEntityType", &self.parent_entity_type),
+            ("parentEntityId", &self.parent_entity_id),
+            ("parentEntityName", &self.parent_entity_name),
+            ("rootEntityType", &self.root_entity_type),
+            ("rootEntityId", &self.root_entity_id),
+            ("rootEntityName", &self.root_entity_name),
+            ("userId", &self.user_id),
+            ("organizationId", &self.organization_id),
+            ("resourceId", &self.resource_id),
+            ("runId", &self.run_id),
+            ("sessionId", &self.session_id),
+            ("threadId", &self.thread_id),
+            ("requestId", &self.request_id),
+            ("environment", &self.environment),
+            ("serviceName", &self.service_name),
+            ("entityVersionId", &self.entity_version_id),
+            ("parentEntityVersionId", &self.parent_entity_version_id),
+            ("rootEntityVersionId", &self.root_entity_version_id),
+            ("experimentId", &self.experiment_id),
+            ("source", &self.source),
+            ("executionSource", &self.execution_source),
+        ]
+    }
+
+    /// Returns the condition on whose work it is, if that is asked for.
+    pub(super) fn entity(&self) -> Option<Filter> {
+        entity(&self.entity_type, &self.entity_id, &self.entity_name)
+    }
+}
+
+fn entity(kind: &Option<String>, id: &Option<String>, name: &Option<String>) -> Option<Filter> {
+    let all: Vec<Filter> = keys([(Key::EntityType, kind), (Key::EntityId, id), (Key::EntityName, name)]).collect();
+    (!all.is_empty()).then(|| and(all))
 }
 
 /// Returns a text that is short enough to look for.
@@ -202,11 +221,6 @@ pub(in crate::http) fn short<'a>(text: &'a str, part: Invalid, field: &str) -> R
 /// Returns the conditions on keys that are asked for.
 pub(super) fn keys<'a>(wanted: impl IntoIterator<Item = (Key, &'a Option<String>)>) -> impl Iterator<Item = Filter> {
     wanted.into_iter().filter_map(|(key, value)| Some(Filter::is(key, value.as_deref()?)))
-}
-
-/// Returns the condition nothing meets.
-pub(super) fn nothing() -> Filter {
-    Filter::Or(Vec::new())
 }
 
 /// Returns the condition that all of these hold.

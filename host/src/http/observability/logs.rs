@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
+    around,
     context::{self, ContextQuery},
     page::{self, PageQuery},
     range::DateRange,
@@ -74,20 +75,21 @@ impl ListQuery {
         }
         let keys = [(Key::SpanId, &self.span_id), (Key::Transport, &self.transport), (Key::Component, &self.component)];
         all.extend(context::keys(keys));
-        if self.context.has_entity() {
-            all.push(self.of_entity(observe).await?);
+        if let Some(entity) = self.context.entity() {
+            all.push(of_entity(observe, entity).await?);
         }
+        all.push(around::logs(observe, &self.context, part).await?);
         Ok(context::and(all))
     }
+}
 
-    /// Returns the condition that a record belongs to the traces an entity worked in: records
-    /// themselves know no entity.
-    async fn of_entity(&self, observe: &Observe) -> Result<Filter, ApiError> {
-        let window = Window { order: Order::NewestFirst, offset: 0, limit: SPANS };
-        let spans = observe.spans(self.context.entity(), window).await?.records;
-        let traces: BTreeSet<String> = spans.iter().map(|span| span.trace_id.clone()).collect();
-        Ok(Filter::Is(Key::TraceId, traces.into_iter().collect()))
-    }
+/// Returns the condition that a record belongs to the traces an entity worked in: records
+/// themselves know no entity.
+async fn of_entity(observe: &Observe, entity: Filter) -> Result<Filter, ApiError> {
+    let window = Window { order: Order::NewestFirst, offset: 0, limit: SPANS };
+    let spans = observe.spans(entity, window).await?.records;
+    let traces: BTreeSet<String> = spans.iter().map(|span| span.trace_id.clone()).collect();
+    Ok(Filter::Is(Key::TraceId, traces.into_iter().collect()))
 }
 
 /// Lists log records.

@@ -1,8 +1,10 @@
 //! Which part of what is found is asked for: a page, or what is new since the last time.
 //!
 //! Pages count from 0. Who wants to be told of what is new asks with `mode=delta`: first for a
-//! cursor, then for all that came after it. A cursor holds a time and marks of the records of
-//! that very millisecond that were returned, so none is returned twice and none is left out.
+//! cursor, then for all that came in after it, whatever their times say: a cursor holds a
+//! position and marks of the records of that very position that were returned, so none is
+//! returned twice and none is left out. Lists that are read on from where they were, newest or
+//! oldest first, have cursors of the same form that hold a time.
 
 use std::{future::Future, sync::Arc};
 
@@ -30,10 +32,10 @@ pub(in crate::http) const FURTHEST: u64 = (1 << 53) - 1;
 pub(in crate::http) struct PageQuery {
     /// Which page, from 0.
     #[schemars(schema_with = "from_zero")]
-    pub(super) page: Option<u64>,
+    page: Option<u64>,
     /// Records on a page.
     #[schemars(schema_with = "a_hundred")]
-    pub(super) per_page: Option<u64>,
+    per_page: Option<u64>,
     /// `delta` for what came after a cursor.
     #[schemars(schema_with = "modes")]
     mode: Option<String>,
@@ -43,6 +45,28 @@ pub(in crate::http) struct PageQuery {
     /// How many new records at most.
     #[schemars(schema_with = "a_hundred")]
     limit: Option<u64>,
+}
+
+impl PageQuery {
+    /// Returns which page, and how many records are on one.
+    pub(super) fn numbers(&self) -> (u64, u64) {
+        (self.page.unwrap_or(0), self.per_page.unwrap_or(PER_PAGE))
+    }
+
+    /// Whether what is new is asked for.
+    pub(super) fn is_delta(&self) -> bool {
+        self.mode.as_deref() == Some("delta")
+    }
+
+    /// Returns the cursor after which things are new.
+    pub(super) fn after(&self) -> Option<&str> {
+        self.after.as_deref()
+    }
+
+    /// Returns how many new records at most.
+    pub(super) fn limit(&self) -> u64 {
+        self.limit.unwrap_or(PER_PAGE)
+    }
 }
 
 fn from_zero(_: &mut SchemaGenerator) -> Schema {
@@ -134,8 +158,8 @@ pub(super) async fn list<T: Listed>(
         answer[name] = news.records.iter().map(|record| shown(record)).collect();
         return Ok(answer);
     }
-    let (page, per_page) = (query.page.unwrap_or(0), query.per_page.unwrap_or(PER_PAGE));
-    let cursor = Cursor::now();
+    let (page, per_page) = query.numbers();
+    let cursor = Arrived { position: observe.position().await, marks: Vec::new() };
     let window = Window { order, offset: page.saturating_mul(per_page), limit: per_page };
     let found = T::find(observe, filter, window).await?;
     Ok(json!({
@@ -157,7 +181,7 @@ pub(super) struct News<T> {
     pub(super) records: Vec<Arc<T>>,
     limit: u64,
     has_more: bool,
-    cursor: Cursor,
+    cursor: String,
 }
 
 impl<T> News<T> {
@@ -165,7 +189,7 @@ impl<T> News<T> {
     pub(super) fn answer(&self) -> Value {
         json!({
             "delta": {"limit": self.limit, "hasMore": self.has_more},
-            "deltaCursor": self.cursor.text(),
+            "deltaCursor": self.cursor,
         })
     }
 }
@@ -176,11 +200,10 @@ pub(super) async fn news_of<T: Listed>(
     query: &PageQuery,
     filter: Filter,
 ) -> Result<Option<News<T>>, ApiError> {
-    if query.mode.as_deref() != Some("delta") {
+    if !query.is_delta() {
         return Ok(None);
     }
-    let limit = query.limit.unwrap_or(PER_PAGE);
-    news(observe, query.after.as_deref(), limit, filter, Invalid::Query).await.map(Some)
+    news(observe, query.after(), query.limit(), filter, Invalid::Query).await.map(Some)
 }
 
 /// Returns what came after a cursor; without one, nothing, and the present one.
@@ -191,17 +214,84 @@ pub(super) async fn news<T: Listed>(
     filter: Filter,
     part: Invalid,
 ) -> Result<News<T>, ApiError> {
+    let now = observe.position().await;
+    let present = Arrived { position: now, marks: Vec::new() };
     let Some(after) = after else {
-        return Ok(News { records: Vec::new(), limit, has_more: false, cursor: Cursor::now() });
+        return Ok(News { records: Vec::new(), limit, has_more: false, cursor: present.text() });
     };
-    let after = Cursor::read(after).ok_or_else(|| malformed(part, "after"))?;
-    let (records, next) = go_on::<T>(observe, filter, T::NEWS, Direction::Forward, Some(&after), limit).await?;
-    let has_more = next.is_some();
-    let cursor = match next {
-        Some(next) => next,
-        None => after.past(T::NEWS, &records),
+    if let Some(after) = Cursor::read(after) {
+        // From a time on, for who has no position yet.
+        let (records, next) = go_on::<T>(observe, filter, T::NEWS, Direction::Forward, Some(&after), limit).await?;
+        let has_more = next.is_some();
+        let cursor = next.unwrap_or_else(|| after.past(T::NEWS, &records));
+        return Ok(News { records, limit, has_more, cursor: cursor.text() });
+    }
+    let after = Arrived::read(after).ok_or_else(|| malformed(part, "after"))?;
+    // Of files that are gone: what came in since then cannot be told.
+    let after = if after.position > now { present } else { after };
+    let ended = if T::NEWS == By::End { Filter::Ended(Between::default()) } else { Filter::All };
+    let known = after.marks.len() as u64;
+    let window = Window {
+        order: Order::Arrival(after.position),
+        offset: 0,
+        limit: limit.saturating_add(known).saturating_add(1),
     };
-    Ok(News { records, limit, has_more, cursor })
+    let found = T::find(observe, filter.and(ended), window).await?;
+    let is_new = |(record, position): &(Arc<T>, u64)| {
+        *position != after.position || !after.marks.iter().any(|it| it == mark(record.id()))
+    };
+    let mut found: Vec<(Arc<T>, u64)> = found.records.into_iter().zip(found.positions).filter(is_new).collect();
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = found.len() > most;
+    found.truncate(most);
+    let cursor = after.past(&found);
+    let records = found.into_iter().map(|(record, _)| record).collect();
+    Ok(News { records, limit, has_more, cursor: cursor.text() })
+}
+
+/// A place among what came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Arrived {
+    position: u64,
+    marks: Vec<String>,
+}
+
+impl Arrived {
+    /// Returns the place behind these records, or this one if there are none.
+    fn past<T: Listed>(self, found: &[(Arc<T>, u64)]) -> Self {
+        let Some((_, position)) = found.last() else { return self };
+        let mut marks = if *position == self.position { self.marks } else { Vec::new() };
+        let here = found.iter().rev().take_while(|(_, it)| it == position);
+        marks.extend(here.map(|(record, _)| mark(record.id()).to_owned()));
+        Self { position: *position, marks }
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (position, marks) = read_cursor(text, 'p')?;
+        Some(Self { position, marks })
+    }
+
+    fn text(&self) -> String {
+        write_cursor(&format!("p{}", self.position), &self.marks)
+    }
+}
+
+/// Reads a cursor: what it begins with and a number, then marks.
+fn read_cursor<N: std::str::FromStr>(text: &str, kind: char) -> Option<(N, Vec<String>)> {
+    let mut parts = text.split('.');
+    let number = parts.next()?.strip_prefix(kind)?.parse().ok()?;
+    let marks: Vec<String> = parts.map(str::to_owned).collect();
+    let is_mark = |mark: &String| !mark.is_empty() && mark.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    marks.iter().all(is_mark).then_some((number, marks))
+}
+
+fn write_cursor(place: &str, marks: &[String]) -> String {
+    let mut text = place.to_owned();
+    for mark in marks {
+        text.push('.');
+        text.push_str(mark);
+    }
+    text
 }
 
 /// Which way a list is read.
@@ -256,10 +346,6 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    fn now() -> Self {
-        Self { time: Millis::now(), marks: Vec::new() }
-    }
-
     fn start() -> Self {
         Self { time: Millis(i64::MIN), marks: Vec::new() }
     }
@@ -275,21 +361,13 @@ impl Cursor {
 
     /// Reads a cursor.
     pub(super) fn read(text: &str) -> Option<Self> {
-        let mut parts = text.split('.');
-        let time = parts.next()?.strip_prefix('t')?.parse().ok().map(Millis)?;
-        let marks: Vec<String> = parts.map(str::to_owned).collect();
-        let is_mark = |mark: &String| !mark.is_empty() && mark.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        marks.iter().all(is_mark).then_some(Self { time, marks })
+        let (time, marks) = read_cursor(text, 't')?;
+        Some(Self { time: Millis(time), marks })
     }
 
     /// Writes it.
     pub(super) fn text(&self) -> String {
-        let mut text = format!("t{}", self.time.0);
-        for mark in &self.marks {
-            text.push('.');
-            text.push_str(mark);
-        }
-        text
+        write_cursor(&format!("t{}", self.time.0), &self.marks)
     }
 }
 
@@ -310,12 +388,19 @@ mod tests {
 
     #[test]
     fn cursors_are_read_as_they_are_written() {
-        for cursor in [Cursor::now(), Cursor { time: Millis(-5), marks: vec!["0af3".to_owned(), "77".to_owned()] }] {
+        for cursor in [
+            Cursor { time: Millis(1_700_000_000_000), marks: Vec::new() },
+            Cursor { time: Millis(-5), marks: vec!["0af3".to_owned(), "77".to_owned()] },
+        ] {
             assert_eq!(Cursor::read(&cursor.text()), Some(cursor));
         }
         for odd in ["", "t", "5", "tx", "t5.", "t5.a..b", "t5.ü", "t99999999999999999999"] {
             assert_eq!(Cursor::read(odd), None, "{odd}");
+            assert_eq!(Arrived::read(&odd.replacen('t', "p", 1)), None, "{odd}");
         }
+        let place = Arrived { position: 7, marks: vec!["a1".to_owned()] };
+        assert_eq!(Arrived::read(&place.text()), Some(place));
+        assert_eq!(Arrived::read("p-1"), None);
     }
 
     #[test]

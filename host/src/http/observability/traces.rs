@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
+    around,
     context::{self, ContextQuery},
     page::{self, PageQuery},
     range::{DateRange, Lengths},
@@ -158,7 +159,8 @@ impl ListQuery {
         name: &str,
         shown: fn(&Span) -> Value,
     ) -> Result<Value, ApiError> {
-        let filter = self.filter()?.and(anchors);
+        let around = around::spans(&app.observe, &self.context, Invalid::Query).await?;
+        let filter = self.filter()?.and(anchors).and(around);
         page::list(&app.observe, &self.page, filter, self.order(), name, shown).await
     }
 }

@@ -130,6 +130,9 @@ async fn studio_finds_the_same_records() {
         ("component=AGENT&level=debug", "3"),
         ("text=network", "2"),
         ("entityType=tool", "3 2 1"),
+        ("rootEntityName=Weather%20Agent", "3 2 1"),
+        ("rootEntityName=Slow%20Agent", ""),
+        ("parentEntityType=workflow_run", ""),
         ("entityName=Slow%20Agent", ""),
         ("timestamp[start]=1970-01-01T00:00:01.250Z&timestamp[startExclusive]=true", "4"),
     ] {

@@ -78,6 +78,12 @@ async fn a_metric_comes_to_one_number() {
         (json!({"name": [INPUT], "aggregation": "sum", "filters": {"model": "m", "provider": "p"}}), json!(65)),
         (json!({"name": [INPUT], "aggregation": "sum", "filters": {"model": "n"}}), json!(null)),
         (json!({"aggregation": "sum", "filters": {"costUnit": "usd"}}), json!(null)),
+        (json!({"name": [INPUT], "aggregation": "sum", "filters": {"parentEntityName": "a"}}), json!(60)),
+        (json!({"name": [INPUT], "aggregation": "sum", "filters": {"parentEntityName": "c"}}), json!(null)),
+        (json!({"aggregation": "sum", "filters": {"parentEntityName": "a"}}), json!(null)),
+        (json!({"aggregation": "sum", "filters": {"rootEntityType": "agent", "rootEntityId": "b"}}), json!(50)),
+        (json!({"name": [INPUT], "aggregation": "sum", "filters": {"rootEntityName": "b"}}), json!(5)),
+        (json!({"aggregation": "count", "filters": {"rootEntityType": "tool"}}), json!(0)),
     ] {
         let mut body = json!({"name": [DURATION]});
         body.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
@@ -171,6 +177,8 @@ async fn values_are_listed_one_by_one() {
     let answer = list(&format!("name={DURATION}&name={OUTPUT}&direction=ASC&perPage=3&page=1")).await;
     assert_eq!(answer["pagination"], json!({"total": 8, "page": 1, "perPage": 3, "hasMore": true}));
     assert_eq!(each(&answer, "metrics", "timestamp")[1], "1970-01-01T00:02:00.000Z");
+    let answer = list(&format!("name={INPUT}&parentEntityName=b")).await;
+    assert_eq!(each(&answer, "metrics", "spanId"), ["0000000000000031"]);
     let answer = list("mode=delta&after=t3000000").await;
     assert_eq!(each(&answer, "metrics", "traceId"), vec![format!("{:032x}", 3); 4]);
 }

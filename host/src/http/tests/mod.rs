@@ -10,6 +10,7 @@ mod queries;
 mod routes;
 mod trace_queries;
 mod traces;
+mod verdicts;
 
 use axum::{Json, Router, body::Body as HttpBody, response::Response};
 use http::Request;

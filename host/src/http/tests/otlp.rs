@@ -192,3 +192,30 @@ async fn content_is_not_kept_where_the_host_keeps_none() {
     assert_eq!((spans.len(), spans[0].input.clone()), (1, None));
     assert!(!serde_json::to_string(&*spans[0]).unwrap().contains("secret"));
 }
+
+#[tokio::test]
+async fn very_many_spans_with_nothing_in_them_are_refused_before_they_take_memory() {
+    let host = Receiver::with(|config| config.body_limit = 4 << 20).await;
+    // A scope with spans of two bytes each; a resource with that scope; the request.
+    let spans = [0x12, 0x00].repeat(500_000);
+    let around = |tag: u8, inner: &[u8]| {
+        let length =
+            [0x80 | (inner.len() & 0x7f) as u8, 0x80 | (inner.len() >> 7 & 0x7f) as u8, (inner.len() >> 14) as u8];
+        [&[tag][..], &length, inner].concat()
+    };
+    let body = around(0x0a, &around(0x12, &spans));
+    for (kind, body) in [
+        (PROTOBUF, body.clone()),
+        (JSON, request(json!([])).replace("[]}", &format!("[{}{{}}]}}", "{},".repeat(500_000))).into_bytes()),
+    ] {
+        let answer = host.post("/v1/traces", kind, None, body).await;
+        assert_eq!(answer.status, 413, "{kind}");
+        assert!(answer.text().contains("with nothing in them; send smaller batches"), "{}", answer.text());
+    }
+    let answer = host.post("/v1/logs", PROTOBUF, Some("gzip"), gzip(&body)).await;
+    assert_eq!(answer.status, 413);
+    // A batch of many spans that say something is another matter.
+    let many: Vec<Value> = (1..5000).map(|number| span("n", &format!("{number:016x}"))).collect();
+    let answer = host.post("/v1/traces", PROTOBUF, None, protobuf(&request(many.into()))).await;
+    assert_eq!((answer.status, host.names().await.len()), (200, 4999));
+}

@@ -130,6 +130,10 @@ async fn each_parameter_finds_what_it_says() {
         ("userId=u-2", ""),
         ("sessionId=none", ""),
         ("rootEntityName=weather", ""),
+        ("rootEntityType=agent", "c1 a1"),
+        ("rootEntityType=agent&rootEntityId=weather&rootEntityName=Weather%20Agent", "a1"),
+        ("rootEntityType=tool", ""),
+        ("parentEntityType=agent", ""),
         ("tags=red", "a1"),
         ("tags=red&tags=blue", "a1"),
         ("tags=red&tags=green", ""),
@@ -168,6 +172,9 @@ async fn runs_and_calls_are_listed_wherever_they_are() {
         ("status=error", "a4"),
         ("plugin=weather-plugin", "a4"),
         ("entityType=tool", "a4"),
+        ("rootEntityName=Weather%20Agent", "a4 a1"),
+        ("rootEntityType=workflow_run", "b1"),
+        ("parentEntityName=Weather%20Agent", ""),
     ] {
         check(&host.get(&format!("/api/observability/branches?{query}")).await, "branches", expected, query);
     }
@@ -321,18 +328,48 @@ async fn menus_have_the_values_there_are() {
 }
 
 #[tokio::test]
-async fn there_are_no_scores_and_no_feedback() {
+async fn what_comes_late_is_new_whatever_its_time() {
     let host = host().await;
-    let pagination = json!({"total": 0, "page": 0, "perPage": 1, "hasMore": false});
-    for (path, expected) in [
-        (
-            "feedback?perPage=1&reviewStatus=needs-review",
-            json!({"pagination": pagination, "feedback": [], "deltaCursor": "0"}),
-        ),
-        ("scores?perPage=1", json!({"pagination": pagination, "scores": [], "deltaCursor": "0"})),
-        ("traces/aa/a1/scores?perPage=1", json!({"pagination": pagination, "scores": []})),
-    ] {
-        let answer = host.get(&format!("/api/observability/{path}")).await;
-        assert_eq!((answer.status, answer.json()), (200, expected), "{path}");
+    for (path, list, id) in [("traces", "spans", "spanId"), ("logs", "logs", "logId")] {
+        let page = host.get(&format!("/api/observability/{path}")).await.json();
+        let before = page["deltaCursor"].as_str().unwrap();
+        for (name, time) in [("6", 500), ("5", 1)] {
+            let mut span = Span::begin(SpanKind::AgentRun, "late", &format!("{path}{name}"), name.to_owned());
+            (span.started_at, span.ended_at) = (Millis(time), Some(Millis(time)));
+            let (logs, spans) = match path {
+                "logs" => {
+                    (vec![LogRecord { id: name.to_owned(), ..log("9", time, Level::Info, "host", "late") }], vec![])
+                }
+                _ => (vec![], vec![span]),
+            };
+            host.app.observe.recorder().batch(logs, spans).await.unwrap();
+            // Some of it is in an index, some in memory.
+            host.app.observe.commit().await;
+        }
+        let answer = host.get(&format!("/api/observability/{path}?mode=delta&after={before}")).await.json();
+        assert_eq!(each(&answer, list, id), ["6", "5"], "{path}");
+        let cursor = answer["deltaCursor"].as_str().unwrap();
+        let answer = host.get(&format!("/api/observability/{path}?mode=delta&after={cursor}")).await.json();
+        assert_eq!((&answer[list], &answer["deltaCursor"]), (&json!([]), &json!(cursor)));
+        // Files that are gone leave cursors that are too far: they stand at the end.
+        let answer = host.get(&format!("/api/observability/{path}?mode=delta&after=p99999")).await.json();
+        assert_eq!((&answer[list], answer["deltaCursor"] == "p99999"), (&json!([]), false));
     }
+}
+
+#[tokio::test]
+async fn deleted_traces_are_not_there() {
+    let host = host().await;
+    let answer =
+        host.post("/api/observability/traces/delete", &json!({"traceIds": ["a".repeat(32), "x"]}).to_string()).await;
+    assert_eq!((answer.status, answer.json()), (200, json!({"success": true})), "{}", answer.text());
+    assert_eq!(host.get(&format!("/api/observability/traces/{}", "a".repeat(32))).await.status, 404);
+    check(&host.get("/api/observability/traces").await, "spans", "c1 b1", "the others");
+    // Log records are not traces.
+    assert_eq!(
+        host.get(&format!("/api/observability/logs?traceId={}", "a".repeat(32))).await.json()["pagination"]["total"],
+        3
+    );
+    let none = host.post("/api/observability/traces/delete", r#"{"traceIds": []}"#).await;
+    assert_eq!(none.status, 200, "{}", none.text());
 }

@@ -1,11 +1,12 @@
 //! OTLP, OpenTelemetry's protocol: spans and log records of other services come in, those of
 //! this host go out.
 //!
-//! The messages are in [`messages`]; [`incoming`] and [`outgoing`] make our records of them and
+//! The messages are in [`messages`]; [`bounds`] says what a body may hold, [`incoming`] and [`outgoing`] make our records of them and
 //! them of our records, and know the names of `gen_ai.*`; [`export`] sends what ends here to a
 //! collector. The endpoints others send to are `http`'s. What came in is not sent out again: it
 //! enters the recorder by another door than the host's own records.
 
+pub mod bounds;
 pub mod export;
 pub mod incoming;
 mod json;

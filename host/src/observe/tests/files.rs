@@ -204,6 +204,84 @@ async fn times_of_all_kinds_are_kept_and_found() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn days_are_utc_whatever_clocks_on_the_wall_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = crate::config::RecordSettings { days: 365_000, ..settings() };
+    let host = Host::with(&settings, directory.path());
+    // Around midnight in Berlin and in UTC; half past two twice, and the hour that is not there.
+    let times = [
+        ("spring-before", "2025-03-30T01:59:59.999+01:00"),
+        ("spring-after", "2025-03-30T03:00:00+02:00"),
+        ("autumn-berlin-midnight", "2025-10-26T00:00:00+02:00"),
+        ("autumn-first", "2025-10-26T02:30:00+02:00"),
+        ("autumn-second", "2025-10-26T02:30:00+01:00"),
+        ("autumn-utc-midnight", "2025-10-26T01:00:00+01:00"),
+    ];
+    let at = |text: &str| Millis::parse(text).unwrap();
+    host.record(times.iter().map(|(id, time)| making::log(id, "x", at(time))).collect(), Vec::new()).await;
+    for _ in 0..2 {
+        let expected = [
+            "spring-before",
+            "spring-after",
+            "autumn-berlin-midnight",
+            "autumn-utc-midnight",
+            "autumn-first",
+            "autumn-second",
+        ];
+        assert_eq!(host.ids(Filter::All).await, expected);
+        let within = async |from: &str, to: &str| {
+            host.ids(Filter::Time(Between { from: Some(at(from)), to: Some(at(to)) })).await
+        };
+        assert_eq!(within("2025-03-30T00:59:59.999Z", "2025-03-30T01:00:00Z").await, expected[..2]);
+        assert_eq!(within("2025-10-26", "2025-10-26T00:30:00Z").await, expected[3..5]);
+        assert_eq!(within("2025-10-26T00:30:00.001Z", "2025-10-27").await, expected[5..]);
+        assert_eq!(within("2025-10-25", "2025-10-25T23:59:59.999Z").await, expected[2..3]);
+        host.observe.commit().await;
+    }
+    host.stop().await;
+    let mut days: Vec<String> = fs::read_dir(directory.path().join("logs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    days.sort_unstable();
+    assert_eq!(days, ["2025-03-30", "2025-10-25", "2025-10-26"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_clock_that_goes_back_loses_nothing_and_doubles_nothing() {
+    use crate::observe::{Order, Window};
+    let directory = tempfile::tempdir().unwrap();
+    let midnight = Millis::now().0 / 86_400_000 * 86_400_000;
+    // An hour back over midnight, again and again, some of it committed and some of it not.
+    let times: Vec<i64> = (0..12).map(|n| midnight + (n % 4) * 1_200_000 - (n / 4) * 3_600_000).collect();
+    let host = Host::start(directory.path());
+    for (number, time) in times.iter().enumerate() {
+        host.record(vec![making::log(&number.to_string(), "x", Millis(*time))], Vec::new()).await;
+        if number % 5 == 4 {
+            host.observe.commit().await;
+        }
+    }
+    let mut by_time: Vec<usize> = (0..12).collect();
+    by_time.sort_by_key(|number| times[*number]);
+    let by_time: Vec<String> = by_time.iter().map(usize::to_string).collect();
+    assert_eq!(host.ids(Filter::All).await, by_time);
+    host.stop().await;
+    let host = Host::start(directory.path());
+    assert_eq!(host.ids(Filter::All).await, by_time);
+    let window = Window { order: Order::Arrival(0), offset: 0, limit: 99 };
+    let arrived = host.observe.logs(Filter::All, window).await.unwrap();
+    let ids: Vec<&str> = arrived.records.iter().map(|log| log.id.as_str()).collect();
+    assert_eq!(ids, (0..12).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert!(arrived.positions.is_sorted(), "{:?}", arrived.positions);
+    let next = host.observe.position().await;
+    let late = Window { order: Order::Arrival(next), ..window };
+    assert_eq!(host.observe.logs(Filter::All, late).await.unwrap().total, 0);
+    host.record(vec![making::log("late", "x", Millis(0))], Vec::new()).await;
+    assert_eq!(host.observe.logs(Filter::All, late).await.unwrap().records[0].id, "late");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn large_records_are_kept_whole() {
     let directory = tempfile::tempdir().unwrap();
     let host = Host::start(directory.path());

@@ -40,6 +40,8 @@ where
     let time = |record: &T| match window.order {
         Order::NewestFirst | Order::OldestFirst => view(record).time().0,
         Order::LatestEndFirst | Order::EarliestEndFirst => view(record).ended_at().map_or(i64::MAX, |end| end.0),
+        // Not asked for here.
+        Order::Arrival(_) => 0,
     };
     let mut found: Vec<T> = all.iter().filter(|record| filter.matches(view(record))).cloned().collect();
     // Stable: those of one time stay in the order they came in.
@@ -49,7 +51,7 @@ where
     }
     let total = found.len() as u64;
     let (offset, limit) = (window.offset as usize, window.limit as usize);
-    Found { records: found.into_iter().skip(offset).take(limit).collect(), total }
+    Found { records: found.into_iter().skip(offset).take(limit).collect(), positions: Vec::new(), total }
 }
 
 fn check<T: Clone + PartialEq + std::fmt::Debug>(

@@ -1,6 +1,7 @@
 //! Recording on real files, and finding again: held against a list of records and the meaning
 //! of conditions ([`Filter::matches`]).
 
+mod erasing;
 mod files;
 mod finding;
 mod making;

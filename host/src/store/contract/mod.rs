@@ -10,6 +10,7 @@ mod opening;
 pub(super) mod place;
 mod runs;
 mod threads;
+mod verdicts;
 
 use place::Place;
 pub(super) use place::open;
@@ -92,6 +93,13 @@ suite! {
             a_claimed_run_stays_until_its_end_is_stored,
             a_suspended_run_is_stored_with_its_turn,
             listing_does_not_depend_on_how_much_there_is,
+        ]
+        verdicts: [
+            a_verdict_is_stored_once_and_comes_back_whole,
+            verdicts_are_read_in_order_however_many_there_are,
+            verdicts_are_found_by_what_they_are_about,
+            verdicts_of_others_are_not_deleted,
+            a_verdict_is_changed_by_one_of_two,
         ]
     }
     places {

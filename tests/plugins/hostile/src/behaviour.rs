@@ -67,6 +67,12 @@ impl Behaviour {
                     shared.host.log(ctx.call_id, 30, target, RStr::from_str("hello from the plugin"), fields);
                     Value::Null
                 }
+                "log_bytes" => {
+                    let (target, fields) =
+                        (RStr::from_str("hostile"), RSlice::from_slice(b"{\"city\":\"R\xff\xfeme\",\"n\":1}"));
+                    shared.host.log(ctx.call_id, 30, target, RStr::from_str("these are no letters"), fields);
+                    Value::Null
+                }
                 _ => input,
             };
             let kind = u32::from(name == "suspend");

@@ -49,7 +49,7 @@ pub static HOTBAY_TEST_OVERRIDES: [u8; 512] = {
 const MARKER: usize = "HOTBAY-TEST-OVERRIDES:".len();
 
 /// The behaviours that are offered as tools.
-const TOOLS: [&str; 13] = [
+const TOOLS: [&str; 14] = [
     "echo",
     "sleep",
     "block",
@@ -61,6 +61,7 @@ const TOOLS: [&str; 13] = [
     "stream",
     "ask",
     "log",
+    "log_bytes",
     "pending",
     "suspend",
 ];

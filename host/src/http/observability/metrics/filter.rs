@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{
-    Before,
-    names::{Metric, STATUS},
-};
+use super::names::{Metric, STATUS};
 use crate::{
     http::{
         error::{ApiError, Invalid},
         observability::{
+            around,
             context::{self, ContextQuery},
             range::DateRange,
+            series::Before,
         },
     },
     observe::{
+        Observe,
         attrs::Key,
         filter::{Between, Filter},
     },
@@ -54,7 +54,8 @@ pub(in crate::http) struct Filters {
 }
 
 impl Filters {
-    /// Returns the condition on the spans a metric is counted from, `None` if there can be none.
+    /// Returns the condition on the spans a metric is counted from, but for what is around them;
+    /// `None` if there can be none.
     pub(super) fn of(&self, metric: &Metric, part: Invalid) -> Result<Option<Filter>, ApiError> {
         let kinds = metric.kinds.iter().map(|kind| SpanKind::as_str(*kind).to_owned()).collect();
         let mut all =
@@ -85,6 +86,11 @@ impl Filters {
         Ok(Some(context::and(all)))
     }
 
+    /// Returns the condition on the entities around the spans.
+    pub(super) async fn around(&self, observe: &Observe, part: Invalid) -> Result<Filter, ApiError> {
+        around::spans(observe, &self.context, part).await
+    }
+
     /// Returns the metrics that are asked for by name.
     pub(super) fn names(&self) -> Option<&[String]> {
         self.name.as_deref()
@@ -96,16 +102,7 @@ impl Filters {
 
     /// Returns the same spans of another time, if this one has both its ends.
     pub(super) fn before(&self, period: Before) -> Result<Option<Self>, ApiError> {
-        let Between { from: Some(from), to: Some(to) } = self.time(Invalid::Body)? else { return Ok(None) };
-        let back = match period {
-            Before::Period => to.0.saturating_sub(from.0),
-            Before::Day => 86_400_000,
-            Before::Week => 7 * 86_400_000,
-        };
-        let at = |at: Millis| Some(Millis(at.0.saturating_sub(back)).iso());
-        // The end of the former period is the start of this one, and counts once.
-        let end_exclusive = Some(matches!(period, Before::Period));
-        let timestamp = Some(DateRange { start: at(from), end: at(to), start_exclusive: None, end_exclusive });
-        Ok(Some(Self { timestamp, ..self.clone() }))
+        let timestamp = period.of(self.timestamp.as_ref())?;
+        Ok(timestamp.map(|timestamp| Self { timestamp: Some(timestamp), ..self.clone() }))
     }
 }

@@ -8,10 +8,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    count,
+    Columns, count,
     filter::Filters,
     names::{METRICS, Metric, STATUS, label},
-    sum::number,
 };
 use crate::{
     app::AppState,
@@ -20,6 +19,7 @@ use crate::{
         extract::Query,
         observability::{
             page::{self, PageQuery},
+            sum::number,
             traces::direction,
         },
     },
@@ -69,7 +69,7 @@ pub(in crate::http) async fn list(
         answer["metrics"] = news.iter().map(shown).collect();
         return Ok(Json(answer));
     }
-    let (page, per_page) = (query.page.page.unwrap_or(0), query.page.per_page.unwrap_or(10));
+    let (page, per_page) = query.page.numbers();
     let end = page.saturating_add(1).saturating_mul(per_page);
     if end > FURTHEST {
         let message = format!("Too big: only the first {FURTHEST} metrics are listed, narrow timestamp");
@@ -78,8 +78,8 @@ pub(in crate::http) async fn list(
     let is_ascending = query.direction.as_deref() == Some("ASC");
     let order = if is_ascending { Order::EarliestEndFirst } else { Order::LatestEndFirst };
     let (mut entries, mut total) = (Vec::new(), 0);
-    for (metric, filter) in wanted(&query.filters)? {
-        count(&app.observe, metric, filter.clone(), &[], |_| total += 1).await?;
+    for (metric, filter) in wanted(&app.observe, &query.filters).await? {
+        count(&app.observe, metric, filter.clone(), &Columns::default(), |_| total += 1).await?;
         // Each metric could have all of the page.
         let window = Window { order, offset: 0, limit: end };
         entries.extend(measured(metric, app.observe.spans(filter, window).await?.records));
@@ -98,7 +98,7 @@ pub(in crate::http) async fn list(
 /// Returns what is new, and what is said about it, if that is what is asked for: the values of
 /// the spans that are new.
 async fn news(observe: &Observe, query: &ListQuery) -> Result<Option<(Vec<Entry>, Value)>, ApiError> {
-    let wanted = wanted(&query.filters)?;
+    let wanted = wanted(observe, &query.filters).await?;
     let filter = Filter::Or(wanted.iter().map(|(_, filter)| filter.clone()).collect());
     let Some(news) = page::news_of::<Span>(observe, &query.page, filter).await? else { return Ok(None) };
     let mut entries = Vec::new();
@@ -111,15 +111,16 @@ async fn news(observe: &Observe, query: &ListQuery) -> Result<Option<(Vec<Entry>
 }
 
 /// Returns the metrics that are asked for, and from which spans they are counted.
-fn wanted(filters: &Filters) -> Result<Vec<(&'static Metric, Filter)>, ApiError> {
+async fn wanted(observe: &Observe, filters: &Filters) -> Result<Vec<(&'static Metric, Filter)>, ApiError> {
     let all: Vec<&str> = match filters.names() {
         Some(names) => names.iter().map(String::as_str).collect(),
         None => METRICS.iter().map(|metric| metric.name).collect(),
     };
+    let around = filters.around(observe, Invalid::Query).await?;
     let mut wanted = Vec::new();
     for metric in all.into_iter().filter_map(Metric::find) {
         if let Some(filter) = filters.of(metric, Invalid::Query)? {
-            wanted.push((metric, filter));
+            wanted.push((metric, filter.and(around.clone())));
         }
     }
     Ok(wanted)

@@ -2,21 +2,22 @@
 //! spans, and a metric of yesterday can be asked about in a way nobody thought of yesterday.
 //!
 //! [`names`] says which there are and what spans they are counted from, [`filter`] which of
-//! those, [`sum`] how many values are made into one.
+//! those. How many values are made into one is [`super::sum`]'s.
 
 mod discovery;
 mod filter;
 mod list;
 mod names;
-mod sum;
-
-use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::{
+    series::{Before, GROUPS, Groups, Interval, Parts, Point, Series, compare},
+    sum::{Aggregation, Sum, number},
+};
 use crate::{
     app::AppState,
     http::{
@@ -30,10 +31,6 @@ pub(in crate::http) use discovery::{label_keys, label_values, names as list_name
 use filter::Filters;
 pub(in crate::http) use list::list;
 use names::{Column, Metric};
-use sum::{Aggregation, Sum, number, percentile};
-
-/// Groups of a breakdown at most.
-const GROUPS: usize = 1000;
 
 /// What a metric comes to as a whole.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -54,20 +51,6 @@ pub(in crate::http) struct AggregateRequest {
     /// With what it is compared: needs both ends of `filters.timestamp`.
     #[serde(default)]
     compare_period: Option<Before>,
-}
-
-/// A time a value is compared with.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-enum Before {
-    /// As long, just before.
-    #[serde(rename = "previous_period")]
-    Period,
-    /// A day before.
-    #[serde(rename = "previous_day")]
-    Day,
-    /// A week before.
-    #[serde(rename = "previous_week")]
-    Week,
 }
 
 /// What a metric comes to, by what spans have in common.
@@ -138,50 +121,8 @@ pub(in crate::http) struct PercentilesRequest {
     filters: Filters,
 }
 
-/// How long a point of a series is.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-enum Interval {
-    /// A minute.
-    #[serde(rename = "1m")]
-    Minute,
-    /// Five minutes.
-    #[serde(rename = "5m")]
-    FiveMinutes,
-    /// A quarter of an hour.
-    #[serde(rename = "15m")]
-    Quarter,
-    /// An hour.
-    #[serde(rename = "1h")]
-    Hour,
-    /// A day.
-    #[serde(rename = "1d")]
-    Day,
-}
-
-impl Interval {
-    /// Returns when the point begins a time belongs to.
-    fn begin(self, at: Millis) -> Millis {
-        let length = 60_000
-            * match self {
-                Self::Minute => 1,
-                Self::FiveMinutes => 5,
-                Self::Quarter => 15,
-                Self::Hour => 60,
-                Self::Day => 24 * 60,
-            };
-        Millis(at.0.div_euclid(length) * length)
-    }
-}
-
 fn columns(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "enum": names::DISTINCT})
-}
-
-/// One value of a metric, and what it is grouped by.
-struct Point {
-    at: Millis,
-    value: f64,
-    columns: Vec<Option<String>>,
 }
 
 /// Calls `each` with every value of these metrics.
@@ -189,12 +130,13 @@ async fn values(
     observe: &Observe,
     names: &[String],
     filters: &Filters,
-    columns: &[Column],
+    columns: &Columns,
     mut each: impl FnMut(Point) + Send,
 ) -> Result<(), ApiError> {
+    let around = filters.around(observe, Invalid::Body).await?;
     for metric in names.iter().filter_map(|name| Metric::find(name)) {
         let Some(filter) = filters.of(metric, Invalid::Body)? else { continue };
-        count(observe, metric, filter, columns, &mut each).await?;
+        count(observe, metric, filter.and(around.clone()), columns, &mut each).await?;
     }
     Ok(())
 }
@@ -203,30 +145,42 @@ async fn count(
     observe: &Observe,
     metric: &'static Metric,
     filter: Filter,
-    columns: &[Column],
+    columns: &Columns,
     mut each: impl FnMut(Point) + Send,
 ) -> Result<(), ApiError> {
-    let keys: Vec<Key> = columns.iter().filter_map(|column| column.key()).collect();
+    let keys: Vec<Key> = columns.all.iter().filter_map(|column| column.key()).collect();
     let count = observe.count(filter, &keys, |counted| {
         let Some(value) = metric.value(&counted) else { return };
         let took = i64::try_from(counted.duration.unwrap_or(0)).unwrap_or(i64::MAX);
         let mut known = counted.keys.into_iter();
-        let columns = columns.iter().map(|column| {
+        let values = columns.all.iter().map(|column| {
             let known = column.key().and_then(|_| known.next().flatten());
             column.value(metric, known.as_deref())
         });
-        each(Point { at: Millis(counted.started_at.0.saturating_add(took)), value, columns: columns.collect() });
+        let mut values: Vec<_> = values.collect();
+        let distinct = values.drain(columns.grouped..).next().flatten();
+        each(Point { at: Millis(counted.started_at.0.saturating_add(took)), value, distinct, columns: values });
     });
     Ok(count.await?)
 }
 
-/// Returns what is asked about values beside what they are grouped by.
-fn with_distinct(group_by: &[String], aggregation: Aggregation, distinct: Option<&String>) -> Vec<Column> {
-    let mut columns: Vec<Column> = group_by.iter().map(|name| Column::find(name)).collect();
-    if let (Aggregation::CountDistinct, Some(distinct)) = (aggregation, distinct) {
-        columns.push(Column::find(distinct));
+/// What is asked about values.
+#[derive(Default)]
+struct Columns {
+    /// Those they are grouped by, and the one they are told apart by.
+    all: Vec<Column>,
+    /// How many they are grouped by.
+    grouped: usize,
+}
+
+impl Columns {
+    fn of(group_by: &[String], aggregation: Aggregation, distinct: Option<&String>) -> Self {
+        let mut all: Vec<Column> = group_by.iter().map(|name| Column::find(name)).collect();
+        if let (Aggregation::CountDistinct, Some(distinct)) = (aggregation, distinct) {
+            all.push(Column::find(distinct));
+        }
+        Self { all, grouped: group_by.len() }
     }
-    columns
 }
 
 /// Returns what metrics come to as a whole.
@@ -239,23 +193,14 @@ pub(in crate::http) async fn aggregate(
     let Some(period) = request.compare_period else { return Ok(Json(answer)) };
     let Some(before) = request.filters.before(period)? else { return Ok(Json(answer)) };
     let previous = whole(&app.observe, &request, &before).await?;
-    let change = match (value, previous) {
-        (Some(value), Some(previous)) if previous != 0.0 => Some((value - previous) / previous.abs() * 100.0),
-        _ => None,
-    };
-    answer["previousValue"] = number(previous);
-    answer["changePercent"] = number(change);
+    compare(&mut answer, value, previous);
     Ok(Json(answer))
 }
 
 async fn whole(observe: &Observe, request: &AggregateRequest, filters: &Filters) -> Result<Option<f64>, ApiError> {
-    let columns = with_distinct(&[], request.aggregation, request.distinct_column.as_ref());
+    let columns = Columns::of(&[], request.aggregation, request.distinct_column.as_ref());
     let mut sum = Sum::default();
-    values(observe, &request.name, filters, &columns, |mut point| {
-        let distinct = point.columns.pop().flatten();
-        sum.add(point.at, point.value, distinct);
-    })
-    .await?;
+    values(observe, &request.name, filters, &columns, |point| sum.point(point)).await?;
     Ok(sum.value(request.aggregation))
 }
 
@@ -264,27 +209,12 @@ pub(in crate::http) async fn breakdown(
     State(app): State<AppState>,
     Body(request): Body<BreakdownRequest>,
 ) -> Result<Json<Value>, ApiError> {
-    let columns = with_distinct(&request.group_by, request.aggregation, request.distinct_column.as_ref());
-    let mut groups: BTreeMap<Vec<Option<String>>, Sum> = BTreeMap::new();
-    values(&app.observe, &request.name, &request.filters, &columns, |mut point| {
-        let distinct = point.columns.drain(request.group_by.len()..).next().flatten();
-        groups.entry(point.columns).or_default().add(point.at, point.value, distinct);
-    })
-    .await?;
-    let mut groups: Vec<(Vec<Option<String>>, f64)> =
-        groups.into_iter().filter_map(|(group, sum)| Some((group, sum.value(request.aggregation)?))).collect();
+    let columns = Columns::of(&request.group_by, request.aggregation, request.distinct_column.as_ref());
+    let mut groups = Groups::default();
+    values(&app.observe, &request.name, &request.filters, &columns, |point| groups.add(point)).await?;
     let is_ascending = request.order_direction.as_deref() == Some("ASC");
-    groups.sort_by(|(_, left), (_, right)| if is_ascending { left.total_cmp(right) } else { right.total_cmp(left) });
-    groups.truncate(request.limit.unwrap_or(GROUPS));
-    let groups: Vec<Value> = groups
-        .into_iter()
-        .map(|(group, value)| {
-            let dimensions: Map<String, Value> =
-                request.group_by.iter().cloned().zip(group.into_iter().map(|value| json!(value))).collect();
-            json!({"dimensions": dimensions, "value": number(Some(value))})
-        })
-        .collect();
-    Ok(Json(json!({"groups": groups})))
+    let limit = request.limit.unwrap_or(GROUPS);
+    Ok(Json(groups.answer(&request.group_by, request.aggregation, is_ascending, limit)))
 }
 
 /// Returns what metrics come to over time.
@@ -293,36 +223,10 @@ pub(in crate::http) async fn timeseries(
     Body(request): Body<SeriesRequest>,
 ) -> Result<Json<Value>, ApiError> {
     let group_by = request.group_by.as_deref().unwrap_or_default();
-    let columns = with_distinct(group_by, request.aggregation, request.distinct_column.as_ref());
-    let mut series: BTreeMap<String, BTreeMap<Millis, Sum>> = BTreeMap::new();
-    if group_by.is_empty() {
-        series.insert(request.name.join(","), BTreeMap::new());
-    }
-    values(&app.observe, &request.name, &request.filters, &columns, |mut point| {
-        let distinct = point.columns.drain(group_by.len()..).next().flatten();
-        let name = if group_by.is_empty() {
-            request.name.join(",")
-        } else {
-            let parts: Vec<String> = point.columns.into_iter().map(Option::unwrap_or_default).collect();
-            parts.join("|")
-        };
-        let points = series.entry(name).or_default();
-        points.entry(request.interval.begin(point.at)).or_default().add(point.at, point.value, distinct);
-    })
-    .await?;
-    let series: Vec<Value> = series
-        .into_iter()
-        .map(|(name, points)| {
-            let points: Vec<Value> = points
-                .into_iter()
-                .filter_map(|(at, sum)| {
-                    Some(json!({"timestamp": at.iso(), "value": number(Some(sum.value(request.aggregation)?))}))
-                })
-                .collect();
-            json!({"name": name, "points": points})
-        })
-        .collect();
-    Ok(Json(json!({"series": series})))
+    let columns = Columns::of(group_by, request.aggregation, request.distinct_column.as_ref());
+    let mut series = Series::new(request.name.join(","), request.interval, !group_by.is_empty());
+    values(&app.observe, &request.name, &request.filters, &columns, |point| series.add(point)).await?;
+    Ok(Json(series.answer(request.aggregation)))
 }
 
 /// Returns the percentiles of a metric over time.
@@ -330,24 +234,9 @@ pub(in crate::http) async fn percentiles(
     State(app): State<AppState>,
     Body(request): Body<PercentilesRequest>,
 ) -> Result<Json<Value>, ApiError> {
-    let mut buckets: BTreeMap<Millis, Vec<f64>> = BTreeMap::new();
-    values(&app.observe, std::slice::from_ref(&request.name), &request.filters, &[], |point| {
-        buckets.entry(request.interval.begin(point.at)).or_default().push(point.value);
-    })
-    .await?;
-    for values in buckets.values_mut() {
-        values.sort_by(f64::total_cmp);
-    }
-    let series: Vec<Value> = request
-        .percentiles
-        .iter()
-        .map(|part| {
-            let points: Vec<Value> = buckets
-                .iter()
-                .map(|(at, values)| json!({"timestamp": at.iso(), "value": number(percentile(values, *part))}))
-                .collect();
-            json!({"percentile": part, "points": points})
-        })
-        .collect();
-    Ok(Json(json!({"series": series})))
+    let mut parts = Parts::new(request.interval);
+    let names = std::slice::from_ref(&request.name);
+    values(&app.observe, names, &request.filters, &Columns::default(), |point| parts.add(point.at, point.value))
+        .await?;
+    Ok(Json(parts.answer(&request.percentiles)))
 }

@@ -7,6 +7,7 @@
 pub(in crate::http) mod discovery;
 mod fields;
 mod predicate;
+mod said;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -21,7 +22,7 @@ use super::{
     traces::roots,
 };
 use crate::{
-    app::AppState,
+    app::{App, AppState},
     http::{
         error::{ApiError, FieldIssue, Invalid},
         extract::Body,
@@ -34,9 +35,9 @@ use crate::{
     },
     types::{id::Millis, span::Span},
 };
-use predicate::Predicate;
+use predicate::{Predicate, Related};
 
-/// Traces that answer a question about their spans at most; with more, the question is refused.
+/// Spans, or traces, that answer a question at most; with more, the question is refused.
 const RELATED: usize = 10_000;
 
 /// From when to when; the start belongs to it, the end does not.
@@ -209,24 +210,19 @@ impl QueryRequest {
     }
 
     /// Returns the condition on first spans: that they ended, in time, and the predicate.
-    async fn filter(&self, observe: &Observe) -> Result<Filter, ApiError> {
+    async fn filter(&self, app: &App) -> Result<Filter, ApiError> {
         let between = self.time_range.between()?;
         let mut filter = roots().and(Filter::Time(between)).and(Filter::Ended(Between::default()));
         if let Some(predicate) = &self.predicate {
             let predicate = Predicate::read(predicate)?;
             let mut answers = Vec::new();
             for related in predicate.related() {
-                // No span of a trace begins before its first one.
-                let from = Filter::Time(Between { from: between.from, to: None });
-                let window = Window { limit: RELATED as u64, ..Window::default() };
-                let found = observe.spans(related.clone().and(from), window).await?;
-                let ids: BTreeSet<_> = found.records.iter().map(|span| span.trace_id.clone()).collect();
-                let ids: Vec<String> = ids.into_iter().collect();
-                if found.total > RELATED as u64 {
-                    let message = format!("More than {RELATED} spans are such: narrow timeRange or where");
-                    return Err(wrong("where", message));
-                }
-                answers.push(ids);
+                let traces = match related {
+                    Related::Spans(filter) => with_span(&app.observe, filter.clone(), between.from).await?,
+                    Related::Said(kind, said) => said.traces(&app.store, *kind, RELATED).await?,
+                };
+                let too_many = || wrong("where", format!("More than {RELATED} are such: narrow timeRange or where"));
+                answers.push(traces.ok_or_else(too_many)?.into_iter().collect());
             }
             filter = filter.and(predicate.filter(&answers));
         }
@@ -240,7 +236,7 @@ pub(in crate::http) async fn query(
     Body(request): Body<QueryRequest>,
 ) -> Result<Json<Value>, ApiError> {
     request.check()?;
-    let filter = request.filter(&app.observe).await?;
+    let filter = request.filter(&app).await?;
     let answer = if request.mode.is_some() {
         news(&app.observe, &request, filter).await?
     } else if request.group.is_some() {
@@ -254,6 +250,19 @@ pub(in crate::http) async fn query(
         }
     };
     Ok(Json(answer))
+}
+
+/// Returns the traces that have such a span, `None` if there are too many.
+async fn with_span(
+    observe: &Observe,
+    filter: Filter,
+    from: Option<Millis>,
+) -> Result<Option<BTreeSet<String>>, ApiError> {
+    // No span of a trace begins before its first one.
+    let filter = filter.and(Filter::Time(Between { from, to: None }));
+    let found = observe.spans(filter, Window { limit: RELATED as u64, ..Window::default() }).await?;
+    let ids = found.records.iter().map(|span| span.trace_id.clone()).collect();
+    Ok((found.total <= RELATED as u64).then_some(ids))
 }
 
 fn shown(traces: &[Arc<Span>]) -> Value {

@@ -4,26 +4,37 @@ use serde_json::{Map, Value};
 
 use super::{
     fields::{self, Comparison, Field, Kind, Scope},
+    said::Said,
     wrong,
 };
 use crate::{
     http::error::ApiError,
     observe::{attrs::Key, filter::Filter},
+    store::verdicts::VerdictKind,
 };
 
 /// How deep and how large a predicate may be, and how often it may ask about spans: what it
 /// costs is in proportion.
-const DEPTH: usize = 12;
-const NODES: usize = 100;
+pub(super) const DEPTH: usize = 12;
+pub(super) const NODES: usize = 100;
 const RELATED: usize = 8;
-const SET: usize = 100;
+pub(super) const SET: usize = 100;
 const LONGEST: usize = 4096;
 
 /// What must hold of a trace.
 #[derive(Debug)]
 pub(super) struct Predicate {
     node: Node,
-    related: Vec<Filter>,
+    related: Vec<Related>,
+}
+
+/// A question about what belongs to a trace.
+#[derive(Debug)]
+pub(super) enum Related {
+    /// Whether it has such a span.
+    Spans(Filter),
+    /// Whether this was said of it.
+    Said(VerdictKind, Said),
 }
 
 #[derive(Debug)]
@@ -32,7 +43,7 @@ enum Node {
     And(Vec<Self>),
     Or(Vec<Self>),
     Not(Box<Self>),
-    /// Whether the trace is one of those that answer a question about spans.
+    /// Whether the trace is one of those that answer a question.
     Related(usize),
 }
 
@@ -44,12 +55,12 @@ impl Predicate {
         Ok(Self { node, related: reader.related })
     }
 
-    /// Returns the questions about spans.
-    pub(super) fn related(&self) -> &[Filter] {
+    /// Returns the questions about what belongs to a trace.
+    pub(super) fn related(&self) -> &[Related] {
         &self.related
     }
 
-    /// Returns the condition, once the questions are answered by the traces that have such a span.
+    /// Returns the condition, once the questions are answered, each by the traces it is true of.
     pub(super) fn filter(self, answers: &[Vec<String>]) -> Filter {
         self.node.filter(answers)
     }
@@ -71,7 +82,7 @@ impl Node {
 #[derive(Default)]
 struct Reader {
     nodes: usize,
-    related: Vec<Filter>,
+    related: Vec<Related>,
 }
 
 impl Reader {
@@ -108,7 +119,7 @@ impl Reader {
         Ok(node)
     }
 
-    /// Reads a question about what belongs to a trace. There are no scores and no feedback here.
+    /// Reads a question about what belongs to a trace.
     fn relation(
         &mut self,
         collection: &str,
@@ -125,14 +136,18 @@ impl Reader {
             (None, Some(nested)) => ("none", nested),
             _ => return Err(wrong(at, "Invalid input: expected either some or none")),
         };
-        if collection != "spans" {
-            return Ok(Node::Is(if quantifier == "some" { Filter::Or(Vec::new()) } else { Filter::All }));
-        }
-        let nested = self.node(nested, Scope::Spans, &format!("{at}.{quantifier}"), depth + 1)?;
+        let place = format!("{at}.{quantifier}");
+        let related = match collection {
+            "spans" => Related::Spans(self.node(nested, Scope::Spans, &place, depth + 1)?.filter(&[])),
+            collection => {
+                let kind = if collection == "scores" { VerdictKind::Score } else { VerdictKind::Feedback };
+                Related::Said(kind, Said::read(nested, kind, &place, depth + 1, &mut self.nodes)?)
+            }
+        };
         if self.related.len() == RELATED {
             return Err(wrong(at, format!("Trace queries are limited to {RELATED} related collection clauses")));
         }
-        self.related.push(nested.filter(&[]));
+        self.related.push(related);
         let node = Node::Related(self.related.len() - 1);
         Ok(if quantifier == "some" { node } else { Node::Not(Box::new(node)) })
     }
@@ -171,7 +186,7 @@ fn leaf(op: &str, source: &Map<String, Value>, scope: Scope, at: &str) -> Result
     }
 }
 
-fn comparison(op: &str) -> Option<Comparison> {
+pub(super) fn comparison(op: &str) -> Option<Comparison> {
     Some(match op {
         "eq" => Comparison::Eq,
         "ne" => Comparison::Ne,
@@ -199,7 +214,7 @@ fn compare(comparison: Comparison, source: &Map<String, Value>, scope: Scope, at
     field.compare(comparison, literal).map_err(|message| wrong(place, format!("Invalid input: {message}")))
 }
 
-fn turned(comparison: Comparison) -> Comparison {
+pub(super) fn turned(comparison: Comparison) -> Comparison {
     match comparison {
         Comparison::Lt => Comparison::Gt,
         Comparison::Lte => Comparison::Gte,
@@ -230,7 +245,7 @@ fn field(path: &Value, scope: Scope, at: &str) -> Result<Field, ApiError> {
     fields::find(scope, path).ok_or_else(|| wrong(at, format!("Field \"{path}\" is not allowed here")))
 }
 
-fn scalar(value: &Value, at: &str) -> Result<(), ApiError> {
+pub(super) fn scalar(value: &Value, at: &str) -> Result<(), ApiError> {
     match value {
         Value::Array(_) | Value::Object(_) => Err(wrong(at, "Invalid input: expected a string, a number or a boolean")),
         Value::String(text) => short(text, at).map(|_| ()),
@@ -238,7 +253,7 @@ fn scalar(value: &Value, at: &str) -> Result<(), ApiError> {
     }
 }
 
-fn short<'a>(text: &'a str, at: &str) -> Result<&'a str, ApiError> {
+pub(super) fn short<'a>(text: &'a str, at: &str) -> Result<&'a str, ApiError> {
     if text.len() <= LONGEST {
         return Ok(text);
     }
