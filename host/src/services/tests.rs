@@ -48,6 +48,19 @@ async fn secret_is_given_and_a_missing_one_names_the_setting() {
 }
 
 #[tokio::test]
+async fn directory_is_the_plugins_own() {
+    let home = tempfile::tempdir().unwrap();
+    let services = services(home.path());
+    let directory = ask(&services, "data.directory", json!({})).await.unwrap();
+    let directory = PathBuf::from(directory.as_str().unwrap());
+    assert!(directory.is_absolute() && directory.is_dir());
+    assert_eq!(directory, home.path().join("plugin-data").join("tester"));
+    let caller = Caller { plugin: "..".into(), generation: 1, call: 0, context: None };
+    let error = services.request(caller, "data.directory", b"{}".to_vec(), None).await.unwrap_err();
+    assert_eq!(error.code, code::UNSUPPORTED, "it would be the host's own");
+}
+
+#[tokio::test]
 async fn tools_and_agents_wait_for_the_start() {
     let home = tempfile::tempdir().unwrap();
     let starting = services(home.path());

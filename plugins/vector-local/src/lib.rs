@@ -2,8 +2,8 @@
 //!
 //! What is acknowledged is on the disk. An index is an append-only log of checksummed
 //! records (`log`), mapped into memory so that vectors are read where they lie (`mapped`); what it comes
-//! to is a table of [rows](mod@rows). Searches look at all rows while there are few, and walk a
-//! [graph](mod@graph) when there are many; a thread of its own builds it, and writes logs anew
+//! to is a table of rows (`rows`). Searches look at all rows while there are few, and walk a
+//! graph (`graph`) when there are many; a thread of its own builds it, and writes logs anew
 //! that hold much that is dead (`builder`). `index` puts these together, `store` has the indexes.
 //!
 //! Two generations of a plugin are at work at once during a swap, so nothing here is held for longer than
