@@ -2,9 +2,9 @@
 //!
 //! A plugin's group is a server under its own id; one more server offers everything, with names
 //! that begin with their source. [`catalog`] says what each of them has, made anew for each
-//! snapshot of the registry; [`server`] answers a client, whichever generation of the protocol it
-//! speaks; [`mount`] has what serves each id over Streamable HTTP, [`legacy`] the sessions of the
-//! older transport. [`changes`] tells clients when a list is another after a swap.
+//! snapshot of the registry; `server` answers a client, whichever generation of the protocol it
+//! speaks; `mount` has what serves each id over Streamable HTTP, [`legacy`] the sessions of the
+//! older transport. `changes` tells clients when a list is another after a swap.
 //! The protocol itself is `rmcp`'s.
 
 pub mod catalog;

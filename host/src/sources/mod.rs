@@ -2,7 +2,7 @@
 //! called under `<server>_<tool>`.
 //!
 //! A server that is gone is tried again, less and less often; its tools are gone meanwhile. One that says
-//! that its list has changed is asked for it. [`connect`] has the ways to reach one, [`tool`] a call.
+//! that its list has changed is asked for it. `connect` has the ways to reach one, [`tool`] a call.
 
 mod connect;
 mod legacy;
