@@ -11,7 +11,7 @@ use hotbay_tests::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const TOOLS: [&str; 13] = [
+const TOOLS: [&str; 14] = [
     "p:echo",
     "p:sleep",
     "p:block",
@@ -23,6 +23,7 @@ const TOOLS: [&str; 13] = [
     "p:stream",
     "p:ask",
     "p:log",
+    "p:log_bytes",
     "p:pending",
     "p:suspend",
 ];

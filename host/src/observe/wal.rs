@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mrecordlog::MultiRecordLog;
+use mrecordlog::{MultiRecordLog, error::ReadRecordError};
 
 use jiff::civil::Date;
 
@@ -20,6 +20,12 @@ use crate::types::id::Millis;
 const QUEUE: &str = "records";
 /// A file shorter than this was made and never written: there is nothing in it, and it cannot be read.
 const BLOCK: u64 = 32_768;
+
+/// Whether an error says that a file is not what it was. Others pass: a disk that is full, files
+/// that may not be opened, too many that are open.
+fn is_damage(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
+}
 
 /// One record of the log.
 pub(super) struct Entry {
@@ -59,12 +65,13 @@ pub(super) struct Wal {
 }
 
 impl Wal {
-    /// Opens the log and returns what is in it. One that cannot be read is set aside.
+    /// Opens the log and returns what is in it. One that is damaged is set aside.
     pub(super) async fn open(directory: &Path) -> io::Result<(Self, Vec<Entry>)> {
         fs::create_dir_all(directory)?;
         remove_unwritten(directory)?;
         let log = match MultiRecordLog::open(directory).await {
             Ok(log) => log,
+            Err(ReadRecordError::IoError(error)) if !is_damage(error.kind()) => return Err(error),
             Err(error) => {
                 let aside = directory.with_file_name(format!("wal.damaged-{}", Millis::now().0));
                 fs::rename(directory, &aside)?;
@@ -72,7 +79,7 @@ impl Wal {
                     %error,
                     aside = %aside.display(),
                     "the write-ahead log of logs and traces cannot be read and is set aside; \
-                     the last second before the host stopped may be missing",
+                     the last seconds before the host stopped may be missing",
                 );
                 fs::create_dir_all(directory)?;
                 MultiRecordLog::open(directory).await.map_err(io::Error::other)?
@@ -164,4 +171,18 @@ fn remove_unwritten(directory: &Path) -> io::Result<()> {
         fs::remove_file(newest)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_says_that_a_file_is_another_sets_the_log_aside() {
+        use io::ErrorKind::{InvalidData, NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull, UnexpectedEof};
+        assert!([UnexpectedEof, InvalidData].into_iter().all(is_damage));
+        let too_many_files = io::Error::from_raw_os_error(libc::EMFILE).kind();
+        let passing = [NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull, too_many_files];
+        assert!(!passing.into_iter().any(is_damage));
+    }
 }

@@ -68,6 +68,7 @@ suite! {
         runs: [
             run_totals_follow_what_is_written,
             run_totals_hold_when_many_write_at_once,
+            a_run_stored_anew_is_not_taken_for_the_one_before,
             names_that_run_into_each_other_are_counted_apart,
             runs_are_counted_by_workflow_and_status,
             a_run_that_cannot_be_read_hides_no_other,

@@ -122,6 +122,18 @@ pub(super) async fn run_totals_follow_what_is_written(store: &Store) {
     check(store, "other", 1).await;
 }
 
+/// The run that `before` was read of is removed, and another of its name is somebody else's.
+pub(super) async fn a_run_stored_anew_is_not_taken_for_the_one_before(store: &Store) {
+    assert!(insert(store, "1", "w", Some("a"), 1).await);
+    let before = row(store, "1").await.unwrap();
+    assert!(store.runs().delete("1").await.unwrap());
+    assert!(insert(store, "1", "w", Some("b"), 1).await);
+    let write = async |store: &Store, run: NewRun<'_>| store.runs().overwrite(&run, &before, Lease::NONE, 9).await;
+    let late = with_run(store, ("1", "w", None), write).await;
+    assert!(matches!(late, Err(StoreError::NotFound(_))), "{late:?}");
+    check(store, "w", 1).await;
+}
+
 /// Each run is stored, begun anew, ended and removed by several at once, which all may lose.
 pub(super) async fn run_totals_hold_when_many_write_at_once(store: &Store) {
     let ids: Vec<String> = (0..12).map(|number| format!("run {number}")).collect();

@@ -141,7 +141,8 @@ impl Runs {
         let update = Statement::new(
             "UPDATE workflow_runs SET workflow_id = $1, resource_id = $2, status = $3, graph_hash = $4, request = $5, \
              state = $6, outcome = NULL, chunks = 0, owner = $7, lease_until = $8, fence = fence + 1, wake_at = NULL, \
-             cancel_requested = 0, updated_at = $9 WHERE run_id = $10 AND fence = $11",
+             cancel_requested = 0, updated_at = $9 WHERE run_id = $10 AND fence = $11 AND workflow_id = $12 \
+             AND resource_id IS NOT DISTINCT FROM $13",
         )
         .bind(run.workflow_id)
         .bind(run.resource_id)
@@ -154,10 +155,12 @@ impl Runs {
         .bind(now)
         .bind(run.run_id)
         .bind(signed(before.fence))
+        .bind(&before.workflow_id)
+        .bind(before.resource_id.as_deref())
         .guard();
         let mut batch = Batch::from(update);
         forget(&mut batch, run.run_id);
-        // Nobody else has changed these since: the fence would be another one.
+        // These are what they were, also if the run was removed meanwhile and stored anew.
         let was = scopes(&before.workflow_id, before.resource_id.as_deref());
         let is = scopes(run.workflow_id, run.resource_id);
         let gone = was.iter().filter(|scope| !is.contains(scope)).map(|scope| (scope, counts::take(scope)));
