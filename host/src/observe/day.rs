@@ -23,7 +23,7 @@ use crate::types::id::Millis;
 
 /// What a segment may take in memory before it is written.
 const SEGMENT: usize = 16 << 20;
-/// What a segment takes to begin with: a table of terms for a second's records, which grows if there are more.
+/// What a segment takes to begin with: a table of terms, which grows if there are many records.
 /// The threads of an [`IndexWriter`] begin with 8 MB whatever comes, so they are not used.
 const FIRST: usize = 512 << 10;
 

@@ -4,10 +4,10 @@
 //!
 //! Whoever has something to record gives it to a [`Recorder`], which never waits: the host's
 //! log by a [`layer`], runs by [spans](tracer). One task (`writer`) takes what has come in,
-//! appends it to a write-ahead log and syncs that, keeps it in memory, where it is found from
-//! then on, and adds it to an index of its day. Each second the indexes are committed, with
-//! the position in the write-ahead log, and what they hold goes from memory and from the
-//! write-ahead log. After a crash what the indexes lack is read from there.
+//! appends it to a write-ahead log and syncs that, and keeps it in memory, where it is found
+//! from then on. Some seconds later, or sooner if there is much, it is put into the index of its
+//! day, with the position in the write-ahead log, and goes from memory and from the write-ahead
+//! log. After a crash what the indexes lack is read from there.
 //!
 //! [`Observe`] answers questions about all of it; [`filter`] is the language.
 
