@@ -150,8 +150,9 @@ pub(super) async fn run_totals_hold_when_many_write_at_once(store: &Store) {
                 async {
                     if (index + round) % 4 == 0 {
                         let runs = store.runs();
+                        // Both may: it can have been stored again between them.
                         let (one, other) = tokio::join!(runs.delete(run), runs.delete(run));
-                        assert!(!(one.unwrap() && other.unwrap()), "removed twice");
+                        assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
                     }
                 },
             )
