@@ -152,7 +152,7 @@ impl Recorder {
             Level::Error | Level::Fatal => usize::MAX,
         };
         let weight = weight::log(&record);
-        if !shared.take(Input::Log(Arc::new(record)), weight, reserve) {
+        if !shared.put(Input::Log(Arc::new(record)), weight, reserve) {
             shared.shed.logs[level as usize].fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -169,7 +169,7 @@ impl Recorder {
             tap.spans(&spans);
         }
         let weight = weight::spans(&spans);
-        if !shared.take(Input::Spans(spans), weight, 16) {
+        if !shared.put(Input::Spans(spans), weight, 16) {
             shared.shed.spans.fetch_add(count, Ordering::Relaxed);
         }
     }
@@ -265,7 +265,7 @@ impl Recorder {
 impl Shared {
     /// Puts something into the queue, unless that would take the last part of its places or of
     /// its room: `reserve` says which part of them is left for what matters more.
-    fn take(&self, input: Input, weight: usize, reserve: usize) -> bool {
+    fn put(&self, input: Input, weight: usize, reserve: usize) -> bool {
         let weight = permits(weight);
         let is_full = self.queue.capacity() <= QUEUE / reserve
             || self.room.available_permits() <= ROOM / reserve + weight as usize;

@@ -34,14 +34,11 @@ use crate::{
     graph::{Graph, nearness},
     log::{self, Log, Put},
     rows::{Rows, disk},
+    selection::{Chosen, leaves_many},
 };
 
 /// How broad a search of the graph is at least.
 const BREADTH: usize = 128;
-/// How many rows are looked at to guess how many a filter leaves.
-const SAMPLE: usize = 100;
-/// If a filter leaves fewer than one row in so many, looking at all rows finds them sooner than the graph.
-const SELECTIVE: usize = 5;
 /// Rows the graph does not cover yet before it is extended: they are looked at one by one.
 const TAIL: usize = 2048;
 /// Dead rows before a log is compacted, if they are also a third of all.
@@ -245,10 +242,10 @@ impl Index {
             return Err(wrong_dimension(&self.name, dimension, vector.len()).into());
         }
         let metadata = update.metadata.as_ref().map(serde_json::to_vec).transpose()?;
-        let filter = filter_of(&update.selection)?;
+        let chosen = Chosen::new(&update.selection)?;
         let held = self.hold()?;
         let state = self.state();
-        let selected = select(&state.rows, &update.selection, filter.as_ref());
+        let selected = chosen.rows(&state.rows);
         let puts: Vec<Put<'_>> = selected
             .iter()
             .map(|&row| {
@@ -269,10 +266,10 @@ impl Index {
 
     /// Deletes entries and returns how many.
     pub(crate) fn delete(&self, selection: &Selection) -> Result<u64, Refusal> {
-        let filter = filter_of(selection)?;
+        let chosen = Chosen::new(selection)?;
         let held = self.hold()?;
         let state = self.state();
-        let selected = select(&state.rows, selection, filter.as_ref());
+        let selected = chosen.rows(&state.rows);
         if selected.is_empty() {
             return Ok(0);
         }
@@ -465,39 +462,6 @@ impl Drop for Index {
 fn needs_compaction(rows: &Rows) -> bool {
     let dead = rows.len() - rows.live();
     dead >= DEAD && dead > rows.len() / 3
-}
-
-/// Guesses from a few rows whether a filter leaves many.
-fn leaves_many(rows: &Rows, filter: &Filter) -> bool {
-    let step = (rows.len() / SAMPLE).max(1);
-    let (mut live, mut left) = (0, 0);
-    for row in (0..rows.len()).step_by(step).filter_map(|row| u32::try_from(row).ok()) {
-        if rows.row(row).is_live {
-            live += 1;
-            left += usize::from(rows.matches(row, Some(filter)));
-        }
-    }
-    left * SELECTIVE >= live
-}
-
-fn filter_of(selection: &Selection) -> Result<Option<Filter>> {
-    match selection {
-        Selection::Filter(filter) => Filter::parse(filter).map(Some),
-        _ => Ok(None),
-    }
-}
-
-/// Returns the live rows that are meant, each once.
-fn select(rows: &Rows, selection: &Selection, filter: Option<&Filter>) -> Vec<u32> {
-    match selection {
-        Selection::Ids(ids) => {
-            let mut selected: Vec<u32> = ids.iter().filter_map(|id| rows.of_id(id)).collect();
-            selected.sort_unstable();
-            selected.dedup();
-            selected
-        }
-        _ => rows.iter_live().filter(|&row| rows.matches(row, filter)).collect(),
-    }
 }
 
 fn log_path(directory: &Path, number: u32) -> PathBuf {

@@ -54,6 +54,7 @@ mod index;
 mod log;
 mod mapped;
 mod rows;
+mod selection;
 mod store;
 #[cfg(test)]
 mod tests;
