@@ -149,6 +149,7 @@ impl App {
             Arc::clone(plugins.registry()),
             Arc::clone(&models),
             store.clone(),
+            config.memory.clone(),
             tasks.clone(),
             holder.clone(),
             observe.recorder().clone(),
@@ -168,6 +169,8 @@ impl App {
         background.spawn("workflow-keeper", |cancel| keeper.keep(cancel));
         let others = workflows.clone();
         background.spawn("workflow-others", |cancel| others.watch_others(cancel));
+        let semantic = engine.memory().semantic().clone();
+        background.spawn("memory-embeddings", |cancel| semantic.keep(cancel));
         let clock = workflows.clone();
         background.spawn("workflow-schedules", |cancel| clock.keep_time(cancel));
         let vectors = Vectors::new(Arc::clone(plugins.registry()));

@@ -207,9 +207,63 @@ impl Memory {
         self.option("generateTitle", Value::Bool(true))
     }
 
-    /// Sets a further option (`semanticRecall`, `workingMemory`, ...).
+    /// Lets the agent find messages by their meaning, however long ago they were said, with the server's
+    /// embedder and vector store unless [`Memory::embedder`] and [`Memory::vector_store`] name others.
+    pub fn semantic_recall(self, recall: SemanticRecall) -> Self {
+        self.option("semanticRecall", Value::Object(recall.0))
+    }
+
+    /// Names the embedder messages are found with, `provider/model`.
+    pub fn embedder(self, id: impl Into<String>) -> Self {
+        self.option("embedder", Value::String(id.into()))
+    }
+
+    /// Names the vector store messages are found in.
+    pub fn vector_store(self, name: impl Into<String>) -> Self {
+        self.option("vector", Value::String(name.into()))
+    }
+
+    /// Sets a further option (`workingMemory`, ...).
     pub fn option(mut self, name: impl Into<String>, value: Value) -> Self {
         self.0.more.insert(name.into(), value);
+        self
+    }
+}
+
+/// How an agent finds messages by their meaning. By default the four nearest of all its user's
+/// conversations, each with the message before and the one after it.
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct SemanticRecall(Map<String, Value>);
+
+impl SemanticRecall {
+    /// Finds so many messages.
+    pub fn top_k(self, messages: u32) -> Self {
+        self.set("topK", messages.into())
+    }
+
+    /// Shows so many messages before and after each that was found.
+    pub fn around(self, before: u32, after: u32) -> Self {
+        self.set("messageRange", serde_json::json!({ "before": before, "after": after }))
+    }
+
+    /// Looks only into the conversation itself.
+    pub fn in_thread(self) -> Self {
+        self.set("scope", "thread".into())
+    }
+
+    /// Finds only messages whose metadata is like this, in the language of vector stores' filters.
+    pub fn filter(self, filter: Value) -> Self {
+        self.set("filter", filter)
+    }
+
+    /// Finds only messages that are at least so near to the question; 1 is the same.
+    pub fn threshold(self, score: f32) -> Self {
+        self.set("threshold", score.into())
+    }
+
+    fn set(mut self, key: &str, value: Value) -> Self {
+        self.0.insert(key.to_owned(), value);
         self
     }
 }

@@ -40,7 +40,7 @@ pub mod vector_store;
 mod wire;
 pub mod workflow;
 
-pub use agent::{Agent, AgentAnswer, AgentRun, Memory};
+pub use agent::{Agent, AgentAnswer, AgentRun, Memory, SemanticRecall};
 pub use ctx::{
     AgentHandle, ChatCall, ChatStream, Completion, Ctx, Kv, Level, ModelHandle, RequestedCall, Span, ToolHandle,
     TripwireOptions,
@@ -64,7 +64,7 @@ pub mod prelude {
 
     pub use crate::{
         Agent, AgentAnswer, AgentRun, Answer, Ctx, Embedder, Error, Level, McpServer, Memory, MemoryMessage,
-        MemoryProcessor, Model, Plugin, Remembered, Result, Step, Tool, TripwireOptions, Workflow,
+        MemoryProcessor, Model, Plugin, Remembered, Result, SemanticRecall, Step, Tool, TripwireOptions, Workflow,
         chat::{ChatRequest, FinishReason, Message, Part, StreamPart, Usage},
         plugin,
         workflow::{Branch, Concurrency, Node, Parallel, Recover, Retry, Schedule},

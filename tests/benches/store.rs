@@ -98,7 +98,7 @@ async fn measure(name: &str, home: &TempDir, url: Option<String>) {
     let thread = fresh();
     let ids: Vec<String> = (0..2000).map(|number| format!("{thread}-{number:05}")).collect();
     let history = ids.iter().map(|id| message(id.clone(), &thread)).collect();
-    store.messages().save(history).await.unwrap();
+    store.messages().save(history, None).await.unwrap();
 
     let mut syncs = Vec::new();
     let mut rounds: Vec<Vec<Round>> = vec![Vec::new(); loads.len()];
@@ -183,7 +183,7 @@ async fn write(store: &Store, clients: usize, turns: Option<Arc<Mutex<()>>>) -> 
                     Some(turns) => Some(turns.lock().await),
                     None => None,
                 };
-                store.messages().save(vec![message(fresh(), &thread)]).await.unwrap();
+                store.messages().save(vec![message(fresh(), &thread)], None).await.unwrap();
                 took.push(began.elapsed());
             }
             sender.send(took).unwrap();

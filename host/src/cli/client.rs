@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{RequestBuilder, Url};
 use serde_json::Value;
 
-use super::Failure;
+use super::{Failure, plugin::ServerArguments};
 use crate::model;
 
 /// A reload may wait for a plugin to open.
@@ -29,6 +29,11 @@ impl ServerClient {
         Ok(Self { client: model::http_client(Duration::from_secs(5))?, base, url: url.to_owned() })
     }
 
+    /// Returns the API of the server these name.
+    pub(super) fn of(server: &ServerArguments) -> Result<Self, Failure> {
+        Self::new(&server.url, &server.prefix)
+    }
+
     pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
         let url = self.at(&path.split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>())?;
         self.send(self.client.get(url)).await
@@ -36,7 +41,15 @@ impl ServerClient {
 
     /// Posts nothing to a path given by its segments, which need not be encoded.
     pub(super) async fn post(&self, path: &[&str]) -> Result<Value, Failure> {
-        let url = self.at(path)?;
+        self.post_with(path, &[]).await
+    }
+
+    /// As [`ServerClient::post`], with a query.
+    pub(super) async fn post_with(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Value, Failure> {
+        let mut url = self.at(path)?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
         self.send(self.client.post(url)).await
     }
 

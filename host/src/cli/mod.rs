@@ -8,6 +8,7 @@ mod config;
 mod dev;
 mod log;
 mod mcp_stdio;
+mod memory;
 mod plugin;
 mod serve;
 mod table;
@@ -48,6 +49,9 @@ enum Command {
     /// Make, check and direct plugins
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
+    /// See what agents find by its meaning, and have it embedded again
+    #[command(subcommand)]
+    Memory(memory::MemoryCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -74,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Serve(flags) => serve::run(&flags),
         Command::Dev(arguments) => dev::run(arguments),
         Command::Plugin(command) => plugin::run(command),
+        Command::Memory(command) => memory::run(command),
         Command::Config(command) => config::run(command),
         Command::McpStdio(arguments) => mcp_stdio::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments),

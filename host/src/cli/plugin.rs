@@ -63,13 +63,13 @@ pub(super) struct NewArguments {
 pub(super) struct ServerArguments {
     /// The server
     #[arg(long, default_value = "http://127.0.0.1:4111")]
-    url: String,
+    pub(super) url: String,
     /// What its routes begin with
     #[arg(long, default_value = "/api")]
-    prefix: String,
+    pub(super) prefix: String,
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 #[derive(Args)]
@@ -129,7 +129,7 @@ async fn check(file: PathBuf, as_json: bool) -> Result<ExitCode, Failure> {
 }
 
 async fn list(server: ServerArguments) -> Result<ExitCode, Failure> {
-    let answer = ServerClient::new(&server.url, &server.prefix)?.get("/plugins").await?;
+    let answer = ServerClient::of(&server)?.get("/plugins").await?;
     if server.json {
         say(format_args!("{answer:#}"));
         return Ok(ExitCode::SUCCESS);
@@ -151,7 +151,7 @@ async fn list(server: ServerArguments) -> Result<ExitCode, Failure> {
 
 async fn direct(action: &str, arguments: NamedArguments) -> Result<ExitCode, Failure> {
     let NamedArguments { name, server } = arguments;
-    let client = ServerClient::new(&server.url, &server.prefix)?;
+    let client = ServerClient::of(&server)?;
     let answer = client.post(&["plugins", &name, action]).await?;
     if server.json {
         say(format_args!("{answer:#}"));

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     engine::workflow::ConcurrencySettings,
+    memory::semantic::RecallSettings,
     model::catalog::{ProviderSettings, Secret},
     plugin::settings::{Isolation, PluginOptions},
     sources::settings::SourceSettings,
@@ -57,6 +58,7 @@ pub(super) struct File {
     pub(super) cancel_grace: Option<Scalar>,
     pub(super) workflows: HashMap<String, ConcurrencySettings>,
     pub(super) mcp_servers: BTreeMap<String, SourceSettings>,
+    pub(super) memory: RecallSettings,
     pub(super) providers: BTreeMap<String, ProviderSettings>,
     pub(super) plugins: BTreeMap<String, PluginSection>,
     pub(super) secrets: BTreeMap<String, SecretSource>,

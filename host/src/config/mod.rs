@@ -31,6 +31,7 @@ pub use otlp::{OtlpProtocol, OtlpSettings};
 
 use crate::{
     engine::workflow::ConcurrencySettings,
+    memory::semantic::RecallSettings,
     model::catalog::ProviderSettings,
     plugin::settings::{PluginOptions, PluginSettings},
     sources::settings::SourceSettings,
@@ -76,6 +77,8 @@ pub struct Config {
     pub deadlines: Deadlines,
     /// Third-party MCP servers whose tools agents use, by name.
     pub mcp_servers: BTreeMap<String, SourceSettings>,
+    /// What agents recall by meaning with.
+    pub memory: RecallSettings,
     /// Model providers by name.
     pub providers: BTreeMap<String, ProviderSettings>,
     /// Options of plugins by name.
@@ -282,6 +285,7 @@ impl Config {
                 )?,
             },
             mcp_servers: mcp::servers(&from, file.mcp_servers)?,
+            memory: file.memory,
             providers: file.providers,
             plugins: file.plugins.into_iter().map(|(name, section)| (name, section.into())).collect(),
             workflows: file.workflows,
@@ -350,6 +354,7 @@ impl Config {
             "cancel_grace": parse::show_duration(self.deadlines.cancel_grace),
             "workflows": self.workflows,
             "mcp_servers": self.mcp_servers.iter().map(|(name, it)| (name.clone(), it.redacted())).collect::<BTreeMap<_, _>>(),
+            "memory": self.memory,
             "providers": self.providers,
             "plugins": plugins,
             "secrets": secrets,

@@ -39,7 +39,10 @@ use serde_json::{Map, Value};
 use tracing::Instrument;
 
 use crate::{
-    memory::{Conversation, ConversationRequest, Memory},
+    memory::{
+        Conversation, ConversationRequest, Memory,
+        semantic::{RecallSettings, Semantic},
+    },
     model::{Asked, catalog::Models},
     observe::{
         Recorder,
@@ -51,6 +54,7 @@ use crate::{
     store::Store,
     tasks::Tasks,
     types::{id, span::SpanKind, trace::TraceOptions},
+    vector::Vectors,
 };
 pub use agent_loop::Run;
 use answer::Answer;
@@ -98,22 +102,26 @@ struct Plan {
 
 impl Engine {
     /// Returns an engine over what plugins offer, the models the host knows, and what is stored.
-    /// What nobody waits for, such as a thread's title, is made by `tasks`; runs are resumed as
+    /// Messages are found by their meaning with `recall`. What nobody waits for, such as a thread's
+    /// title, is made by `tasks`; runs are resumed as
     /// `holder`'s. What happens is told to `recorder`.
     #[must_use]
     pub fn new(
         registry: Arc<Registry>,
         models: Arc<Models>,
         store: Store,
+        recall: RecallSettings,
         tasks: Tasks,
         holder: Holder,
         recorder: Recorder,
     ) -> Self {
+        let vectors = Vectors::new(Arc::clone(&registry));
+        let semantic = Semantic::new(store.clone(), Arc::clone(&models), vectors, recall);
         Self {
             shared: Arc::new(Shared {
                 registry,
                 models,
-                memory: Memory::new(store),
+                memory: Memory::new(store, semantic),
                 tasks,
                 holder,
                 recorder,

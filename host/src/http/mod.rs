@@ -135,7 +135,9 @@ fn endpoints() -> Vec<Endpoint> {
             post("/memory/threads/:threadId/working-memory", memory::update_working).says("Replaces working memory"),
             post("/memory/save-messages", memory::save).says("Saves messages"),
             post("/memory/messages/delete", memory::remove_messages).says("Deletes messages"),
-            get("/memory/search", memory::search).says("Finds messages by their words"),
+            get("/memory/search", memory::search).says("Finds messages by their meaning or their words"),
+            get("/memory/embeddings", memory::embeddings).says("Tells how many messages are found by their meaning").answers::<memory::SpacesResponse>(),
+            post("/memory/embeddings/renew", memory::renew_embeddings).says("Embeds every message again").answers::<memory::RenewResponse>(),
         ]),
         tagged("vectors", [
             get("/vectors", vectors::list).says("Lists the vector stores").answers::<vectors::ListResponse>(),

@@ -105,6 +105,19 @@ pub fn raw(content: &Value) -> Box<RawValue> {
     serde_json::value::to_raw_value(content).expect("a JSON value is written to memory")
 }
 
+/// Returns what a message says in words.
+#[must_use]
+pub fn words(message: &StoredMessage) -> String {
+    let content: Value = serde_json::from_str(message.content.get()).unwrap_or_default();
+    if let Value::String(text) = content {
+        return text;
+    }
+    let parts = content.get("parts").and_then(Value::as_array);
+    let texts = parts.into_iter().flatten().filter(|part| part.get("type").is_some_and(|kind| kind == "text"));
+    let texts: Vec<&str> = texts.filter_map(|part| part.get("text")?.as_str()).collect();
+    texts.join("\n")
+}
+
 /// Returns a stored message as the engine sees it; parts it does not know are left out.
 #[must_use]
 pub fn message(stored: &StoredMessage) -> Message {

@@ -11,10 +11,11 @@ pub mod content;
 pub mod options;
 mod processors;
 mod recall;
+pub mod semantic;
 mod title;
 pub mod working;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use hotbay_plugin::{MemoryMessage, manifest::MemoryOptions};
 use serde_json::{Map, Value};
@@ -26,15 +27,19 @@ use crate::{
     store::{Store, StoreError},
     types::{
         id::Millis,
-        message::Message,
+        message::{Message, Part, Role},
+        recall::RecallSpace,
         span::SpanKind,
         thread::{Thread, TurnEntries, WorkingScope},
     },
 };
 use options::MemoryConfig;
+use semantic::{FoundEntries, Semantic, SemanticError, Whose};
 pub use title::asked as title_request;
 use working::Working;
 
+/// How long a run waits for what is recalled by meaning.
+const FINDING: Duration = Duration::from_secs(10);
 /// How many processors an agent with a memory has before its own.
 const FIRST_PROCESSOR: usize = 2;
 
@@ -42,6 +47,7 @@ const FIRST_PROCESSOR: usize = 2;
 #[derive(Clone)]
 pub struct Memory {
     store: Store,
+    semantic: Semantic,
 }
 
 /// Why something is not remembered.
@@ -97,6 +103,8 @@ pub struct Conversation {
     resource_id: String,
     read_only: bool,
     config: MemoryConfig,
+    /// Where its entries are found by their meaning, if they are.
+    space: Option<RecallSpace>,
     has_title: bool,
     /// What is noted beyond it.
     pub working: Option<Working>,
@@ -107,8 +115,14 @@ pub struct Conversation {
 impl Memory {
     /// Returns the memory of this store.
     #[must_use]
-    pub fn new(store: Store) -> Self {
-        Self { store }
+    pub fn new(store: Store, semantic: Semantic) -> Self {
+        Self { store, semantic }
+    }
+
+    /// Returns what finds messages by their meaning.
+    #[must_use]
+    pub fn semantic(&self) -> &Semantic {
+        &self.semantic
     }
 
     /// Returns the store itself.
@@ -187,11 +201,16 @@ impl Memory {
                 Some(Working { scope, form: options.form.clone(), text, read_only: request.read_only })
             }
         };
+        let space = config.semantic.as_ref().and_then(|_| {
+            let space = self.semantic.space(agent);
+            space.inspect_err(|error| tracing::warn!(%error, "an agent cannot recall by meaning")).ok()
+        });
         Ok(Conversation {
             thread_id: request.thread_id.clone(),
             resource_id: request.resource_id.clone(),
             read_only: request.read_only,
             config,
+            space,
             has_title,
             working,
             settled: Vec::new(),
@@ -219,9 +238,38 @@ impl Memory {
     ) -> Result<Vec<Message>, MemoryError> {
         let mut remembered =
             recall::last(&self.store, &conversation.thread_id, conversation.config.last_messages).await?;
+        match tokio::time::timeout(FINDING, self.find(conversation, input)).await {
+            Ok(Ok(found)) => semantic::join(found, &conversation.thread_id, &mut remembered),
+            // What was said last is better than no answer.
+            Ok(Err(error)) => tracing::warn!(%error, "an agent answers without what it could not recall by meaning"),
+            Err(_) => tracing::warn!("an agent answers without what it could not recall by meaning in ten seconds"),
+        }
         conversation.settled = recall::settle(&mut remembered, input);
         recall::leave_out(&mut remembered, input);
         Ok(remembered)
+    }
+
+    /// Returns what was said before that is nearest to what is said now, with what was said around it.
+    async fn find(&self, conversation: &Conversation, input: &[Message]) -> Result<FoundEntries, SemanticError> {
+        let mut found = FoundEntries::default();
+        let (Some(options), Some(space)) = (&conversation.config.semantic, &conversation.space) else {
+            return Ok(found);
+        };
+        let asked = input.iter().rev().find(|message| message.role == Role::User).map(spoken_words);
+        let Some(text) = asked.filter(|text| !text.is_empty()) else { return Ok(found) };
+        let whose = Whose {
+            resource_id: &conversation.resource_id,
+            thread_id: options.is_of_thread.then_some(conversation.thread_id.as_str()),
+        };
+        for hit in self.semantic.find(space, &text, whose, options, None).await? {
+            let (thread, id) = (&hit.message.thread_id, &hit.message.id);
+            found.entries.extend(self.store.messages().around(thread, id, options.before, options.after).await?);
+            if *thread != conversation.thread_id && !found.titles.contains_key(thread) {
+                let title = self.store.threads().get(thread).await?.map(|thread| thread.title);
+                found.titles.insert(thread.clone(), title.unwrap_or_default());
+            }
+        }
+        Ok(found)
     }
 
     /// Sends what is remembered through the processors of the conversation's agent.
@@ -257,6 +305,15 @@ impl Memory {
     }
 }
 
+/// Returns what a message says in words.
+fn spoken_words(message: &Message) -> String {
+    let texts = message.parts.iter().filter_map(|part| match part {
+        Part::Text { text, .. } => Some(text.as_str()),
+        _ => None,
+    });
+    texts.collect::<Vec<_>>().join("\n")
+}
+
 fn shown(messages: &[Message]) -> Value {
     serde_json::json!({"messages": messages.iter().map(content::kept).collect::<Vec<_>>()})
 }
@@ -283,7 +340,7 @@ impl Conversation {
         }
         let settled = std::mem::take(&mut self.settled);
         let changed: Vec<_> = changed.into_iter().map(stored).chain(settled.iter().map(stored)).collect();
-        Some(TurnEntries { thread_id: self.thread_id.clone(), appended, changed })
+        Some(TurnEntries { thread_id: self.thread_id.clone(), appended, changed, space: self.space.clone() })
     }
 
     /// Returns how the thread gets a title, if the run is to give it one.

@@ -17,6 +17,11 @@ pub const TEMPLATE: &str = "
 - **Projects**: 
 ";
 
+/// Most messages that are found by their meaning.
+const MOST_FOUND: u32 = 100;
+/// Most messages shown before and after one that was found.
+const MOST_AROUND: u64 = 100;
+
 /// How a run remembers.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MemoryConfig {
@@ -26,6 +31,8 @@ pub struct MemoryConfig {
     pub title: Option<TitleOptions>,
     /// What is noted beyond the conversation, if anything is.
     pub working: Option<WorkingOptions>,
+    /// How earlier entries are found by their meaning, if they are.
+    pub semantic: Option<SemanticOptions>,
     /// What earlier entries go through before the model sees them, in order.
     pub processors: Vec<ProcessorRef>,
 }
@@ -37,6 +44,29 @@ pub struct TitleOptions {
     pub model: Option<String>,
     /// What that model is told.
     pub instructions: Option<String>,
+}
+
+/// How earlier entries are found by their meaning.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SemanticOptions {
+    /// How many are found.
+    pub top_k: u32,
+    /// How many before each of them are shown as well.
+    pub before: u64,
+    /// How many after it.
+    pub after: u64,
+    /// They are looked for in the thread, not in all of its owner's.
+    pub is_of_thread: bool,
+    /// What must be noted on them, as vector stores are asked for it.
+    pub filter: Value,
+    /// How near they must be at least, if it is said; 1 is the same.
+    pub threshold: Option<f32>,
+}
+
+impl Default for SemanticOptions {
+    fn default() -> Self {
+        Self { top_k: 4, before: 1, after: 1, is_of_thread: false, filter: Value::Null, threshold: None }
+    }
 }
 
 /// What is noted beyond the conversation.
@@ -80,6 +110,7 @@ impl MemoryConfig {
             last_messages: whole(last_messages),
             title: title(options.get("generateTitle")),
             working: working(options.get("workingMemory")),
+            semantic: semantic(options.get("semanticRecall")),
             processors: processors(options.get("processors")),
         }
     }
@@ -129,6 +160,35 @@ fn working(options: Option<&Value>) -> Option<WorkingOptions> {
     Some(WorkingOptions { is_of_thread: options.get("scope").is_some_and(|scope| scope == "thread"), form })
 }
 
+/// Whether an agent with these options recalls by meaning.
+#[must_use]
+pub fn recalls_by_meaning(options: &Map<String, Value>) -> bool {
+    semantic(options.get("semanticRecall")).is_some()
+}
+
+fn semantic(options: Option<&Value>) -> Option<SemanticOptions> {
+    let usual = SemanticOptions::default();
+    let options = match options? {
+        Value::Bool(true) => return Some(usual),
+        Value::Object(options) => options,
+        _ => return None,
+    };
+    let number = |value: Option<&Value>| value.and_then(Value::as_f64).map(whole);
+    let range = options.get("messageRange");
+    let beside = |key: &str| number(range).or_else(|| number(range?.get(key))).map(|n| n.min(MOST_AROUND));
+    let top_k = number(options.get("topK")).map(|n| u32::try_from(n).unwrap_or(u32::MAX).min(MOST_FOUND));
+    #[expect(clippy::cast_possible_truncation, reason = "a score needs no more digits")]
+    let threshold = options.get("threshold").and_then(Value::as_f64).map(|least| least as f32);
+    Some(SemanticOptions {
+        top_k: top_k.unwrap_or(usual.top_k),
+        before: beside("before").unwrap_or(usual.before),
+        after: beside("after").unwrap_or(usual.after),
+        is_of_thread: options.get("scope").is_some_and(|scope| scope == "thread"),
+        filter: options.get("filter").cloned().unwrap_or_default(),
+        threshold,
+    })
+}
+
 fn processors(options: Option<&Value>) -> Vec<ProcessorRef> {
     let processor = |item: &Value| match item {
         Value::String(name) => Some(ProcessorRef { name: name.clone(), options: Map::new() }),
@@ -166,6 +226,18 @@ mod tests {
         let working = config(agent.clone(), json!({"workingMemory": {"scope": "thread"}})).working.unwrap();
         assert_eq!(working, WorkingOptions { is_of_thread: true, form: WorkingForm::Template("# X".to_owned()) });
         assert_eq!(config(agent, json!({"workingMemory": {"enabled": false}})).working, None);
+    }
+
+    #[test]
+    fn recall_by_meaning_is_off_unless_it_is_asked_for() {
+        assert_eq!(config(json!({}), json!({})).semantic, None);
+        assert_eq!(config(json!({"semanticRecall": true}), json!({})).semantic, Some(SemanticOptions::default()));
+        assert_eq!(config(json!({"semanticRecall": true}), json!({"semanticRecall": false})).semantic, None);
+        let agent = json!({"semanticRecall": {"topK": 3, "messageRange": 2, "scope": "thread"}});
+        let semantic = config(agent, json!({"semanticRecall": {"messageRange": {"before": 5}}})).semantic.unwrap();
+        assert_eq!((semantic.top_k, semantic.before, semantic.after, semantic.is_of_thread), (3, 5, 1, true));
+        let many = config(json!({"semanticRecall": {"topK": 1e12, "messageRange": -2}}), json!({})).semantic.unwrap();
+        assert_eq!((many.top_k, many.before), (MOST_FOUND, 0));
     }
 
     #[test]

@@ -26,6 +26,64 @@ pub(super) fn find(id: &str) -> Option<&'static Hosted> {
     HOSTED.iter().find(|hosted| hosted.id == id)
 }
 
+/// An embedder of a provider known by name.
+#[derive(Debug)]
+pub(super) struct HostedEmbedder {
+    /// The provider.
+    pub(super) provider: &'static str,
+    /// The part of `provider/model` after the `/`.
+    pub(super) model: &'static str,
+    /// What people are told of it.
+    pub(super) description: &'static str,
+    /// How long its vectors are.
+    pub(super) dimensions: usize,
+    /// Whether it makes longer ones unless it is told.
+    pub(super) is_told_dimensions: bool,
+    /// How much of a text it takes in.
+    pub(super) max_input_tokens: u32,
+}
+
+/// Returns the embedder of this name.
+pub(super) fn embedder(provider: &str, model: &str) -> Option<&'static HostedEmbedder> {
+    EMBEDDERS.iter().find(|embedder| embedder.provider == provider && embedder.model == model)
+}
+
+/// A few embedders; any other of a provider is asked for just the same.
+pub(super) static EMBEDDERS: &[HostedEmbedder] = &[
+    HostedEmbedder {
+        provider: "openai",
+        model: "text-embedding-3-small",
+        description: "OpenAI text-embedding-3-small model",
+        dimensions: 1536,
+        is_told_dimensions: false,
+        max_input_tokens: 8191,
+    },
+    HostedEmbedder {
+        provider: "openai",
+        model: "text-embedding-3-large",
+        description: "OpenAI text-embedding-3-large model",
+        dimensions: 3072,
+        is_told_dimensions: false,
+        max_input_tokens: 8191,
+    },
+    HostedEmbedder {
+        provider: "openai",
+        model: "text-embedding-ada-002",
+        description: "OpenAI text-embedding-ada-002 model",
+        dimensions: 1536,
+        is_told_dimensions: false,
+        max_input_tokens: 8191,
+    },
+    HostedEmbedder {
+        provider: "google",
+        model: "gemini-embedding-001",
+        description: "Google gemini-embedding-001 model",
+        dimensions: 768,
+        is_told_dimensions: true,
+        max_input_tokens: 2048,
+    },
+];
+
 /// Every provider known by name.
 pub(super) static HOSTED: &[Hosted] = &[
     Hosted {

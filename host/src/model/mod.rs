@@ -1,11 +1,12 @@
-//! Chat models: one trait, whoever answers behind it.
+//! Chat models and embedders: a trait each, whoever answers behind it.
 //!
-//! Owns the trait [`Model`], the providers built into the host and the adapter of models that
+//! Owns the traits [`Model`] and [`embedder::Embedder`], the providers built into the host and the adapter of models that
 //! plugins offer. Knows nothing of agents, runs or our own HTTP API.
 //! Start reading at [`catalog`], which turns `provider/model` into a [`Model`].
 
 mod asked;
 pub mod catalog;
+pub mod embedder;
 mod gateway;
 mod hosted;
 mod of_plugin;
@@ -40,7 +41,7 @@ pub trait Model: Send + Sync {
     async fn chat(&self, request: ChatRequest) -> Result<PartStream, ModelError>;
 }
 
-/// How asking a model failed.
+/// How asking a model, or an embedder, failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ModelError {
     /// No such provider or model; the sentence names what is configured.

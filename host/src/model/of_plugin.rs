@@ -1,4 +1,5 @@
-//! Models and self-running agents of plugins, as the [`Model`] everything else is.
+//! Models, embedders and self-running agents of plugins, as the [`Model`] or [`Embedder`] everything
+//! else is.
 
 use std::sync::Arc;
 
@@ -13,11 +14,14 @@ use hotbay_plugin::{
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::{Model, ModelError, PartStream};
+use super::{
+    Model, ModelError, PartStream,
+    embedder::{Embedder, Embeddings},
+};
 use crate::plugin::{
     call::{Call, CallContext, CallError, Reply, Target},
     generation::GenerationPin,
-    registry::{AgentEntry, ModelEntry},
+    registry::{AgentEntry, EmbedderEntry, ModelEntry},
 };
 
 /// Parts on their way from a plugin. Small: a slow reader is to slow the plugin down.
@@ -43,6 +47,42 @@ impl Model for PluginModel {
     async fn chat(&self, request: ChatRequest) -> Result<PartStream, ModelError> {
         let call = Call { body: written(&request)?, context: self.context.clone(), ..Call::default() };
         Ok(parts(&self.generation, self.target.clone(), call))
+    }
+}
+
+/// An embedder whose code is in a plugin.
+pub(super) struct PluginEmbedder {
+    id: Arc<str>,
+    dimension: usize,
+    generation: GenerationPin,
+    context: Option<Arc<dyn CallContext>>,
+}
+
+impl PluginEmbedder {
+    /// Returns a plugin's embedder; `context` goes with its requests to the host.
+    pub(super) fn new(entry: &EmbedderEntry, context: Option<Arc<dyn CallContext>>) -> Self {
+        Self {
+            id: entry.manifest.id.as_str().into(),
+            dimension: entry.manifest.dimension as usize,
+            generation: entry.generation.clone(),
+            context,
+        }
+    }
+}
+
+#[async_trait]
+impl Embedder for PluginEmbedder {
+    async fn embed(&self, texts: Vec<String>) -> Result<Embeddings, ModelError> {
+        let call = Call { body: written(&texts)?, context: self.context.clone(), ..Call::default() };
+        let reply = self.generation.call(Target::Embedder(Arc::clone(&self.id)), call).await?;
+        let embeddings = Embeddings::checked(&self.id, reply.vectors, texts.len())?;
+        if embeddings.dimension != self.dimension {
+            return Err(ModelError::Garbled(format!(
+                "embedder `{}` answered vectors of {} numbers, not of {} as its plugin says",
+                self.id, embeddings.dimension, self.dimension
+            )));
+        }
+        Ok(embeddings)
     }
 }
 

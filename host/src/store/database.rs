@@ -122,6 +122,11 @@ impl Database {
         Ok((Self::of(settings, Dialect::Sqlite, readers, writer, health), task))
     }
 
+    /// Whether other hosts may use it at the same time.
+    pub(super) fn is_shared(&self) -> bool {
+        self.dialect == Dialect::Postgres
+    }
+
     fn of(settings: &StoreSettings, dialect: Dialect, readers: AnyPool, writer: Writer, health: Health) -> Self {
         Self { readers, writer, health, data: settings.data.clone(), probing: Arc::default(), dialect }
     }

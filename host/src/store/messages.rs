@@ -12,6 +12,7 @@ use sqlx::any::AnyRow;
 use super::{
     Store, counts,
     database::{Database, column},
+    embeddings,
     error::StoreError,
     filter::{Filter, places},
     statement::{Batch, Statement},
@@ -20,6 +21,7 @@ use super::{
 };
 use crate::types::{
     id::Millis,
+    recall::RecallSpace,
     thread::{Direction, Listed, MessageQuery, StoredMessage, TurnEntries, holds},
 };
 
@@ -44,11 +46,12 @@ pub struct Messages<'a> {
 }
 
 impl Messages<'_> {
-    /// Saves messages, each in place of the one with its id if there is one.
+    /// Saves messages, each in place of the one with its id if there is one. They are found by
+    /// their meaning in `space`, and wherever those they replace were.
     ///
     /// # Errors
     /// If they cannot be written; none is then.
-    pub async fn save(&self, entries: Vec<StoredMessage>) -> Result<(), StoreError> {
+    pub async fn save(&self, entries: Vec<StoredMessage>, space: Option<&RecallSpace>) -> Result<(), StoreError> {
         // Of two with one id the last one counts.
         let mut ids = HashSet::new();
         let mut kept: Vec<_> = entries.into_iter().rev().filter(|entry| ids.insert(entry.id.clone())).collect();
@@ -62,8 +65,9 @@ impl Messages<'_> {
             let ids: Vec<String> = some.iter().map(|entry| entry.id.clone()).collect();
             batch.push(uncount(&ids));
             batch.push(delete(&ids).if_changed());
+            batch.push(embeddings::changed(&ids).if_changed());
         }
-        insert(&mut batch, &kept);
+        insert(&mut batch, &kept, space);
         self.database.write(batch).await?;
         Ok(())
     }
@@ -252,6 +256,7 @@ impl Messages<'_> {
             batch.push(ids.iter().fold(touch, Statement::bind));
             batch.push(uncount(ids));
             batch.push(delete(ids).if_changed());
+            batch.push(embeddings::changed(ids).if_changed());
         }
         self.database.write(batch).await?;
         Ok(())
@@ -306,8 +311,9 @@ fn delete(ids: &[String]) -> Statement {
     ids.iter().fold(Statement::composed(format!("DELETE FROM messages WHERE id IN ({these})")), Statement::bind)
 }
 
-/// Adds the statements that insert messages whose ids are free, and count them.
-pub(super) fn insert(batch: &mut Batch, entries: &[StoredMessage]) {
+/// Adds the statements that insert messages whose ids are free, and count them. They are found by
+/// their meaning in `space`.
+pub(super) fn insert(batch: &mut Batch, entries: &[StoredMessage], space: Option<&RecallSpace>) {
     for some in entries.chunks(ROWS) {
         let rows: Vec<String> = (0..some.len()).map(|row| format!("({})", places(row * 7 + 1, 7))).collect();
         let sql = format!(
@@ -333,12 +339,15 @@ pub(super) fn insert(batch: &mut Batch, entries: &[StoredMessage]) {
     for (thread, n) in by_thread {
         batch.push(counts::add(counts::messages_of(thread), n));
     }
+    if let Some(space) = space {
+        embeddings::want(batch, space, entries.iter().map(|entry| &entry.id));
+    }
 }
 
 /// Adds the statements that write a turn. What is appended and has an id that is taken stays as it
 /// is: callers send along what was said before.
 fn append(batch: &mut Batch, entries: &TurnEntries) {
-    let TurnEntries { thread_id, appended, changed } = entries;
+    let TurnEntries { thread_id, appended, changed, space } = entries;
     batch.push(touch(thread_id));
     for some in appended.chunks(ROWS) {
         // The chain goes on only if the thread is there.
@@ -360,6 +369,10 @@ fn append(batch: &mut Batch, entries: &TurnEntries) {
                 .bind(&entry.id)
                 .bind(thread_id),
         );
+        batch.push(embeddings::changed(std::slice::from_ref(&entry.id)).if_changed());
+    }
+    if let Some(space) = space {
+        embeddings::want(batch, space, appended.iter().map(|entry| &entry.id));
     }
 }
 

@@ -15,6 +15,7 @@
 mod backup;
 mod counts;
 mod database;
+mod embeddings;
 mod error;
 mod fault;
 mod filter;
@@ -41,6 +42,8 @@ use std::{path::Path, sync::Arc};
 
 use database::Database;
 pub use database::StoreSettings;
+pub(crate) use embeddings::DueEmbedding;
+pub use embeddings::SpaceState;
 pub use error::StoreError;
 pub use health::Statistics;
 use lock::DirectoryLock;

@@ -10,6 +10,7 @@ use sqlx::any::AnyRow;
 use super::{
     Store, counts,
     database::{Database, column},
+    embeddings,
     error::StoreError,
     filter::Filter,
     messages,
@@ -17,6 +18,7 @@ use super::{
 };
 use crate::types::{
     id::Millis,
+    recall::RecallSpace,
     thread::{Direction, Listed, StoredMessage, Thread, ThreadOrder, ThreadQuery, WorkingScope, holds},
 };
 
@@ -66,7 +68,8 @@ impl Threads<'_> {
         Ok(changes.first().is_some_and(|changed| *changed > 0))
     }
 
-    /// Makes a thread that is a copy of another one, with these messages.
+    /// Makes a thread that is a copy of another one, with these messages, which are found by their
+    /// meaning in `space`.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] if there is a thread with its id.
@@ -75,10 +78,11 @@ impl Threads<'_> {
         thread: &Thread,
         source: &str,
         entries: &[StoredMessage],
+        space: Option<&RecallSpace>,
     ) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         insert(&mut batch, thread, Some(source));
-        messages::insert(&mut batch, entries);
+        messages::insert(&mut batch, entries, space);
         self.database.write(batch).await.map_err(|error| match error {
             StoreError::NotFound(_) => StoreError::Conflict(format!("Thread with id {} already exists", thread.id)),
             other => other,
@@ -195,6 +199,7 @@ impl Threads<'_> {
             lock(id).guard(),
             uncount(id),
             Statement::new("DELETE FROM threads WHERE id = $1").bind(id),
+            embeddings::changed_in(id),
             Statement::new("DELETE FROM messages WHERE thread_id = $1").bind(id),
             Statement::new("DELETE FROM counts WHERE scope = $1").bind(counts::messages_of(id)),
         ];
@@ -225,6 +230,8 @@ impl Threads<'_> {
                 .bind(id),
             counts::add(counts::threads_of(owner), 1),
             Statement::new("UPDATE messages SET resource_id = $1 WHERE thread_id = $2").bind(owner).bind(id),
+            // Whom a message belongs to is among what it is found by.
+            embeddings::changed_in(id),
         ];
         self.database.write(batch).await.map_err(|error| missing(error, id))?;
         self.get(id).await?.ok_or_else(|| gone(id))

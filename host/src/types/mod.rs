@@ -6,6 +6,7 @@ pub mod id;
 pub mod log;
 pub mod message;
 pub mod plugin;
+pub mod recall;
 pub mod run;
 pub mod schema;
 pub mod span;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, value::RawValue};
 
-use super::id::Millis;
+use super::{id::Millis, recall::RecallSpace};
 
 /// A conversation.
 #[derive(Debug, Clone, PartialEq)]
@@ -142,6 +142,8 @@ pub struct TurnEntries {
     pub appended: Vec<StoredMessage>,
     /// Entries the thread has, as they are from here on.
     pub changed: Vec<StoredMessage>,
+    /// Where they are found by their meaning, if anywhere.
+    pub space: Option<RecallSpace>,
 }
 
 /// Where working memory is kept.

@@ -290,7 +290,8 @@ impl StoreHandle {
 }
 
 impl VectorError {
-    fn is_not_found(&self) -> bool {
+    /// Whether there is no such index.
+    pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Call(CallError::Failed { code: code::NOT_FOUND, .. }))
     }
 

@@ -3,6 +3,7 @@
 mod agents;
 mod durable;
 mod notes;
+mod recalled;
 mod resumed;
 mod routes;
 

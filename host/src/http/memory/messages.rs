@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     AgentQuery, check_owner, count, direction, known, optional_time, own_thread, read::MessageView, remembering,
-    save::Incoming, slice,
+    save::Incoming, slice, space,
 };
 use crate::{
     app::AppState,
@@ -24,6 +24,7 @@ use crate::{
     types::{
         event::Event,
         id::Millis,
+        recall::RecallSpace,
         thread::{Direction, MessageQuery, StoredMessage, Thread},
     },
 };
@@ -203,13 +204,13 @@ pub(in crate::http) async fn save(
     Query(query): Query<AgentQuery>,
     Body(request): Body<SaveRequest>,
 ) -> Result<Json<Value>, ApiError> {
-    remembering(&app, query.agent_id.as_deref())?;
+    let space = space(&app, query.agent_id.as_deref())?;
     let nameless = request.messages.iter().filter(|message| {
         let names = |key: &str| message.get(key).and_then(Value::as_str).is_some_and(|id| !id.is_empty());
         !names("threadId") || !names("resourceId")
     });
     match nameless.count() {
-        0 => write(&app, request.messages).await,
+        0 => write(&app, request.messages, space.as_ref()).await,
         n => Err(ApiError::bad_request(format!(
             "All messages must have threadId and resourceId fields. Found {n} invalid message(s)."
         ))),
@@ -223,14 +224,14 @@ pub(in crate::http) async fn add(
     Query(query): Query<MessageAccess>,
     Body(request): Body<AddRequest>,
 ) -> Result<Json<Value>, ApiError> {
-    remembering(&app, query.agent_id.as_deref())?;
+    let space = space(&app, query.agent_id.as_deref())?;
     let thread = own_thread(&app, &id, query.resource_id.as_deref()).await?;
     let mut messages = request.messages.unwrap_or_else(|| vec![request.message.into()]);
     for message in messages.iter_mut().filter_map(Value::as_object_mut) {
         message.insert("threadId".to_owned(), thread.id.as_str().into());
         message.insert("resourceId".to_owned(), thread.resource_id.as_str().into());
     }
-    write(&app, messages).await
+    write(&app, messages, space.as_ref()).await
 }
 
 /// Deletes messages; those that are not there are no error.
@@ -257,13 +258,13 @@ pub(in crate::http) async fn remove(
     Ok(Json(json!({"success": true, "message": message})))
 }
 
-async fn write(app: &AppState, messages: Vec<Value>) -> Result<Json<Value>, ApiError> {
+async fn write(app: &AppState, messages: Vec<Value>, space: Option<&RecallSpace>) -> Result<Json<Value>, ApiError> {
     let incoming = messages.into_iter().enumerate().map(|(index, message)| Incoming::read(index, message));
     let incoming = incoming.collect::<Result<Vec<_>, _>>()?;
     let (shown, stored): (Vec<Value>, Vec<StoredMessage>) =
         incoming.into_iter().map(|incoming| (incoming.shown, incoming.stored)).unzip();
     let told: Vec<Event> = stored.iter().map(|message| Event::stored(message, None)).collect();
-    app.store.messages().save(stored).await?;
+    app.store.messages().save(stored, space).await?;
     told.into_iter().for_each(|event| app.observe.recorder().events().publish(|| event));
     Ok(Json(json!({"messages": shown})))
 }

@@ -4,6 +4,7 @@
 //! Nobody need be named: there is one store. An agent that is named must exist and
 //! remember where something is changed; reading under another name reads the store.
 
+mod embeddings;
 mod messages;
 mod read;
 mod save;
@@ -29,9 +30,11 @@ use crate::{
     },
     types::{
         id::Millis,
+        recall::RecallSpace,
         thread::{Direction, Slice, Thread},
     },
 };
+pub(super) use embeddings::{RenewResponse, SpacesResponse, renew as renew_embeddings, spaces as embeddings};
 pub(super) use messages::{add, list as list_messages, remove as remove_messages, save};
 pub(super) use search::search;
 pub(super) use threads::{clone, create, get, list, remove, transfer, update};
@@ -89,6 +92,13 @@ fn remembering(app: &AppState, agent_id: Option<&str>) -> Result<Option<MemoryOp
     let agent = snapshot.agents.get(id).ok_or_else(|| ApiError::not_found("Agent not found"))?;
     let memory = agent.manifest.memory.clone();
     Ok(Some(memory.ok_or_else(|| ApiError::bad_request("Memory is not initialized"))?))
+}
+
+/// Makes sure that the named agent remembers. Returns where what is stored for it is found by its
+/// meaning, if anywhere.
+fn space(app: &AppState, agent_id: Option<&str>) -> Result<Option<RecallSpace>, ApiError> {
+    let memory = remembering(app, agent_id)?;
+    Ok(memory.and_then(|memory| app.engine.memory().semantic().space_to_store(&memory)))
 }
 
 /// Returns a thread if it belongs to whom the caller says, or the caller does not say.

@@ -35,15 +35,3 @@ impl<'a> From<&'a StoredMessage> for MessageView<'a> {
 pub(super) fn document(message: &StoredMessage) -> Value {
     serde_json::to_value(MessageView::from(message)).unwrap_or_default()
 }
-
-/// Returns what a message says in words.
-pub(super) fn text(message: &StoredMessage) -> String {
-    let content: Value = serde_json::from_str(message.content.get()).unwrap_or_default();
-    if let Value::String(text) = content {
-        return text;
-    }
-    let parts = content.get("parts").and_then(Value::as_array);
-    let texts = parts.into_iter().flatten().filter(|part| part.get("type").is_some_and(|kind| kind == "text"));
-    let texts: Vec<&str> = texts.filter_map(|part| part.get("text")?.as_str()).collect();
-    texts.join("\n")
-}

@@ -1,15 +1,23 @@
-//! Search in what was said: by the words of the question.
+//! Search in what was said: by its meaning for agents that recall that way, else by the words of
+//! the question.
 
 use axum::{Json, extract::State};
+use hotbay_plugin::manifest::MemoryOptions;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{check_owner, read, remembering};
+use super::{Metadata, check_owner, record, remembering};
 use crate::{
     app::AppState,
     http::{error::ApiError, extract::Query},
+    memory::{
+        content,
+        options::{MemoryConfig, SemanticOptions, recalls_by_meaning},
+        semantic::{SemanticError, Whose},
+    },
     types::thread::StoredMessage,
+    vector::VectorError,
 };
 
 /// Messages found if the caller does not say.
@@ -25,7 +33,7 @@ const AROUND: u64 = 2;
 pub(in crate::http) struct SearchQuery {
     /// The agent.
     agent_id: String,
-    /// Words; a message is found if it has all of them.
+    /// What to find: messages near to it in meaning, or those that have all its words.
     search_query: String,
     /// Whose conversations.
     resource_id: String,
@@ -35,31 +43,76 @@ pub(in crate::http) struct SearchQuery {
     /// Most messages.
     #[serde(default)]
     limit: Option<f64>,
+    /// Options over those of the agent.
+    #[serde(default)]
+    #[schemars(schema_with = "record")]
+    memory_config: Option<Metadata>,
 }
 
-/// Finds messages by their words, newest first, in the last 20,000 of their owner.
+/// Finds messages: the nearest by meaning first, or those with the words, newest first, in the last
+/// 20,000 of their owner.
 pub(in crate::http) async fn search(
     State(app): State<AppState>,
     Query(query): Query<SearchQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    remembering(&app, Some(&query.agent_id))?;
+    let memory = remembering(&app, Some(&query.agent_id))?.unwrap_or_default();
     if let Some(id) = &query.thread_id
         && let Some(thread) = app.store.threads().get(id).await?
     {
         check_owner(&thread.resource_id, Some(&query.resource_id))?;
     }
-    let found = find(&app, &query).await?;
+    let config = MemoryConfig::new(&memory, query.memory_config.as_ref().unwrap_or(&Metadata::new()));
+    let semantic = config.semantic.unwrap_or_default();
+    let meant = match recalls_by_meaning(&memory.more) {
+        true => by_meaning(&app, &memory, &query, &semantic).await?,
+        false => None,
+    };
+    let (kind, around, found) = match meant {
+        Some(found) => ("semantic", (semantic.before, semantic.after), found),
+        None => {
+            let found = find(&app, &query).await?;
+            ("text", (AROUND, AROUND), found.into_iter().map(|message| (message, None)).collect())
+        }
+    };
     let mut results = Vec::with_capacity(found.len());
-    for message in &found {
-        results.push(result(&app, message).await?);
+    for (message, score) in &found {
+        results.push(result(&app, message, around, *score).await?);
     }
+    let scope = if semantic.is_of_thread { "thread" } else { "resource" };
     Ok(Json(json!({
         "results": results,
         "count": found.len(),
         "query": query.search_query,
-        "searchScope": "resource",
-        "searchType": "text",
+        "searchScope": scope,
+        "searchType": kind,
     })))
+}
+
+/// Finds messages by their meaning; `None` if that cannot be done now, and words must do.
+async fn by_meaning(
+    app: &AppState,
+    memory: &MemoryOptions,
+    query: &SearchQuery,
+    options: &SemanticOptions,
+) -> Result<Option<Vec<(StoredMessage, Option<f32>)>>, ApiError> {
+    let top_k = u32::try_from(limit(query.limit)).unwrap_or(u32::MAX);
+    let options = SemanticOptions { top_k, ..options.clone() };
+    let whose = Whose { resource_id: &query.resource_id, thread_id: query.thread_id.as_deref() };
+    let semantic = app.engine.memory().semantic();
+    let found = match semantic.space(memory) {
+        Ok(space) => semantic.find(&space, &query.search_query, whose, &options, None).await,
+        Err(error) => Err(error),
+    };
+    match found {
+        Ok(found) => Ok(Some(found.into_iter().map(|found| (found.message, Some(found.score))).collect())),
+        Err(SemanticError::Store(error)) => Err(error.into()),
+        // The filter is the caller's.
+        Err(SemanticError::VectorStore(error @ VectorError::Invalid(_))) => Err(error.into()),
+        Err(error) => {
+            tracing::warn!(%error, "a search by meaning goes by words instead");
+            Ok(None)
+        }
+    }
 }
 
 async fn find(app: &AppState, query: &SearchQuery) -> Result<Vec<StoredMessage>, ApiError> {
@@ -73,7 +126,7 @@ async fn find(app: &AppState, query: &SearchQuery) -> Result<Vec<StoredMessage>,
         last = Some((end.created_at, end.id.clone()));
         looked_at += page.len();
         found.extend(page.into_iter().filter(|message| {
-            let text = read::text(message).to_lowercase();
+            let text = content::words(message).to_lowercase();
             words.iter().all(|word| text.contains(word))
         }));
     }
@@ -81,9 +134,14 @@ async fn find(app: &AppState, query: &SearchQuery) -> Result<Vec<StoredMessage>,
     Ok(found)
 }
 
-async fn result(app: &AppState, message: &StoredMessage) -> Result<Value, ApiError> {
+async fn result(
+    app: &AppState,
+    message: &StoredMessage,
+    (before, after): (u64, u64),
+    score: Option<f32>,
+) -> Result<Value, ApiError> {
     let thread = app.store.threads().get(&message.thread_id).await?;
-    let entries = app.store.messages().around(&message.thread_id, &message.id, AROUND, AROUND).await?;
+    let entries = app.store.messages().around(&message.thread_id, &message.id, before, after).await?;
     let place = entries.iter().position(|entry| entry.id == message.id).unwrap_or(entries.len());
     let (before, after) = entries.split_at(place);
     let before: Vec<Value> = before.iter().map(line).collect();
@@ -93,12 +151,15 @@ async fn result(app: &AppState, message: &StoredMessage) -> Result<Value, ApiErr
     if let Some(thread) = thread {
         result["threadTitle"] = thread.title.into();
     }
+    if let Some(score) = score {
+        result["score"] = score.into();
+    }
     result["context"] = json!({"before": before, "after": after});
     Ok(result)
 }
 
 fn line(message: &StoredMessage) -> Value {
-    json!({"id": message.id, "role": message.role, "content": read::text(message),
+    json!({"id": message.id, "role": message.role, "content": content::words(message),
         "createdAt": message.created_at.iso()})
 }
 

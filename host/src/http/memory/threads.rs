@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     AgentQuery, Metadata, count, direction, no_thread, optional_time, own_thread, read, record, remembering, shown,
-    slice,
+    slice, space,
 };
 use crate::{
     app::AppState,
@@ -247,7 +247,7 @@ pub(in crate::http) async fn clone(
     Query(query): Query<AgentQuery>,
     Body(request): Body<CloneRequest>,
 ) -> Result<Json<Value>, ApiError> {
-    remembering(&app, query.agent_id.as_deref())?;
+    let space = space(&app, query.agent_id.as_deref())?;
     let source = app.store.threads().get(&id).await?;
     let source = source.ok_or_else(|| ApiError::not_found("Source thread not found"))?;
     let entries = wanted(&app, &id, request.options.as_ref()).await?;
@@ -279,7 +279,7 @@ pub(in crate::http) async fn clone(
             StoredMessage { id: copy, thread_id, resource_id, ..entry }
         })
         .collect();
-    app.store.threads().create_copy(&thread, &id, &copies).await?;
+    app.store.threads().create_copy(&thread, &id, &copies, space.as_ref()).await?;
     let copies: Vec<Value> = copies.iter().map(read::document).collect();
     Ok(Json(json!({"thread": shown(&thread), "messageIdMap": ids, "clonedMessages": copies})))
 }

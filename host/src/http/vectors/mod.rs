@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     app::AppState,
+    model::catalog::EmbedderInfo,
     vector::{Hit, VectorError},
 };
 use request::{CreateIndexRequest, DeleteRequest, IndexQuery, QueryRequest, UpdateRequest, UpsertRequest};
@@ -47,22 +48,7 @@ pub(super) struct StoreResponse {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct EmbeddersResponse {
     /// One entry a model.
-    embedders: Vec<EmbedderResponse>,
-}
-
-/// A model that turns text into vectors.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct EmbedderResponse {
-    /// `provider/model`.
-    id: String,
-    /// Whose it is.
-    provider: String,
-    /// What it is called there.
-    name: String,
-    /// What it is.
-    description: String,
-    /// Length of its vectors.
-    dimensions: u32,
+    embedders: Vec<EmbedderInfo>,
 }
 
 /// It is done.
@@ -124,19 +110,7 @@ pub(super) async fn list(State(app): State<AppState>) -> Json<ListResponse> {
 
 /// Lists the models that embed.
 pub(super) async fn embedders(State(app): State<AppState>) -> Json<EmbeddersResponse> {
-    let snapshot = app.vectors.snapshot();
-    let embedders = snapshot.embedders.iter().map(|entry| {
-        let (id, dimensions) = (&entry.manifest.id, entry.manifest.dimension);
-        let (provider, name) = id.split_once('/').unwrap_or(("", id));
-        EmbedderResponse {
-            id: id.clone(),
-            provider: provider.to_owned(),
-            name: name.to_owned(),
-            description: format!("{name} of plugin {}", entry.generation.plugin()),
-            dimensions,
-        }
-    });
-    Json(EmbeddersResponse { embedders: embedders.collect() })
+    Json(EmbeddersResponse { embedders: app.models.embedders(&app.vectors.snapshot()) })
 }
 
 /// Lists a store's indexes.

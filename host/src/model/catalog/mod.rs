@@ -1,4 +1,4 @@
-//! From `provider/model` to a model.
+//! From `provider/model` to a model or an embedder.
 //!
 //! Owns the order in which a provider's name is looked up and where its key comes from:
 //! what plugins offer, what `hotbay.toml` configures, then the scripted model, then the
@@ -13,15 +13,18 @@ use std::{
 
 use genai::adapter::AdapterKind;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use super::settings::{Api, ProviderSettings, Secret};
 use super::{
     Model, ModelError, PluginModel,
+    embedder::Embedder,
     gateway::Gateway,
-    hosted::{self, HOSTED, Hosted},
+    hosted::{self, EMBEDDERS, HOSTED, Hosted},
+    of_plugin::PluginEmbedder,
     openai::OpenAi,
-    scripted::{self, Scripted},
+    scripted::{self, Scripted, ngram},
     transport::{self, Destination, Timeouts},
 };
 use crate::{
@@ -69,6 +72,30 @@ pub struct ProviderInfo {
     pub models: Vec<String>,
 }
 
+/// An embedder as `GET /api/embedders` lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EmbedderInfo {
+    /// `provider/model`.
+    pub id: String,
+    /// The part of it before the `/`.
+    pub provider: String,
+    /// The part after it.
+    pub name: String,
+    /// What it is, for people.
+    pub description: String,
+    /// How long its vectors are.
+    pub dimensions: usize,
+    /// How much of a text it takes in; 0 if that is not known.
+    pub max_input_tokens: u32,
+}
+
+/// A provider that is asked over the network, behind one of the two adapters.
+enum Provider {
+    OpenAi(OpenAi),
+    Gateway(Gateway),
+}
+
 impl fmt::Debug for Models {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Models").field("configured", &self.configured.keys()).finish_non_exhaustive()
@@ -113,16 +140,69 @@ impl Models {
     }
 
     fn known(&self, name: &str, parent: Option<&str>) -> Result<Arc<dyn Model>, ModelError> {
-        let Some((provider, model)) = name.split_once('/').filter(|(_, model)| !model.is_empty()) else {
-            return Err(ModelError::Unknown(format!(
-                "`{name}` is not the name of a model, write `provider/model`, for example `mock/script`"
-            )));
-        };
-        if let Some(configured) = self.configured.get(provider) {
-            return self.configured_model(configured, provider, model, name, parent);
-        }
-        if provider == scripted::PROVIDER {
+        let (provider, model) = split(name, "a model", "mock/script")?;
+        if provider == scripted::PROVIDER && !self.configured.contains_key(provider) {
             return Ok(Arc::new(Scripted::named(model)?));
+        }
+        Ok(match self.provider(provider, model, name, parent)? {
+            Provider::OpenAi(model) => Arc::new(model),
+            Provider::Gateway(model) => Arc::new(model),
+        })
+    }
+
+    /// Returns the embedder of this name, a plugin's or one the host knows, for texts embedded for
+    /// `context`.
+    ///
+    /// # Errors
+    /// If there is none, or its provider's key is not set.
+    pub fn embedder(
+        &self,
+        plugins: &Snapshot,
+        name: &str,
+        context: Option<Arc<dyn CallContext>>,
+    ) -> Result<Arc<dyn Embedder>, ModelError> {
+        if let Some(entry) = plugins.embedders.get(name) {
+            return Ok(Arc::new(PluginEmbedder::new(entry, context)));
+        }
+        let (provider, model) = split(name, "an embedder", "openai/text-embedding-3-small")?;
+        if provider == scripted::PROVIDER && model == ngram::MODEL && !self.configured.contains_key(provider) {
+            return Ok(Arc::new(ngram::Ngram));
+        }
+        let parent = context.as_ref().and_then(|context| Some(context.span()?.traceparent()));
+        Ok(match self.provider(provider, model, name, parent.as_deref())? {
+            Provider::OpenAi(model) => Arc::new(model),
+            Provider::Gateway(model) => Arc::new(model),
+        })
+    }
+
+    /// Lists embedders: a few of the hosted ones, then those of plugins.
+    pub fn embedders(&self, plugins: &Snapshot) -> Vec<EmbedderInfo> {
+        let hosted = EMBEDDERS.iter().map(|embedder| EmbedderInfo {
+            id: format!("{}/{}", embedder.provider, embedder.model),
+            provider: embedder.provider.to_owned(),
+            name: embedder.model.to_owned(),
+            description: embedder.description.to_owned(),
+            dimensions: embedder.dimensions,
+            max_input_tokens: embedder.max_input_tokens,
+        });
+        let of_plugins = plugins.embedders.iter().map(|entry| {
+            let id = &entry.manifest.id;
+            let (provider, name) = id.split_once('/').unwrap_or(("", id));
+            EmbedderInfo {
+                id: id.clone(),
+                provider: provider.to_owned(),
+                name: name.to_owned(),
+                description: format!("{name} of the plugin {}", entry.generation.plugin()),
+                dimensions: entry.manifest.dimension as usize,
+                max_input_tokens: 0,
+            }
+        });
+        hosted.chain(of_plugins).collect()
+    }
+
+    fn provider(&self, provider: &str, model: &str, name: &str, parent: Option<&str>) -> Result<Provider, ModelError> {
+        if let Some(configured) = self.configured.get(provider) {
+            return self.configured_provider(configured, provider, model, name, parent);
         }
         let Some(hosted) = hosted::find(provider) else { return Err(self.unknown_provider(provider, name)) };
         let Some(key) = self.first_set(hosted.key_variables.iter().copied()) else {
@@ -182,14 +262,14 @@ impl Models {
         }
     }
 
-    fn configured_model(
+    fn configured_provider(
         &self,
         configured: &Configured,
         provider: &str,
         model: &str,
         name: &str,
         parent: Option<&str>,
-    ) -> Result<Arc<dyn Model>, ModelError> {
+    ) -> Result<Provider, ModelError> {
         let settings = &configured.settings;
         let variables = key_variables(provider, settings);
         let key = match &settings.api_key {
@@ -229,7 +309,7 @@ impl Models {
         if let Some(parent) = parent {
             add_header(&mut headers, provider, traceparent::HEADER, parent)?;
         }
-        Ok(Arc::new(OpenAi {
+        Ok(Provider::OpenAi(OpenAi {
             to: self.destination(configured, provider, model)?,
             base_url,
             provider: provider.into(),
@@ -246,12 +326,12 @@ impl Models {
         model: &str,
         key: String,
         parent: Option<&str>,
-    ) -> Result<Arc<dyn Model>, ModelError> {
+    ) -> Result<Provider, ModelError> {
         let to = self.destination(configured, provider, model)?;
         let headers = configured.settings.headers.iter();
         let headers = headers.map(|(name, Secret(value))| (name.clone(), value.clone()));
         let headers = headers.chain(parent.map(|parent| (traceparent::HEADER.to_owned(), parent.to_owned()))).collect();
-        Ok(Arc::new(Gateway {
+        Ok(Provider::Gateway(Gateway {
             to,
             adapter: hosted.adapter,
             provider: provider.into(),
@@ -314,6 +394,15 @@ impl Default for Configured {
     fn default() -> Self {
         Self { settings: ProviderSettings::default(), client: OnceLock::new() }
     }
+}
+
+/// Splits `provider/model`.
+fn split<'a>(name: &'a str, what: &str, example: &str) -> Result<(&'a str, &'a str), ModelError> {
+    name.split_once('/').filter(|(_, model)| !model.is_empty()).ok_or_else(|| {
+        ModelError::Unknown(format!(
+            "`{name}` is not the name of {what}, write `provider/model`, for example `{example}`"
+        ))
+    })
 }
 
 /// Returns the variables a provider's key may be in, the one to recommend first.

@@ -4,6 +4,7 @@
 //! genai's. The adapter is always passed: genai would guess it from the model's name.
 
 mod answer;
+mod embeddings;
 mod request;
 
 use async_trait::async_trait;

@@ -4,6 +4,7 @@
 //! [`request`], how the answer is read in [`events`] and [`answer`].
 
 mod answer;
+mod embeddings;
 mod events;
 mod request;
 
@@ -26,7 +27,7 @@ use super::{
 pub(super) struct OpenAi {
     /// For messages, and the limits.
     pub(super) to: Destination,
-    /// Up to and without `/chat/completions`.
+    /// Up to and without `/chat/completions` and `/embeddings`.
     pub(super) base_url: String,
     /// The provider's name in `hotbay.toml`, by which it is given its own options.
     pub(super) provider: String,

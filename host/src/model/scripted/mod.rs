@@ -3,9 +3,10 @@
 //! It is no language model and says so in every text. `mock/echo` repeats the last
 //! text; `mock/script` also calls tools (see [`directive`]), fills schemas (see
 //! [`schema`]) and follows a script given in the request (see [`script`]). The same
-//! request always gets the same answer.
+//! request always gets the same answer. The embedder `mock/ngram` is in [`ngram`].
 
 mod directive;
+pub(super) mod ngram;
 mod schema;
 mod script;
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! when the crate is built (`build.rs`); `cargo suite` says so when it does not.
 
 mod batches;
+mod embeddings;
 mod opening;
 pub(super) mod place;
 mod runs;
@@ -64,6 +65,13 @@ suite! {
             writers_that_cross_each_other_all_finish,
             caller_that_gives_up_leaves_no_half_batch,
             every_kind_of_text_comes_back,
+        ]
+        embeddings: [
+            what_is_stored_for_a_space_is_due_there_once,
+            what_changes_or_goes_is_due_again,
+            what_is_taken_is_not_taken_twice,
+            a_wish_that_comes_meanwhile_is_not_lost,
+            everything_is_due_again_when_it_is_asked_for,
         ]
         runs: [
             run_totals_follow_what_is_written,

@@ -28,13 +28,14 @@ pub(super) async fn schema_is_applied_once(place: &Place) {
 }
 
 /// As the schema's first two steps left it.
-const OLDER: [&str; 7] = [
+const OLDER: [&str; 8] = [
     "DROP INDEX workflow_runs_by_status",
     "CREATE INDEX workflow_runs_by_status ON workflow_runs (status, workflow_id)",
     "DROP INDEX workflow_runs_by_owner",
     "CREATE INDEX workflow_runs_by_owner ON workflow_runs (workflow_id, resource_id, created_at, run_id)",
     "DELETE FROM counts",
     "DROP TABLE verdicts",
+    "DROP TABLE embeddings",
     "DELETE FROM _sqlx_migrations WHERE version > 2",
 ];
 

@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-fn thread(id: &str, owner: &str, at: i64) -> Thread {
+pub(super) fn thread(id: &str, owner: &str, at: i64) -> Thread {
     Thread {
         id: id.to_owned(),
         resource_id: owner.to_owned(),
@@ -26,7 +26,7 @@ fn thread(id: &str, owner: &str, at: i64) -> Thread {
     }
 }
 
-fn message(id: &str, thread: &str, at: i64) -> StoredMessage {
+pub(super) fn message(id: &str, thread: &str, at: i64) -> StoredMessage {
     let content = json!({"format": 2, "parts": [{"type": "text", "text": id}]});
     StoredMessage {
         id: id.to_owned(),
@@ -39,8 +39,8 @@ fn message(id: &str, thread: &str, at: i64) -> StoredMessage {
     }
 }
 
-fn turn(thread: &str, appended: Vec<StoredMessage>) -> TurnEntries {
-    TurnEntries { thread_id: thread.to_owned(), appended, changed: Vec::new() }
+pub(super) fn turn(thread: &str, appended: Vec<StoredMessage>) -> TurnEntries {
+    TurnEntries { thread_id: thread.to_owned(), appended, changed: Vec::new(), space: None }
 }
 
 fn all(owner: Option<&str>) -> ThreadQuery {
@@ -131,9 +131,9 @@ pub(super) async fn totals_follow_what_is_written(store: &Store) {
     for id in ["t", "other"] {
         threads.put(&thread(id, "u", 1)).await.unwrap();
     }
-    messages.save(vec![message("m1", "t", 1), message("m2", "t", 2), message("m3", "other", 3)]).await.unwrap();
+    messages.save(vec![message("m1", "t", 1), message("m2", "t", 2), message("m3", "other", 3)], None).await.unwrap();
     assert_eq!((total(store, "t").await, total(store, "other").await), (2, 1));
-    messages.save(vec![message("m1", "other", 1)]).await.unwrap();
+    messages.save(vec![message("m1", "other", 1)], None).await.unwrap();
     assert_eq!((total(store, "t").await, total(store, "other").await), (1, 2));
     messages.remove(&["m2".to_owned(), "m3".to_owned(), "never".to_owned()]).await.unwrap();
     assert_eq!((total(store, "t").await, total(store, "other").await), (0, 1));
@@ -150,13 +150,13 @@ pub(super) async fn totals_follow_what_is_written(store: &Store) {
 pub(super) async fn messages_are_saved_in_place_of_those_with_their_ids(store: &Store) {
     store.threads().put(&thread("t", "u", 1)).await.unwrap();
     let twice = StoredMessage { role: "assistant".to_owned(), ..message("m1", "t", 9) };
-    store.messages().save(vec![message("m1", "t", 1), message("m2", "t", 2), twice]).await.unwrap();
+    store.messages().save(vec![message("m1", "t", 1), message("m2", "t", 2), twice], None).await.unwrap();
     assert_eq!(said(store, "t").await, ["m2", "m1"]);
     assert_eq!(total(store, "t").await, 2);
-    store.messages().save(Vec::new()).await.unwrap();
+    store.messages().save(Vec::new(), None).await.unwrap();
     let many: Vec<_> = (0..1203).map(|n| message(&format!("n-{n:04}"), "t", 100 + n)).collect();
-    store.messages().save(many.clone()).await.unwrap();
-    store.messages().save(many).await.unwrap();
+    store.messages().save(many.clone(), None).await.unwrap();
+    store.messages().save(many, None).await.unwrap();
     assert_eq!(total(store, "t").await, 1205);
     assert_eq!(said(store, "t").await.len(), 1205);
     let touched = store.threads().get("t").await.unwrap().unwrap();
@@ -165,7 +165,7 @@ pub(super) async fn messages_are_saved_in_place_of_those_with_their_ids(store: &
 
 pub(super) async fn messages_are_listed_both_ways(store: &Store) {
     let entries = (0..5).map(|n| message(&format!("m{n}"), "t", n)).collect();
-    store.messages().save(entries).await.unwrap();
+    store.messages().save(entries, None).await.unwrap();
     assert_eq!(ids_of(store, &MessageQuery::last("t", 2)).await, ["m4", "m3"]);
     let next = MessageQuery { slice: Slice { offset: 2, limit: 2 }, ..MessageQuery::last("t", 2) };
     assert_eq!(ids_of(store, &next).await, ["m2", "m1"]);
@@ -181,7 +181,7 @@ pub(super) async fn messages_are_filtered(store: &Store) {
     entries[3].role = "assistant".to_owned();
     let content = json!({"format": 2, "parts": [], "metadata": {"mark": true}});
     entries[4].content = RawValue::from_string(content.to_string()).unwrap();
-    store.messages().save(entries).await.unwrap();
+    store.messages().save(entries, None).await.unwrap();
     let base = MessageQuery::all("t", Direction::Ascending);
     let range = MessageQuery { from: Some(Millis(1)), to: Some(Millis(2)), ..base.clone() };
     let listed = store.messages().list(&range).await.unwrap();
@@ -194,7 +194,7 @@ pub(super) async fn messages_are_filtered(store: &Store) {
 }
 
 pub(super) async fn messages_are_found_with_their_neighbours(store: &Store) {
-    store.messages().save((0..5).map(|n| message(&format!("m{n}"), "t", n / 2)).collect()).await.unwrap();
+    store.messages().save((0..5).map(|n| message(&format!("m{n}"), "t", n / 2)).collect(), None).await.unwrap();
     let around = async |id: &str, before, after| {
         let entries = store.messages().around("t", id, before, after).await.unwrap();
         entries.into_iter().map(|entry| entry.id).collect::<Vec<_>>()
@@ -210,7 +210,7 @@ pub(super) async fn messages_are_found_with_their_neighbours(store: &Store) {
 
 pub(super) async fn a_turn_comes_after_everything_the_thread_has(store: &Store) {
     store.threads().put(&thread("t", "u", 1)).await.unwrap();
-    store.messages().save(vec![message("late", "t", 1000)]).await.unwrap();
+    store.messages().save(vec![message("late", "t", 1000)], None).await.unwrap();
     let early = turn("t", vec![message("b", "t", 10), message("a", "t", 2000)]);
     store.messages().append(Some(&early), None, None).await.unwrap();
     let listed = store.messages().list(&MessageQuery::all("t", Direction::Ascending)).await.unwrap();
@@ -271,13 +271,13 @@ pub(super) async fn a_copy_has_everything_but_the_ids(store: &Store) {
     let notes = |_: Option<&str>| Ok::<_, StoreError>("notes".to_owned());
     threads.change_working_memory(&WorkingScope::Thread("t".to_owned()), notes).await.unwrap();
     let copies = [message("c1", "copy", 1), message("c2", "copy", 2)];
-    threads.create_copy(&thread("copy", "u", 5), "t", &copies).await.unwrap();
+    threads.create_copy(&thread("copy", "u", 5), "t", &copies, None).await.unwrap();
     assert_eq!(said(store, "copy").await, ["c1", "c2"]);
     assert_eq!(
         threads.working_memory(&WorkingScope::Thread("copy".to_owned())).await.unwrap().as_deref(),
         Some("notes")
     );
-    let again = threads.create_copy(&thread("copy", "u", 5), "t", &[message("c3", "copy", 3)]).await;
+    let again = threads.create_copy(&thread("copy", "u", 5), "t", &[message("c3", "copy", 3)], None).await;
     assert!(matches!(again, Err(StoreError::Conflict(message)) if message == "Thread with id copy already exists"));
     assert_eq!(said(store, "copy").await, ["c1", "c2"]);
     assert_eq!(total(store, "copy").await, 2);
@@ -388,7 +388,7 @@ pub(super) async fn listing_does_not_depend_on_how_much_there_is(store: &Store) 
         for first in (0..entries).step_by(2000) {
             let last = entries.min(first + 2000);
             let some = (first..last).map(|n| message(&format!("{thread_id}-{}", id::fresh()), thread_id, n)).collect();
-            store.messages().save(some).await.unwrap();
+            store.messages().save(some, None).await.unwrap();
         }
     };
     fill("small", 200).await;

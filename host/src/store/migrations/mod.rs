@@ -9,11 +9,12 @@ use sqlx::{
 
 use super::error::StoreError;
 
-const STEPS: [(i64, &str, &str); 4] = [
+const STEPS: [(i64, &str, &str); 5] = [
     (1, "first", include_str!("0001_first.sql")),
     (2, "open spans", include_str!("0002_open_spans.sql")),
     (3, "run totals", include_str!("0003_run_totals.sql")),
     (4, "verdicts", include_str!("0004_verdicts.sql")),
+    (5, "embeddings", include_str!("0005_embeddings.sql")),
 ];
 
 /// Brings a database to the schema this host knows.

@@ -9,9 +9,10 @@ use processors::{mask, token_limit};
 
 plugin!(
     description: "Agents that remember",
-    agents: [witness, trimmed, broken, notes, profile, titled],
+    agents: [witness, trimmed, broken, notes, profile, titled, recalling, secluded, picky],
     tools: [recall, relay],
     models: [witness_model, namer],
+    embedders: [picky_embedder],
     memory_processors: [token_limit, mask],
 );
 
@@ -56,6 +57,36 @@ fn profile() -> Agent {
 fn titled() -> Agent {
     let title = json!({ "model": "test-memory/namer", "instructions": "Name it." });
     Agent::new("titled").model("mock/echo").memory(Memory::last(10).option("generateTitle", title))
+}
+
+/// Remembers the last two messages, and of all others what is near to what is asked
+#[agent]
+fn recalling() -> Agent {
+    let recall = SemanticRecall::default().top_k(2).around(0, 1);
+    Agent::new("recalling").model("test-memory/witness").memory(Memory::last(2).semantic_recall(recall))
+}
+
+/// As `recalling`, but keeps conversations apart
+#[agent]
+fn secluded() -> Agent {
+    let recall = SemanticRecall::default().top_k(1).around(0, 0).in_thread();
+    Agent::new("secluded").model("test-memory/witness").memory(Memory::last(1).semantic_recall(recall))
+}
+
+/// Recalls with an embedder that has its moods
+#[agent]
+fn picky() -> Agent {
+    let memory = Memory::last(1).semantic_recall(SemanticRecall::default().around(0, 0));
+    Agent::new("picky").model("test-memory/witness").memory(memory.embedder("test-memory/picky").vector_store("local"))
+}
+
+/// Embeds the number of letters, and nothing that is poison.
+#[embedder(id = "test-memory/picky", dimension = 2)]
+async fn picky_embedder(texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
+    if texts.iter().any(|text| text.contains("poison")) {
+        return Err(Error::input("this cannot be embedded"));
+    }
+    Ok(texts.iter().map(|text| vec![1.0, text.chars().count() as f32]).collect())
 }
 
 #[derive(Deserialize, JsonSchema)]

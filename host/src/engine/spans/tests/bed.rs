@@ -19,6 +19,7 @@ use crate::{
         turn::Turn,
         workflow::{WorkflowSettings, Workflows},
     },
+    memory::semantic::RecallSettings,
     model::catalog::Models,
     observe::{Observe, tree},
     plugin::{
@@ -80,7 +81,8 @@ impl Bed {
         Offers::default().put(&registry, &"fake".into(), Offer::new(&generation).unwrap()).unwrap();
         let holder = Holder { owner: "host".to_owned(), lease: Duration::from_secs(60) };
         let recorder = observe.recorder().clone();
-        let engine = Engine::new(Arc::clone(&registry), models, store.clone(), tasks.clone(), holder, recorder);
+        let recall = RecallSettings::default();
+        let engine = Engine::new(Arc::clone(&registry), models, store.clone(), recall, tasks.clone(), holder, recorder);
         let asked = Arc::new(OnceLock::new());
         assert!(asked.set(engine.clone()).is_ok());
         services.connect(

@@ -21,6 +21,7 @@ use super::{ResumeRequest, StartRequest, WorkflowSettings, Workflows};
 use crate::{
     engine::Engine,
     engine::Holder,
+    memory::semantic::RecallSettings,
     model::catalog::Models,
     observe::Recorder,
     plugin::{
@@ -78,7 +79,8 @@ impl Host {
         let tasks = Tasks::default();
         let models = Arc::new(Models::new(BTreeMap::new(), |_| None));
         let holder = Holder { owner: owner.to_owned(), lease: LEASE };
-        let engine = Engine::new(registry, models, store.clone(), tasks.clone(), holder, Recorder::off());
+        let recall = RecallSettings::default();
+        let engine = Engine::new(registry, models, store.clone(), recall, tasks.clone(), holder, Recorder::off());
         let settings = WorkflowSettings {
             owner: owner.to_owned(),
             lease: LEASE,
