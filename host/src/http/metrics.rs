@@ -127,7 +127,7 @@ pub(super) async fn show(
     requests.write(&mut text);
     app.observe.recorder().metrics().write(&mut text);
     plugins(&app, &mut text);
-    store(&app, &mut text);
+    store(&app, &mut text).await;
     recorder(&app, &mut text);
     process.write(&app, &mut text);
     Ok(([(header::CONTENT_TYPE, Text::CONTENT_TYPE)], text.finish()).into_response())
@@ -165,13 +165,18 @@ fn plugins(app: &App, text: &mut Text) {
     }
 }
 
-fn store(app: &App, text: &mut Text) {
+async fn store(app: &App, text: &mut Text) {
     let store = app.store.statistics();
     text.single("hotbay_store_writes_total", Kind::Counter, "Writes that are on the disk.", store.writes);
     let name = "hotbay_store_commit_duration_seconds";
     text.family(name, Kind::Summary, "Commits these took, of one write or of many, and their time.");
     text.sample(&format!("{name}_sum"), &[], store.committing.as_secs_f64());
     text.sample(&format!("{name}_count"), &[], store.commits);
+    // A store that cannot be read is told by readiness.
+    if let Ok(waiting) = app.store.embeddings().waiting().await {
+        let help = "Messages that wait to be found by their meaning.";
+        text.single("hotbay_memory_embeddings_waiting", Kind::Gauge, help, waiting);
+    }
 }
 
 fn recorder(app: &App, text: &mut Text) {

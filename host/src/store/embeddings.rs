@@ -72,6 +72,16 @@ impl Embeddings {
         self.database.rows(query).await?.iter().map(state).collect()
     }
 
+    /// Returns how many messages are to be brought up to date, in all spaces.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub(crate) async fn waiting(&self) -> Result<u64, StoreError> {
+        let query = Statement::new("SELECT COUNT(*) AS n FROM embeddings WHERE due IS NOT NULL");
+        let n: i64 = self.database.row(query).await?.map_or(Ok(0), |row| column(&row, "n"))?;
+        Ok(n.unsigned_abs())
+    }
+
     /// Returns the spaces in which something is due, and when the first of it is.
     ///
     /// # Errors

@@ -41,6 +41,9 @@ struct Arguments {
     /// How many cold starts of each kind
     #[arg(long, default_value_t = 11)]
     starts: usize,
+    /// What the host records: a level, or `off`
+    #[arg(long, default_value = "info")]
+    record: String,
     /// Measures only jobs whose name contains this; leaves starts out
     #[arg(long)]
     only: Option<String>,
@@ -88,8 +91,7 @@ fn build() -> anyhow::Result<()> {
 async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let wanted = |job: &Job| arguments.only.as_ref().is_none_or(|part| job.name.contains(part.as_str()));
     let jobs: Vec<Job> = jobs::all().into_iter().filter(wanted).collect();
-    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/contract/hotbay.toml");
-    let host = TestHost::builder().config(config).plugin(PLUGINS[0]).start().await?;
+    let host = host(&arguments.record).plugin(PLUGINS[0]).start().await?;
     let mut answers = Vec::new();
     for job in &jobs {
         answers.push(job.record(&host).await.with_context(|| format!("record `{}`", job.name))?);
@@ -102,9 +104,14 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     }
     drop((host, bare));
     if arguments.only.is_none() {
-        start::measure(arguments.starts).await?;
+        start::measure(arguments.starts, &arguments.record).await?;
     }
     Ok(())
+}
+
+/// Returns a host of the default settings that records so much.
+fn host(record: &str) -> hotbay_tests::host::Builder {
+    TestHost::builder().argument("--record").argument(record)
 }
 
 /// Loads both servers in turns.

@@ -18,8 +18,8 @@ const IDLE_MB: f64 = 20.0;
 const REQUESTS: usize = 10_000;
 
 /// Measures both kinds of start, then memory.
-pub(crate) async fn measure(starts: usize) -> anyhow::Result<()> {
-    let mut builder = TestHost::builder().config(concat!(env!("CARGO_MANIFEST_DIR"), "/contract/hotbay.toml"));
+pub(crate) async fn measure(starts: usize, record: &str) -> anyhow::Result<()> {
+    let mut builder = crate::host(record);
     for plugin in &crate::PLUGINS[..2] {
         builder = builder.plugin(plugin);
     }

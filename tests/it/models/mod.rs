@@ -1,6 +1,7 @@
 //! Models over a network, against a server that behaves and misbehaves on command.
 #![expect(clippy::unwrap_used, reason = "the functions beside the tests are tests too")]
 
+mod embedders;
 mod failures;
 mod hosted;
 mod limits;
