@@ -26,7 +26,7 @@ use crate::types::{
 /// Inputs that may wait to be written. Several seconds of what one core can write.
 const QUEUE: usize = 64 << 10;
 /// Bytes of memory they may take together, about.
-const ROOM: usize = 48 << 20;
+const ROOM: usize = 24 << 20;
 
 /// How long another service waits for room in the queue.
 const PATIENCE: Duration = Duration::from_secs(5);

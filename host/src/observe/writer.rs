@@ -26,7 +26,7 @@ use super::{
     statistics::Statistics,
     tail::{Arrival, Arrived, Tail},
 };
-use crate::types::span::Span;
+use crate::{plugin::process, types::span::Span};
 
 /// How long what arrived waits for more, before it is written together with it.
 const LINGER: Duration = Duration::from_millis(10);
@@ -40,9 +40,9 @@ const COMMIT_MANY: Duration = Duration::from_secs(1);
 /// So many take about as long to look through in memory as a page from an index.
 const MANY: usize = 8192;
 /// With so many bytes in memory, a commit does not wait.
-const MUCH: usize = 24 << 20;
+const MUCH: usize = 12 << 20;
 /// With so many nothing more is taken: the queue fills, and what comes then is shed.
-const TOO_MUCH: usize = 64 << 20;
+const TOO_MUCH: usize = 32 << 20;
 /// How long until what could not be written is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 /// How often traces that go on hand over what has ended in them.
@@ -276,6 +276,11 @@ impl Writer {
             let metrics = Arc::clone(self.recorder.metrics());
             state.job = Some(tokio::task::spawn_blocking(move || {
                 let commit = metrics.index.commit.time(|| keeper.commit(seq, &arrivals));
+                drop(arrivals);
+                // Under load this is more than the host needs in all; the allocator would keep it.
+                if weight > MUCH {
+                    process::return_free_memory();
+                }
                 Done::Committed(keeper, seq, commit)
             }));
         } else if now >= state.tidy_at {

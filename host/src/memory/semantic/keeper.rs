@@ -73,7 +73,8 @@ impl Semantic {
             let due = match embeddings.due_spaces().await {
                 Ok(due) => due,
                 Err(error) => {
-                    tracing::warn!(%error, "cannot see which messages are to be embedded");
+                    // The store tells itself that it cannot be read.
+                    tracing::debug!(%error, "cannot see which messages are to be embedded");
                     continue;
                 }
             };
