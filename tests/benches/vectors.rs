@@ -104,9 +104,9 @@ impl Bed {
 
     async fn ask(&mut self, request: Outgoing) -> anyhow::Result<Value> {
         let path = request.path.clone();
-        let answer = self.connection.send(request).await?;
-        ensure!(answer.status == 200, "{path}: {} {}", answer.status, String::from_utf8_lossy(&answer.body));
-        Ok(serde_json::from_slice(&answer.body)?)
+        let (status, body) = self.connection.send(request).await?;
+        ensure!(status == 200, "{path}: {status} {}", String::from_utf8_lossy(&body));
+        Ok(serde_json::from_slice(&body)?)
     }
 
     async fn post(&mut self, what: &str, body: &Value) -> anyhow::Result<Value> {
@@ -229,7 +229,7 @@ async fn beside(bed: &mut Bed, all: &[Vec<f32>]) -> anyhow::Result<()> {
     let some = all.get(..all.len().min(10_000)).unwrap_or_default();
     let upsert = Outgoing::post("/api/vector/local/upsert", &json!({"indexName": "beside", "vectors": some}));
     let (upserted, busy) = tokio::join!(other.send(upsert), bed.measure(requests()));
-    ensure!(upserted?.status == 200, "the large upsert failed");
+    ensure!(upserted?.0 == 200, "the large upsert failed");
     let (busy, _) = busy?;
     say(format!(
         "GET /api/agents p99 {:.2} ms idle, {:.2} ms while {} vectors are added: {:.1}x (<= 5x)",
@@ -257,12 +257,9 @@ async fn tools(bed: &mut Bed) -> anyhow::Result<()> {
         .header("mcp-name", "get-weather");
     let repeat = |request: &Outgoing| (0..2_000).map(|_| request.clone()).collect::<Vec<_>>();
     let (execute, _) = bed.measure(repeat(&execute)).await?;
-    let answer = bed.connection.send(call.clone()).await?;
-    ensure!(answer.status == 200, "{}", String::from_utf8_lossy(&answer.body));
-    say(format!(
-        "    (an answer over MCP: {})",
-        String::from_utf8_lossy(&answer.body).chars().take(120).collect::<String>()
-    ));
+    let (status, body) = bed.connection.send(call.clone()).await?;
+    let answer = String::from_utf8_lossy(&body);
+    ensure!(status == 200 && answer.contains("structuredContent"), "tools/call: {status} {answer}");
     let before = process::cpu_time(bed.host.process_id())?;
     for request in repeat(&call) {
         bed.connection.send(request).await?;
