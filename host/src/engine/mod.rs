@@ -234,7 +234,7 @@ impl Engine {
             spans::recalled(recall, &[]);
             return Ok(None);
         };
-        let remembered = self.shared.memory.recall(begun, &mut turn.input).await?;
+        let remembered = self.shared.memory.recall(begun, &mut turn.input, &recall).await?;
         spans::recalled(recall, &remembered);
         let origin = Origin { snapshot: Arc::clone(snapshot), depth: plan.depth, step: None, span: spans.context() };
         turn.remembered = self.shared.memory.process(begun, remembered, &origin).await?;

@@ -227,7 +227,7 @@ impl Memory {
     }
 
     /// Returns what the model sees of what was said before, oldest first. Entries of `input` that
-    /// answer a remembered call are taken out of it.
+    /// answer a remembered call are taken out of it. What is found by its meaning is recorded below `span`.
     ///
     /// # Errors
     /// If the store cannot be used.
@@ -235,10 +235,11 @@ impl Memory {
         &self,
         conversation: &mut Conversation,
         input: &mut Vec<Message>,
+        span: &ActiveSpan,
     ) -> Result<Vec<Message>, MemoryError> {
         let mut remembered =
             recall::last(&self.store, &conversation.thread_id, conversation.config.last_messages).await?;
-        match tokio::time::timeout(FINDING, self.find(conversation, input)).await {
+        match tokio::time::timeout(FINDING, self.find(conversation, input, span)).await {
             Ok(Ok(found)) => semantic::join(found, &conversation.thread_id, &mut remembered),
             // What was said last is better than no answer.
             Ok(Err(error)) => tracing::warn!(%error, "an agent answers without what it could not recall by meaning"),
@@ -250,7 +251,12 @@ impl Memory {
     }
 
     /// Returns what was said before that is nearest to what is said now, with what was said around it.
-    async fn find(&self, conversation: &Conversation, input: &[Message]) -> Result<FoundEntries, SemanticError> {
+    async fn find(
+        &self,
+        conversation: &Conversation,
+        input: &[Message],
+        span: &ActiveSpan,
+    ) -> Result<FoundEntries, SemanticError> {
         let mut found = FoundEntries::default();
         let (Some(options), Some(space)) = (&conversation.config.semantic, &conversation.space) else {
             return Ok(found);
@@ -261,7 +267,7 @@ impl Memory {
             resource_id: &conversation.resource_id,
             thread_id: options.is_of_thread.then_some(conversation.thread_id.as_str()),
         };
-        for hit in self.semantic.find(space, &text, whose, options, None).await? {
+        for hit in self.semantic.find(space, &text, whose, options, span).await? {
             let (thread, id) = (&hit.message.thread_id, &hit.message.id);
             found.entries.extend(self.store.messages().around(thread, id, options.before, options.after).await?);
             if *thread != conversation.thread_id && !found.titles.contains_key(thread) {

@@ -73,6 +73,17 @@ async fn what_was_said_long_ago_is_told_to_the_model_in_its_place() {
     );
     // The turn itself is found from now on.
     embedded(&host, 502).await;
+    // What it took is in its trace, below what the agent remembers.
+    let trace = get(&host, &format!("/api/observability/traces/{}", answer["traceId"].as_str().unwrap())).await;
+    let of_kind = |kind: &str| trace["spans"].as_array().unwrap().iter().find(|span| span["spanType"] == kind).unwrap();
+    let (memory, embedding, query) =
+        (of_kind("memory_operation"), of_kind("rag_embedding"), of_kind("rag_vector_operation"));
+    assert_eq!((&embedding["parentSpanId"], &query["parentSpanId"]), (&memory["spanId"], &memory["spanId"]));
+    assert_eq!(
+        (&embedding["attributes"]["model"], &embedding["attributes"]["dimensions"]),
+        (&json!("ngram"), &json!(256))
+    );
+    assert_eq!((&query["attributes"]["store"], &query["attributes"]["returned"]), (&json!("local"), &json!(8)));
     let without = json!({"messages": "What is the name of my bicycle?",
         "memory": {"thread": "t", "resource": "u", "options": {"semanticRecall": false}}});
     let answer = post(&host, "/api/agents/recalling/generate", &without).await;

@@ -16,6 +16,7 @@ use crate::{
         options::{MemoryConfig, SemanticOptions, recalls_by_meaning},
         semantic::{SemanticError, Whose},
     },
+    observe::tracer::ActiveSpan,
     types::thread::StoredMessage,
     vector::VectorError,
 };
@@ -100,7 +101,7 @@ async fn by_meaning(
     let whose = Whose { resource_id: &query.resource_id, thread_id: query.thread_id.as_deref() };
     let semantic = app.engine.memory().semantic();
     let found = match semantic.space(memory) {
-        Ok(space) => semantic.find(&space, &query.search_query, whose, &options, None).await,
+        Ok(space) => semantic.find(&space, &query.search_query, whose, &options, &ActiveSpan::default()).await,
         Err(error) => Err(error),
     };
     match found {

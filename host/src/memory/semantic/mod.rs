@@ -19,9 +19,10 @@ use serde_json::{Value, json};
 use super::options::{SemanticOptions, recalls_by_meaning};
 use crate::{
     model::{ModelError, catalog::Models},
-    plugin::call::CallContext,
+    observe::{attrs::span as attr, tracer::ActiveSpan},
+    services::span,
     store::{SpaceState, Store, StoreError},
-    types::{recall::RecallSpace, thread::StoredMessage},
+    types::{recall::RecallSpace, span::SpanKind, thread::StoredMessage},
     vector::{Search, VectorError, Vectors},
 };
 pub(super) use recalled::join;
@@ -152,7 +153,8 @@ impl Semantic {
         }
     }
 
-    /// Returns the messages whose meaning is nearest to a text, the nearest first.
+    /// Returns the messages whose meaning is nearest to a text, the nearest first. What it takes is
+    /// recorded below `span`.
     ///
     /// # Errors
     /// If the embedder, the vector store or the store fails.
@@ -162,14 +164,13 @@ impl Semantic {
         text: &str,
         whose: Whose<'_>,
         options: &SemanticOptions,
-        context: Option<Arc<dyn CallContext>>,
+        span: &ActiveSpan,
     ) -> Result<Vec<Found>, SemanticError> {
         let Some(question) = pieces::of(text).into_iter().next().filter(|_| options.top_k > 0) else {
             return Ok(Vec::new());
         };
         let shared = &self.shared;
-        let embedder = shared.models.embedder(&shared.vectors.snapshot(), &space.embedder, context)?;
-        let vector = embedder.embed(vec![question]).await?.rows;
+        let vector = self.embed_question(space, question, span).await?;
         let mut conditions = vec![json!({"resource_id": whose.resource_id})];
         conditions.extend(whose.thread_id.map(|id| json!({"thread_id": id})));
         if options.filter.as_object().is_some_and(|filter| !filter.is_empty()) {
@@ -181,11 +182,23 @@ impl Semantic {
             filter: json!({ "$and": conditions }),
             include_vector: false,
         };
+        let asked = span.child(SpanKind::RagVectorOperation, "vector: query");
+        asked.attribute("operation", "query");
+        asked.attribute("store", space.vector_store.as_str());
+        asked.attribute("indexName", space.index());
+        asked.attribute("topK", search.top_k);
+        asked.attribute("dimensions", search.vector.len());
         let hits = match shared.vectors.store(&space.vector_store)?.query(Some(&space.index()), search).await {
             // It is made when the first message is embedded.
-            Err(error) if error.is_not_found() => return Ok(Vec::new()),
-            hits => hits?,
+            Err(error) if error.is_not_found() => Vec::new(),
+            Err(error) => {
+                asked.fail(span::error(&error.to_string()));
+                return Err(error.into());
+            }
+            Ok(hits) => hits,
         };
+        asked.attribute("returned", hits.len());
+        asked.end();
         let mut nearest: Vec<(String, f32)> = Vec::new();
         for hit in hits.iter().filter(|hit| options.threshold.is_none_or(|least| hit.score >= least)) {
             let piece = hit.metadata.as_ref().and_then(|text| serde_json::from_str::<PieceOf>(text.get()).ok());
@@ -208,6 +221,37 @@ impl Semantic {
             is_theirs.then_some(Found { message, score })
         });
         Ok(found.collect())
+    }
+
+    async fn embed_question(
+        &self,
+        space: &RecallSpace,
+        question: String,
+        span: &ActiveSpan,
+    ) -> Result<Vec<f32>, ModelError> {
+        let (provider, model) = space.embedder.split_once('/').unwrap_or(("", &space.embedder));
+        let asked = span.child(SpanKind::RagEmbedding, format!("embed: '{model}'"));
+        asked.attribute("mode", "query");
+        asked.attribute(attr::MODEL, model);
+        asked.attribute(attr::PROVIDER, provider);
+        asked.attribute("inputCount", 1);
+        asked.input(|| question.as_str().into());
+        let shared = &self.shared;
+        let embedded = match shared.models.embedder(&shared.vectors.snapshot(), &space.embedder, None) {
+            Ok(embedder) => embedder.embed(vec![question]).await,
+            Err(error) => Err(error),
+        };
+        match embedded {
+            Ok(embeddings) => {
+                asked.attribute("dimensions", embeddings.dimension);
+                asked.end();
+                Ok(embeddings.rows)
+            }
+            Err(error) => {
+                asked.fail(span::error(&error.to_string()));
+                Err(error)
+            }
+        }
     }
 
     /// Returns how each space stands in which messages are found.
