@@ -1,0 +1,63 @@
+//! Embeds text on this machine with [all-MiniLM-L6-v2](https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2).
+
+mod bert;
+mod engine;
+mod model;
+#[cfg(test)]
+mod tests;
+mod weights;
+
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    thread::available_parallelism,
+};
+
+use hotbay_plugin::prelude::*;
+
+use engine::Engine;
+
+/// The name of the model in `hotbay model pull`, and of its directory.
+const NAME: &str = "all-minilm-l6-v2";
+
+/// The plugin's settings: the table `[plugins.hotbay-embed-minilm.config]` of `hotbay.toml`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Config {
+    /// The directory of `model.safetensors` and `tokenizer.json`; where `hotbay model pull` puts them if absent
+    model: Option<PathBuf>,
+    /// How many threads compute; half of the machine's cores if absent
+    threads: Option<NonZeroUsize>,
+}
+
+async fn open(ctx: &Ctx, config: &Config) -> Result<Engine> {
+    let (directory, remedy) = match &config.model {
+        Some(directory) => {
+            let remedy = format!(
+                "put model.safetensors and tokenizer.json there, or leave `model` out of the plugin's settings and \
+                 run `hotbay model pull {NAME}`"
+            );
+            (directory.clone(), remedy)
+        }
+        None => pulled(&ctx.data_directory().await?)?,
+    };
+    let half = available_parallelism().map_or(1, NonZeroUsize::get) / 2;
+    let threads = config.threads.or(NonZeroUsize::new(half)).unwrap_or(NonZeroUsize::MIN);
+    Ok(Engine::new(directory, remedy, threads))
+}
+
+/// Returns where `hotbay model pull` puts the model, and how it is called. A plugin's own directory is
+/// `plugin-data/NAME` in the host's data directory, whose models are beside `plugin-data`.
+fn pulled(own: &Path) -> Result<(PathBuf, String)> {
+    let data = own.ancestors().nth(2).ok_or_else(|| Error::new("the plugin's directory is not in a data directory"))?;
+    let remedy = format!("run `hotbay model pull {NAME} --data {}`", data.display());
+    Ok((data.join("models").join(NAME), remedy))
+}
+
+/// Embeds texts with all-MiniLM-L6-v2.
+#[embedder(id = "local/all-minilm-l6-v2", dimension = 384)]
+async fn minilm(ctx: &Ctx, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
+    ctx.state::<Engine>().embed(ctx, texts).await
+}
+
+plugin!(description: "Embeds text on this machine", config: Config, embedders: [minilm], open: open);
