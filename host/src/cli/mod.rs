@@ -8,6 +8,7 @@ mod config;
 mod dev;
 mod log;
 mod mcp_stdio;
+mod model;
 mod plugin;
 mod serve;
 mod table;
@@ -48,6 +49,9 @@ enum Command {
     /// Make, check and direct plugins
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
+    /// Fetch files of models that run on this machine
+    #[command(subcommand)]
+    Model(model::ModelCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -74,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Serve(flags) => serve::run(&flags),
         Command::Dev(arguments) => dev::run(arguments),
         Command::Plugin(command) => plugin::run(command),
+        Command::Model(command) => model::run(command),
         Command::Config(command) => config::run(command),
         Command::McpStdio(arguments) => mcp_stdio::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments),
