@@ -45,11 +45,25 @@ impl Engine {
         let (reader, call) = (Arc::clone(model), ctx.clone());
         let each = move |text: &String| still_wanted(&call).and_then(|()| reader.tokens(text));
         let texts: Vec<_> = self.on_thread(ctx, move || texts.iter().map(each).collect()).await?;
-        let batches = stream::iter(batches(texts)).map(|batch| {
-            let model = Arc::clone(model);
-            self.on_thread(ctx, move || model.embed(&batch))
+        let model = Arc::clone(model);
+        self.in_turns(ctx, batches(texts), move |batch| model.embed(&batch)).await
+    }
+
+    /// Works on pieces, as many at once as there are threads, and returns what comes of them in order.
+    ///
+    /// A piece begins only while somebody waits for the result.
+    async fn in_turns<P: Send + 'static, T: Send + 'static>(
+        &self,
+        ctx: &Ctx,
+        pieces: Vec<P>,
+        work: impl Fn(P) -> Result<Vec<T>> + Send + Sync + 'static,
+    ) -> Result<Vec<T>> {
+        let work = Arc::new(work);
+        let results = stream::iter(pieces).map(|piece| {
+            let work = Arc::clone(&work);
+            self.on_thread(ctx, move || work(piece))
         });
-        batches.buffered(self.thread_count).try_concat().await
+        results.buffered(self.thread_count).try_concat().await
     }
 
     async fn load(&self, ctx: &Ctx) -> Result<Arc<Model>> {
@@ -101,6 +115,15 @@ fn batches(texts: Vec<Vec<u32>>) -> Vec<Vec<Vec<u32>>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    };
+
+    use hotbay_plugin::{Plugin, prelude::*, testing::TestHost};
+    use tokio::sync::Notify;
+
     use super::*;
 
     #[track_caller]
@@ -115,5 +138,68 @@ mod tests {
         check(&[], &[]);
         check(&[1000, 20, 4, 1], &[&[1000, 20, 4], &[1]]);
         check(&[2000, 3, 1021, 1], &[&[2000], &[3, 1021], &[1]]);
+    }
+
+    fn engine(threads: usize) -> Engine {
+        Engine::new(PathBuf::new(), String::new(), NonZeroUsize::new(threads).unwrap())
+    }
+
+    /// Gives a hundred pieces up while the first two are worked on; returns how many were begun at all.
+    #[tool(untyped_output)]
+    async fn gives_up(ctx: &Ctx) -> Result<usize> {
+        let engine = engine(2);
+        let (begun, both) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let (release, held) = mpsc::channel::<()>();
+        let (counter, told, held) = (Arc::clone(&begun), Arc::clone(&both), Mutex::new(held));
+        let work = move |_piece: usize| {
+            if counter.fetch_add(1, Ordering::SeqCst) == 1 {
+                told.notify_one();
+            }
+            // Nothing is ever sent: this waits until the test lets go.
+            let _gone = held.lock().unwrap().recv();
+            Ok(vec![()])
+        };
+        tokio::select! {
+            _ = engine.in_turns(ctx, (0..100).collect(), work) => panic!("nobody let it end"),
+            () = both.notified() => {}
+        }
+        drop(release);
+        // The threads are free again: whatever was begun has ended.
+        let _all = engine.threads.acquire_many(2).await?;
+        Ok(begun.load(Ordering::SeqCst))
+    }
+
+    #[test]
+    fn call_that_is_given_up_begins_no_more_batches() {
+        let plugin = TestHost::new().open(Plugin::new("test", "0.0.0").tool(gives_up), &json!({})).unwrap();
+        assert_eq!(plugin.tool("gives_up").run(&json!({})).unwrap(), json!(2));
+    }
+
+    /// Works while another call has a hundred pieces of work; returns how many of those came first.
+    #[tool(untyped_output)]
+    async fn takes_turns(ctx: &Ctx) -> Result<usize> {
+        let engine = engine(1);
+        let (done, first) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let (counter, told) = (Arc::clone(&done), Arc::clone(&first));
+        let many = engine.in_turns(ctx, (0..100).collect(), move |_piece: usize| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            told.notify_one();
+            Ok(vec![()])
+        });
+        let lone = async {
+            first.notified().await;
+            let counter = Arc::clone(&done);
+            engine.in_turns(ctx, vec![()], move |()| Ok(vec![counter.load(Ordering::SeqCst)])).await
+        };
+        let (many, lone) = tokio::join!(many, lone);
+        many?;
+        Ok(lone?[0])
+    }
+
+    #[test]
+    fn lone_text_does_not_wait_for_all_of_a_great_call() {
+        let plugin = TestHost::new().open(Plugin::new("test", "0.0.0").tool(takes_turns), &json!({})).unwrap();
+        let before: usize = plugin.tool("takes_turns").run(&json!({})).unwrap().value().unwrap();
+        assert!(before < 10, "it waited for {before} batches");
     }
 }

@@ -3,9 +3,11 @@
 //! `reference.json` has vectors computed in double precision by a forward pass in `NumPy`, written for
 //! this check alone.
 
-use std::{path::PathBuf, thread};
+use std::{fs, path::PathBuf, thread, time::Instant};
 
+use hotbay_plugin::testing::TestHost;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::{ID, cosine, open};
 
@@ -87,4 +89,32 @@ fn callers_at_once_get_what_each_gets_alone() {
             });
         }
     });
+}
+
+fn memory() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let lines: Vec<_> = status.lines().filter(|line| line.starts_with("VmRSS") || line.starts_with("VmHWM")).collect();
+    lines.join(", ").replace('\t', " ")
+}
+
+/// Prints the figures of the crate's documentation:
+/// `cargo test --release -p hotbay-embed-minilm speed -- --nocapture`.
+#[test]
+fn speed_is_printed() {
+    let plugin = TestHost::new().open(crate::plugin(), &json!({ "model": weights(), "threads": 1 })).unwrap();
+    println!("before: {}", memory());
+    let start = Instant::now();
+    plugin.embed(ID, &["first"]).unwrap();
+    println!("first text, with loading: {:?}; {}", start.elapsed(), memory());
+    for (words, count) in [(1, 50), (18, 200), (198, 20)] {
+        let texts: Vec<_> = (0..count).map(|place| format!("{place}{}", " word".repeat(words - 1))).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let start = Instant::now();
+        assert_eq!(plugin.embed(ID, &texts).unwrap().len(), count);
+        let rate = count as f64 / start.elapsed().as_secs_f64();
+        println!("{words} words: {rate:.1} texts a second on one thread; {}", memory());
+    }
+    let start = Instant::now();
+    plugin.embed(ID, &["Where can I find the spare key?"]).unwrap();
+    println!("a lone question: {:?}", start.elapsed());
 }
