@@ -59,7 +59,7 @@ fn plugin_check_tells_a_plugin_from_any_file() {
 #[test]
 fn server_that_does_not_run_is_named() {
     let home = TempDir::new().unwrap();
-    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", held.local_addr().unwrap());
     drop(held);
     let done = hotbay(home.path(), &["plugin", "list", "--url", &url]);
@@ -108,6 +108,8 @@ fn model_pull_that_is_interrupted_leaves_nothing_half() {
     let mut pulling = pulling.unwrap();
     // Half of the first file, and the connection stays open.
     let (mut connection, _) = hub.accept().unwrap();
+    let request = BufReader::new(&connection).lines().map(Result::unwrap);
+    assert!(request.take_while(|line| !line.is_empty()).any(|line| line == "GET /tokenizer.json HTTP/1.1"));
     connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4000000\r\n\r\n").unwrap();
     connection.write_all(&[b' '; 2_000_000]).unwrap();
     let mut said = BufReader::new(pulling.stderr.take().unwrap());

@@ -66,6 +66,12 @@ impl Engine {
         results.buffered(self.thread_count).try_concat().await
     }
 
+    /// Returns the model if it is loaded, without keeping it.
+    #[cfg(test)]
+    pub(crate) fn loaded(&self) -> std::sync::Weak<Model> {
+        self.model.get().map(Arc::downgrade).unwrap_or_default()
+    }
+
     async fn load(&self, ctx: &Ctx) -> Result<Arc<Model>> {
         let (directory, remedy) = (self.directory.clone(), self.remedy.clone());
         self.on_thread(ctx, move || Model::load(&directory, &remedy).map(Arc::new)).await

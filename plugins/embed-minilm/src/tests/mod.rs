@@ -3,10 +3,15 @@ mod files;
 mod reference;
 mod tiny;
 
-use hotbay_plugin::testing::{TestHost, TestPlugin};
-use serde_json::json;
+use std::sync::{Mutex, Weak};
+
+use hotbay_plugin::{
+    prelude::*,
+    testing::{TestHost, TestPlugin},
+};
 use tempfile::TempDir;
 
+use crate::{engine::Engine, model::Model};
 use tiny::Tiny;
 
 const ID: &str = "local/all-minilm-l6-v2";
@@ -94,4 +99,27 @@ fn order_of_words_matters() {
     let vectors = plugin.embed(ID, &["red fox", "fox red", "Red FOX"]).unwrap();
     assert!(vectors[0] != vectors[1]);
     assert_eq!(vectors[0], vectors[2], "the model knows no capital letters");
+}
+
+/// What [`watch`] has seen.
+static WATCHED: Mutex<Weak<Model>> = Mutex::new(Weak::new());
+
+#[tool(untyped_output)]
+async fn watch(ctx: &Ctx) -> Result<bool> {
+    let mut watched = WATCHED.lock().unwrap();
+    *watched = ctx.state::<Engine>().loaded();
+    Ok(watched.upgrade().is_some())
+}
+
+#[test]
+fn model_is_loaded_by_the_first_call_and_given_back_with_the_generation() {
+    let directory = TempDir::new().unwrap();
+    Tiny::default().write(directory.path());
+    let config = json!({ "model": directory.path() });
+    let plugin = TestHost::new().open(super::plugin().tool(watch), &config).unwrap();
+    assert_eq!(plugin.tool("watch").run(&json!({})).unwrap(), json!(false));
+    plugin.embed(ID, &["red"]).unwrap();
+    assert_eq!(plugin.tool("watch").run(&json!({})).unwrap(), json!(true));
+    plugin.shutdown().unwrap();
+    assert!(WATCHED.lock().unwrap().upgrade().is_none(), "the model outlives its generation");
 }
