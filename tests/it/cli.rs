@@ -68,7 +68,7 @@ fn server_that_does_not_run_is_named() {
 }
 
 /// Writes what a model's files begin with; a whole one, as far as a pull can see.
-fn write_model(directory: &Path) {
+pub(crate) fn write_model(directory: &Path) {
     std::fs::write(directory.join("tokenizer.json"), "{}").unwrap();
     std::fs::write(directory.join("model.safetensors"), b"\x02\0\0\0\0\0\0\0{}").unwrap();
 }

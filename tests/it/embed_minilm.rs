@@ -1,11 +1,20 @@
 //! The plugin that embeds on this machine, as the library that is shipped.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use hotbay::plugin::call::{Call, CallError, Reply, Target};
-use hotbay_plugin::error::code;
+use async_trait::async_trait;
+use hotbay::plugin::{
+    call::{Call, CallError, ChunkSender, Reply, Target},
+    services::{Caller, HostServices},
+};
+use hotbay_plugin::{Error, error::code};
 use hotbay_tests::plugin_host::{PluginHost, library, put};
 use serde_json::json;
+
+use crate::cli::{hotbay, text, write_model};
 
 const NAME: &str = "hotbay-embed-minilm";
 const ID: &str = "local/all-minilm-l6-v2";
@@ -35,6 +44,34 @@ async fn plugin_loads_without_weights_and_says_how_they_are_had() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// A host's data directory, as plugins see it.
+struct Data(PathBuf);
+
+#[async_trait]
+impl HostServices for Data {
+    async fn request(&self, caller: Caller, op: &str, _: Vec<u8>, _: Option<ChunkSender>) -> Result<Vec<u8>, Error> {
+        assert_eq!(op, "data.directory");
+        Ok(serde_json::to_vec(&self.0.join("plugin-data").join(&*caller.plugin))?)
+    }
+}
+
+#[tokio::test]
+async fn plugin_looks_where_the_command_puts_files() {
+    let (data, from) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write_model(from.path());
+    let [data_path, from] = [data.path(), from.path()].map(|path| path.to_str().unwrap());
+    let pulled = hotbay(data.path(), &["model", "pull", "all-minilm-l6-v2", "--from", from, "--data", data_path]);
+    assert!(pulled.status.success(), "{}", text(&pulled.stderr));
+
+    let host = PluginHost::start_serving(Arc::new(Data(data.path().to_owned())), |directory, _| {
+        put(directory, "minilm.so", &std::fs::read(library(NAME)).unwrap());
+    })
+    .await;
+    // It has read the file, and seen that nothing is in it.
+    let message = embed(&host, &["one"]).await.unwrap_err().to_string();
+    assert!(message.contains("it has no `embeddings.word_embeddings.weight`"), "{message}");
 }
 
 #[cfg(hotbay_test_minilm)]
