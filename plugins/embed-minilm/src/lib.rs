@@ -19,13 +19,25 @@
 //! | `candle-core` and `candle-nn` 0.11, with `tokenizers` | 160 | 218 s | 56, 5 | 151 MB |
 //! | `ndarray` 0.17 (`matrixmultiply`), `safetensors` 0.8, with `tokenizers` | 103 | 99 s | 103, 8.5 | 97 MB |
 //!
-//! Measured alike, one after the other on a busy machine of 2 cores, with the crates that compute at
-//! `opt-level = 3`. With either the network is written out by hand, so the small one it is: to a build of the
-//! whole workspace it adds 17 crates and 34 s of CPU.
+//! Measured alike, one after the other on a busy machine of 2 cores in wall time, with the crates that
+//! compute at `opt-level = 3`. With either the network is written out by hand, so the small one it is: to a
+//! build of the whole workspace it adds 17 crates and 34 s of CPU. And `candle` computes on threads of its
+//! own pool, which a plugin that is to use few would have to make its own.
 //!
 //! # What it does
 //!
-//! FIGURES
+//! In CPU time of one thread, in a release build on a busy machine of 2 cores, by
+//! `HOTBAY_TEST_MINILM=DIRECTORY cargo test --release -p hotbay-embed-minilm speed -- --nocapture`:
+//!
+//! | | |
+//! |---|---|
+//! | texts of 3 tokens | 830 a second |
+//! | texts of 20 tokens | 129 a second |
+//! | texts of 200 tokens | 10 a second |
+//! | loading, and the first text | 0.21 s |
+//! | memory: once loaded, the most while it loads | 101 MB, 177 MB |
+//!
+//! A batch of 1,024 tokens takes some 15 MB more on each thread that is at work.
 
 mod bert;
 mod engine;
