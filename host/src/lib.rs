@@ -20,6 +20,7 @@
 //! | [`vector`] | vector stores of plugins, and what may not be asked of them |
 //! | [`sources`] | third-party MCP servers whose tools agents use |
 //! | [`model`] | chat models: those of providers, and the trait all share |
+//! | `pull` | files of models that run on this machine, fetched by `hotbay model pull` |
 //! | [`plugin`] | files to capabilities: checked, probed, mapped, swapped, retired |
 //! | [`observe`] | logs and traces: recorded, kept, found again; live events; what is counted; OTLP |
 //! | [`store`] | what outlives the process, on SQLite or PostgreSQL; the only part that knows SQL |
@@ -80,6 +81,7 @@ pub mod store;
 pub mod types;
 
 mod plugin_events;
+mod pull;
 mod scaffold;
 mod signals;
 

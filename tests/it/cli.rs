@@ -1,8 +1,10 @@
 //! The command line as a program: what it prints, and how it ends.
 
 use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use hotbay_tests::plugin_host::{artifact, library};
@@ -57,10 +59,71 @@ fn plugin_check_tells_a_plugin_from_any_file() {
 #[test]
 fn server_that_does_not_run_is_named() {
     let home = TempDir::new().unwrap();
-    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", held.local_addr().unwrap());
     drop(held);
     let done = hotbay(home.path(), &["plugin", "list", "--url", &url]);
     assert_eq!(done.status.code(), Some(1));
     assert!(text(&done.stderr).contains(&url), "{}", text(&done.stderr));
+}
+
+/// Writes what a model's files begin with; a whole one, as far as a pull can see.
+pub(crate) fn write_model(directory: &Path) {
+    std::fs::write(directory.join("tokenizer.json"), "{}").unwrap();
+    std::fs::write(directory.join("model.safetensors"), b"\x02\0\0\0\0\0\0\0{}").unwrap();
+}
+
+#[test]
+fn model_pull_puts_files_where_list_finds_them() {
+    let (home, from) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    write_model(from.path());
+    let before = hotbay(home.path(), &["model", "list", "--data", "kept"]);
+    assert!(before.status.success() && text(&before.stdout).contains("not here"), "{}", text(&before.stdout));
+
+    let from = from.path().to_str().unwrap();
+    let done = hotbay(home.path(), &["model", "pull", "all-minilm-l6-v2", "--from", from, "--data", "kept"]);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert!(text(&done.stderr).contains("blake3"), "{}", text(&done.stderr));
+    assert!(home.path().join("kept/models/all-minilm-l6-v2/model.safetensors").exists());
+    let after = hotbay(home.path(), &["model", "list", "--data", "kept"]);
+    assert!(!text(&after.stdout).contains("not here"), "{}", text(&after.stdout));
+
+    let unknown = hotbay(home.path(), &["model", "pull", "gpt-4"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(text(&unknown.stderr).contains("there is no model `gpt-4`"), "{}", text(&unknown.stderr));
+}
+
+#[test]
+fn model_pull_that_is_interrupted_leaves_nothing_half() {
+    let home = TempDir::new().unwrap();
+    let hub = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", hub.local_addr().unwrap());
+    let pulling = Command::new(artifact("hotbay"))
+        .args(["model", "pull", "all-minilm-l6-v2", "--from", &url])
+        .current_dir(home.path())
+        .env_clear()
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut pulling = pulling.unwrap();
+    // Half of the first file, and the connection stays open.
+    let (mut connection, _) = hub.accept().unwrap();
+    let request = BufReader::new(&connection).lines().map(Result::unwrap);
+    assert!(request.take_while(|line| !line.is_empty()).any(|line| line == "GET /tokenizer.json HTTP/1.1"));
+    connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4000000\r\n\r\n").unwrap();
+    connection.write_all(&[b' '; 2_000_000]).unwrap();
+    let mut said = BufReader::new(pulling.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert!(line.contains("tokenizer.json: 1 of 4 MB"), "{line}");
+
+    let id = pulling.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert_eq!(pulling.wait().unwrap().code(), Some(1));
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("stopped"), "{rest}");
+    let left = std::fs::read_dir(home.path().join(".hotbay/models/all-minilm-l6-v2")).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, [".lock"]);
 }

@@ -10,6 +10,7 @@ mod client;
 mod dev;
 mod documented;
 mod durability;
+mod embed_minilm;
 mod events;
 mod mcp;
 mod memory;

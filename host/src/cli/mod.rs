@@ -9,6 +9,7 @@ mod dev;
 mod log;
 mod mcp_stdio;
 mod memory;
+mod model;
 mod plugin;
 mod serve;
 mod table;
@@ -52,6 +53,9 @@ enum Command {
     /// See what agents find by its meaning, and have it embedded again
     #[command(subcommand)]
     Memory(memory::MemoryCommand),
+    /// Fetch files of models that run on this machine
+    #[command(subcommand)]
+    Model(model::ModelCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -79,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Dev(arguments) => dev::run(arguments),
         Command::Plugin(command) => plugin::run(command),
         Command::Memory(command) => memory::run(command),
+        Command::Model(command) => model::run(command),
         Command::Config(command) => config::run(command),
         Command::McpStdio(arguments) => mcp_stdio::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments),

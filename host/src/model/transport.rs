@@ -256,7 +256,7 @@ pub(super) fn excerpt(text: &str) -> String {
 }
 
 /// Joins an error and its causes. The URL stays out: it may hold a key.
-pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = String::new();
     let mut next = Some(error);
     while let Some(error) = next {

