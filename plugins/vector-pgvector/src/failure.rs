@@ -7,6 +7,8 @@ use hotbay_plugin::{Error, error::code};
 pub(crate) enum Failure {
     /// The table is not there any more: somebody deleted the index.
     Gone,
+    /// A vector is not of the table's length. If the table is one of old, the index may be another one by now.
+    Misfit(Error),
     /// Two writers were in each other's way, and this one gave way.
     Conflict,
     /// What the caller is told.
@@ -50,7 +52,7 @@ impl From<sqlx::Error> for Failure {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Error(error) => error,
+            Failure::Error(error) | Failure::Misfit(error) => error,
             Failure::Gone => unavailable("the tables of this store are gone".to_owned()),
             Failure::Conflict => unavailable("others write to the same entries all the time; try again".to_owned()),
         }

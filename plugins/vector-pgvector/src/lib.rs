@@ -195,6 +195,8 @@ impl Pgvector {
         match failure {
             Failure::Gone => self.0.forget(table),
             Failure::Conflict => {}
+            Failure::Misfit(_) if *attempt == 1 => self.0.forget(table),
+            Failure::Misfit(error) => return Err(error),
             Failure::Error(error) => return Err(error),
         }
         if *attempt < ATTEMPTS { Ok(()) } else { Err(failure.into()) }

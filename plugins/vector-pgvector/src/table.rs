@@ -76,11 +76,11 @@ impl<'a> Rows<'a> {
 
 impl Table {
     /// Refuses a vector of another length.
-    pub(crate) fn check(&self, vector: &[f32]) -> Result<()> {
+    fn check(&self, vector: &[f32]) -> Result<(), Failure> {
         if vector.len() != self.dimension as usize {
-            return Err(wrong_dimension(&self.index, self.dimension, vector.len()));
+            return Err(Failure::Misfit(wrong_dimension(&self.index, self.dimension, vector.len())));
         }
-        check_numbers(vector)
+        Ok(check_numbers(vector)?)
     }
 
     pub(crate) async fn describe(&self, pool: &PgPool) -> Result<IndexStats, Failure> {
@@ -291,12 +291,12 @@ impl Table {
     /// Runs a statement, which has no condition yet, on the chosen rows.
     async fn change(&self, pool: &PgPool, chosen: &Chosen<'_>, mut statement: Statement) -> Result<u64, Failure> {
         let filter = match chosen {
-            Chosen::Ids(ids) => return only(statement, ids, pool).await,
+            Chosen::Ids(ids) => return self.only(statement, ids, pool).await,
             Chosen::Matching(filter) => filter,
         };
         if Condition::of(filter, &mut Statement::default())?.is_exact {
             let condition = Condition::of(filter, &mut statement)?.sql;
-            statement.sql = format!("{} WHERE {condition}", statement.sql);
+            self.restrict(&mut statement, &condition);
             return Ok(statement.query().execute(pool).await?.rows_affected());
         }
         // Weighed here and locked meanwhile, so that what is changed is what was weighed.
@@ -312,9 +312,29 @@ impl Table {
             }
         }
         drop(rows);
-        let changed = only(statement, &ids, &mut *transaction).await?;
+        let changed = self.only(statement, &ids, &mut *transaction).await?;
         transaction.commit().await?;
         Ok(changed)
+    }
+
+    async fn only(
+        &self,
+        mut statement: Statement,
+        ids: &[String],
+        on: impl Executor<'_, Database = Postgres>,
+    ) -> Result<u64, Failure> {
+        // No id has a NUL in it, and text with one cannot be asked for.
+        let ids: Vec<&str> = ids.iter().map(String::as_str).filter(|id| !id.contains('\0')).collect();
+        let ids = statement.bind(ids)?;
+        self.restrict(&mut statement, &format!("id = ANY ({ids}::text[])"));
+        Ok(statement.query().execute(on).await?.rows_affected())
+    }
+
+    /// Adds the condition to a statement. Rows are locked in the order of their ids, as an upsert does: writers of the
+    /// same entries wait for each other, and none for one that waits for it.
+    fn restrict(&self, statement: &mut Statement, condition: &str) {
+        let of_these = format!(" WHERE id IN (SELECT id FROM {} WHERE {condition} ORDER BY id FOR UPDATE)", self.name);
+        statement.sql.push_str(&of_these);
     }
 }
 
@@ -322,18 +342,6 @@ impl Table {
 pub(crate) enum Chosen<'a> {
     Ids(&'a [String]),
     Matching(Filter),
-}
-
-async fn only(
-    mut statement: Statement,
-    ids: &[String],
-    on: impl Executor<'_, Database = Postgres>,
-) -> Result<u64, Failure> {
-    // No id has a NUL in it, and text with one cannot be asked for.
-    let ids: Vec<&str> = ids.iter().map(String::as_str).filter(|id| !id.contains('\0')).collect();
-    let ids = statement.bind(ids)?;
-    statement.sql = format!("{} WHERE id = ANY ({ids}::text[])", statement.sql);
-    Ok(statement.query().execute(on).await?.rows_affected())
 }
 
 fn vectors(query: &Query) -> &'static str {

@@ -10,7 +10,7 @@ use hotbay_plugin::{
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
-use super::{ids, open, variable};
+use super::{filtered, ids, open, variable, with_vectors};
 
 /// A schema of the test's own, which goes with it.
 pub(super) struct Bed {
@@ -67,13 +67,17 @@ fn store_keeps_the_contract() {
     store_contract::check(&bed.open().1);
 }
 
+/// Opens the store on connections whose planner takes a graph wherever there is one.
+fn open_with_graphs_alone(bed: &Bed) -> (TestPlugin, TestStore) {
+    // So small a table would otherwise be looked at row by row.
+    let url = format!("{}?options=-c%20enable_seqscan%3Doff%20-c%20enable_bitmapscan%3Doff", bed.url());
+    open(&TestHost::new(), &json!({ "url": url, "schema": bed.schema }))
+}
+
 #[test]
 fn store_keeps_the_contract_with_graphs_alone() {
     let bed = Bed::new();
-    // So small a table would otherwise be looked at row by row.
-    let url = format!("{}?options=-c%20enable_seqscan%3Doff%20-c%20enable_bitmapscan%3Doff", bed.url());
-    let (_plugin, store) = open(&TestHost::new(), &json!({ "url": url, "schema": bed.schema }));
-    store_contract::check(&store);
+    store_contract::check(&open_with_graphs_alone(&bed).1);
 }
 
 #[test]
@@ -157,7 +161,7 @@ fn writers_of_the_same_entries_do_not_stop_each_other() {
             });
         }
     });
-    let hits = store.query(&Query { include_vector: true, ..Query::new("docs", vec![0.0, 0.0], 100) }).unwrap();
+    let hits = store.query(&with_vectors(Query::new("docs", vec![0.0, 0.0], 100))).unwrap();
     assert!(hits.len() >= 30, "{}", hits.len());
     for hit in hits {
         let writer = hit.metadata["writer"].as_f64().unwrap();
@@ -178,7 +182,7 @@ fn ten_thousand_entries_are_all_there_or_none() {
     let entries: Vec<Entry> = (0..10_000).map(entry).collect();
     put(&store, "docs", entries);
     assert_eq!(store.describe_index("docs").unwrap().count, 10_000);
-    let hits = store.query(&Query { include_vector: true, ..Query::new("docs", entry(4321).vector, 1) }).unwrap();
+    let hits = store.query(&with_vectors(Query::new("docs", entry(4321).vector, 1))).unwrap();
     assert_eq!((hits[0].id.as_str(), hits[0].score, &hits[0].vector), ("04321", 1.0, &Some(entry(4321).vector)));
     // The last one does not fit, so none of the others is changed, though they went in an earlier statement.
     let trigger = format!(
@@ -189,7 +193,7 @@ fn ten_thousand_entries_are_all_there_or_none() {
     bed.run(&trigger);
     let entries: Vec<Entry> = (0..10_000).map(|number| entry(number).with("changed", true)).collect();
     assert!(store.upsert(&Upsert::new("docs", entries)).unwrap_err().message.contains("no"));
-    let changed = Query { filter: json!({ "changed": true }), ..Query::new("docs", vec![0.0; 200], 10) };
+    let changed = filtered(Query::new("docs", vec![0.0; 200], 10), json!({ "changed": true }));
     assert!(store.query(&changed).unwrap().is_empty());
 }
 
@@ -234,7 +238,7 @@ fn what_postgresql_cannot_keep_is_the_callers_mistake() {
     let names = ["'; DROP TABLE docs; --", "\\", "ü\u{1F600}", odd.as_str(), " "];
     put(&store, "docs", names.iter().map(|name| Entry::new(*name, vec![1.0]).with(*name, *name)).collect());
     for name in names {
-        let query = Query { filter: json!({ name.replace('.', ""): name }), ..Query::new("docs", vec![1.0], 10) };
+        let query = filtered(Query::new("docs", vec![1.0], 10), json!({ name.replace('.', ""): name }));
         if !name.contains(['.', '$']) {
             assert_eq!(store.query(&query).unwrap()[0].metadata[name], name);
         }
@@ -280,7 +284,7 @@ fn database_that_does_not_fit_is_told() {
 fn filter_keeps_recall() {
     const DIMENSION: usize = 32;
     let bed = Bed::new();
-    let (_plugin, store) = bed.open();
+    let (_plugin, store) = open_with_graphs_alone(&bed);
     store.create_index("docs", DIMENSION as u32, Metric::Cosine).unwrap();
     let mut random = fastrand::Rng::with_seed(7);
     let mut vector = move || (0..DIMENSION).map(|_| random.f32() - 0.5).collect::<Vec<f32>>();
@@ -312,7 +316,7 @@ fn filter_keeps_recall() {
                 }
             }
             let best: Vec<String> = best.into_sorted().iter().map(|scored| scored.key.to_string()).collect();
-            let query = Query { filter: filter.clone(), ..Query::new("docs", probe, 10) };
+            let query = filtered(Query::new("docs", probe, 10), filter.clone());
             let hits = store.query(&query).unwrap();
             assert_eq!(hits.len(), best.len(), "{filter}");
             expected += best.len();

@@ -4,7 +4,7 @@ use fastrand::Rng;
 use hotbay_plugin::vector_store::{Entry, Filter, Metric, Query, Upsert};
 use serde_json::{Map, Value, json};
 
-use super::database::Bed;
+use super::{database::Bed, filtered};
 use crate::{pushdown::Condition, statement::Statement};
 
 const ROWS: usize = 300;
@@ -139,7 +139,7 @@ fn random_filters_find_what_the_evaluator_matches() {
         let Ok(parsed) = Filter::parse(&filter) else { continue };
         let expected: Vec<&str> =
             rows.iter().filter(|(_, metadata)| parsed.matches(metadata)).map(|(id, _)| id.as_str()).collect();
-        let query = Query { filter: filter.clone(), ..Query::new("docs", vec![1.0], ROWS) };
+        let query = filtered(Query::new("docs", vec![1.0], ROWS), filter.clone());
         let hits = store.query(&query).unwrap_or_else(|error| panic!("{filter}: {error}"));
         let mut found: Vec<&str> = hits.iter().map(|hit| hit.id.as_str()).collect();
         found.sort_unstable();

@@ -27,6 +27,18 @@ fn ids(store: &TestStore, index: &str, vector: &[f32], top_k: usize) -> Vec<Stri
     store.query(&Query::new(index, vector.to_vec(), top_k)).unwrap().into_iter().map(|hit| hit.id).collect()
 }
 
+#[cfg(hotbay_test_pgvector)]
+fn filtered(mut query: Query, filter: Value) -> Query {
+    query.filter = filter;
+    query
+}
+
+#[cfg(hotbay_test_pgvector)]
+fn with_vectors(mut query: Query) -> Query {
+    query.include_vector = true;
+    query
+}
+
 #[cfg(any(hotbay_test_pgvector, hotbay_test_pgvector_programs))]
 #[expect(clippy::disallowed_methods, reason = "not the host: where the tests' server is")]
 fn variable(name: &str) -> String {
