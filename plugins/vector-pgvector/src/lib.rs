@@ -37,7 +37,8 @@
 //!
 //! # Limits
 //!
-//! Ids take 2,000 bytes at most. No text may have a NUL character in it. Objects in metadata come back with their keys
+//! pgvector computes with floats: vectors shorter than 1e-19 or longer than 1e19 have no cosine, and are not found by
+//! it. Ids take 2,000 bytes at most. No text may have a NUL character in it. Objects in metadata come back with their keys
 //! in PostgreSQL's order, whole numbers beyond 2^64 as doubles. The database's encoding must be UTF8, and
 //! pgvector 0.5 or later; the user needs to create a schema (once) and tables in it.
 

@@ -95,7 +95,7 @@ impl Collection<'_> {
             let mut payload = payload_of(&entry.metadata)?;
             payload.insert(ID.to_owned(), text(id));
             self.note(&entry.vector, &mut payload);
-            points.push(PointStruct { id: Some(point(id)), payload, vectors: Some(entry.vector.clone().into()) });
+            points.push(PointStruct { id: Some(point(id)), payload, vectors: Some(self.sent(&entry.vector).into()) });
         }
         let length = (BATCH_NUMBERS / self.dimension.max(1) as usize).clamp(1, BATCH_POINTS);
         while !points.is_empty() {
@@ -111,11 +111,20 @@ impl Collection<'_> {
         Ok(())
     }
 
+    /// Returns a vector as it is sent: one long for cosine. Qdrant does that itself, but takes short vectors for
+    /// none and finds no length of very long ones.
+    fn sent(&self, vector: &[f32]) -> Vec<f32> {
+        let length = length_of(vector);
+        if self.metric != Metric::Cosine || length == 0.0 {
+            return vector.to_vec();
+        }
+        scaled(vector, 1.0 / length)
+    }
+
     /// Notes of a vector what Qdrant does not keep.
     fn note(&self, vector: &[f32], payload: &mut HashMap<String, qdrant::Value>) {
         if self.metric == Metric::Cosine {
-            let length = vector.iter().map(|value| f64::from(*value) * f64::from(*value)).sum::<f64>().sqrt();
-            payload.insert(LENGTH.to_owned(), Kind::DoubleValue(length).into());
+            payload.insert(LENGTH.to_owned(), Kind::DoubleValue(length_of(vector)).into());
             payload.insert(ZERO.to_owned(), Kind::BoolValue(self.metric.scale(vector) <= 0.0).into());
         }
     }
@@ -164,7 +173,7 @@ impl Collection<'_> {
         }
         let search = QueryPoints {
             collection_name: self.name.clone(),
-            query: Some(query.vector.clone().into()),
+            query: Some(self.sent(&query.vector).into()),
             filter: Some(conditions),
             limit: Some(limit as u64),
             with_payload: Some(only(&wanted)),
@@ -198,17 +207,15 @@ impl Collection<'_> {
             Some(vectors_output::VectorsOptions::Vector(vector)) => vector.into_vector(),
             _ => return Err(Error::new("a point in Qdrant has no vector of its own")),
         };
-        let vector_output::Vector::Dense(DenseVector { mut data }) = vector else {
+        let vector_output::Vector::Dense(DenseVector { data }) = vector else {
             return Err(Error::new("a point in Qdrant has a vector of another kind"));
         };
-        if let Some(Kind::DoubleValue(length)) = payload.get(LENGTH).and_then(|value| value.kind.as_ref())
-            && self.metric == Metric::Cosine
-            && *length > 0.0
-        {
-            #[expect(clippy::cast_possible_truncation, reason = "vectors are floats")]
-            data.iter_mut().for_each(|value| *value = (f64::from(*value) * length) as f32);
+        match payload.get(LENGTH).and_then(|value| value.kind.as_ref()) {
+            Some(Kind::DoubleValue(length)) if self.metric == Metric::Cosine && length_of(&data) > 0.0 => {
+                Ok(scaled(&data, length / length_of(&data)))
+            }
+            _ => Ok(data),
         }
-        Ok(data)
     }
 
     /// Returns the points a filter matches, by looking at all that may.
@@ -278,11 +285,12 @@ impl Collection<'_> {
             self.check(vector)?;
             self.note(vector, &mut payload);
         }
+        let sent = vector.map(|vector| self.sent(vector));
         let points = self.chosen(chosen).await?;
         let length = (BATCH_NUMBERS / self.dimension.max(1) as usize).clamp(1, BATCH_POINTS);
         for chunk in points.chunks(length) {
-            if let Some(vector) = vector {
-                let moved = |id: &PointId| PointVectors { id: Some(id.clone()), vectors: Some(vector.to_vec().into()) };
+            if let Some(sent) = &sent {
+                let moved = |id: &PointId| PointVectors { id: Some(id.clone()), vectors: Some(sent.clone().into()) };
                 let update = UpdatePointVectors {
                     collection_name: self.name.clone(),
                     wait: Some(true),
@@ -319,6 +327,15 @@ impl Collection<'_> {
         }
         Ok(points.len() as u64)
     }
+}
+
+fn length_of(vector: &[f32]) -> f64 {
+    vector.iter().map(|value| f64::from(*value) * f64::from(*value)).sum::<f64>().sqrt()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "vectors are floats")]
+fn scaled(vector: &[f32], by: f64) -> Vec<f32> {
+    vector.iter().map(|value| (f64::from(*value) * by) as f32).collect()
 }
 
 fn uuid(id: &str) -> Uuid {

@@ -23,12 +23,12 @@
 //!
 //! What is left is weighed here on what Qdrant finds, which is never less than what matches. If too few of the nearest
 //! match, all points that may are looked at, a page at a time, and the best of those that match are asked for by id.
-//! Terms have one keyword index; ranges have none.
+//! Terms have one keyword index; ranges have none, which a server in strict mode may refuse.
 //!
 //! # Limits
 //!
-//! Qdrant makes vectors of a cosine index one long. Their lengths are kept, so they come back as they were to within what
-//! a float rounds. Indexes are listed by name: Qdrant does not say which is the oldest.
+//! Vectors of a cosine index are one long in Qdrant. Their lengths are kept, so they come back as they were to within
+//! what a float rounds. Indexes are listed by name: Qdrant does not say which is the oldest.
 
 mod collection;
 mod conditions;

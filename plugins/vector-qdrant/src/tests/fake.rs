@@ -181,9 +181,9 @@ impl Stored {
             _ => return Err(Status::unimplemented("vectors that are not dense")),
         };
         self.check(&data)?;
-        let length = data.iter().map(|value| value * value).sum::<f32>().sqrt();
-        if self.params.distance() == Distance::Cosine && length > f32::EPSILON {
-            data.iter_mut().for_each(|value| *value /= length);
+        let square = data.iter().map(|value| value * value).sum::<f32>();
+        if self.params.distance() == Distance::Cosine && square > f32::EPSILON && (square - 1.0).abs() > 1e-6 {
+            data.iter_mut().for_each(|value| *value /= square.sqrt());
         }
         Ok(data)
     }
@@ -201,8 +201,8 @@ impl Stored {
         let dot = |one: &[f32], other: &[f32]| one.iter().zip(other).map(|(one, other)| one * other).sum::<f32>();
         match self.params.distance() {
             Distance::Cosine => {
-                let length = dot(one, one).sqrt();
-                dot(one, other) / if length > f32::EPSILON { length } else { 1.0 }
+                let square = dot(one, one);
+                dot(one, other) / if square > f32::EPSILON { square.sqrt() } else { 1.0 }
             }
             Distance::Euclid => one.iter().zip(other).map(|(one, other)| (one - other).powi(2)).sum::<f32>().sqrt(),
             _ => dot(one, other),
