@@ -96,7 +96,16 @@ impl Database {
                 format!("pgvector keeps vectors of at most {MAX_DIMENSION} dimensions, not {}", index.dimension);
             return Err(Error::input(message));
         }
-        Ok(self.make(index).await?)
+        match self.make(index).await {
+            // Somebody has dropped the schema.
+            Err(Failure::Gone) => {
+                let mut connection = self.pool.acquire().await.map_err(Failure::from)?;
+                prepare(&mut connection, &self.schema).await?;
+                drop(connection);
+                Ok(self.make(index).await?)
+            }
+            made => Ok(made?),
+        }
     }
 
     async fn make(&self, index: &CreateIndex) -> Result<(), Failure> {
@@ -142,13 +151,19 @@ impl Database {
     /// Returns the names of all indexes, oldest first.
     pub(crate) async fn list(&self) -> Result<Vec<String>> {
         let select = format!("SELECT name FROM {} ORDER BY number", self.catalogue());
-        Ok(sqlx::query_scalar(AssertSqlSafe(select)).fetch_all(&self.pool).await.map_err(Failure::from)?)
+        match sqlx::query_scalar(AssertSqlSafe(select)).fetch_all(&self.pool).await.map_err(Failure::from) {
+            Err(Failure::Gone) => Ok(Vec::new()),
+            names => Ok(names?),
+        }
     }
 
     /// Deletes an index; one that is not there is deleted already.
     pub(crate) async fn delete(&self, name: &str) -> Result<()> {
         self.lock_tables().remove(name);
-        Ok(self.unmake(name).await?)
+        match self.unmake(name).await {
+            Ok(()) | Err(Failure::Gone) => Ok(()),
+            Err(failure) => Err(failure.into()),
+        }
     }
 
     async fn unmake(&self, name: &str) -> Result<(), Failure> {
@@ -169,7 +184,11 @@ impl Database {
         }
         let select = format!("SELECT number, dimension, metric FROM {} WHERE name = $1", self.catalogue());
         let row = sqlx::query(AssertSqlSafe(select)).bind(name).fetch_optional(&self.pool).await;
-        let Some(row) = row.map_err(Failure::from)? else { return Err(unknown_index(name)) };
+        let row = match row.map_err(Failure::from) {
+            Ok(Some(row)) => row,
+            Ok(None) | Err(Failure::Gone) => return Err(unknown_index(name)),
+            Err(failure) => return Err(failure.into()),
+        };
         let table = Arc::new(self.read(name, &row)?);
         self.lock_tables().insert(name.to_owned(), Arc::clone(&table));
         Ok(table)

@@ -16,8 +16,8 @@ use crate::{
     statement::Statement,
 };
 
-/// How many numbers go with one statement, and how many entries: 8 MB on the way.
-const BATCH_NUMBERS: usize = 1 << 20;
+/// How many bytes of vectors and metadata go with one statement, and how many entries.
+const BATCH_BYTES: usize = 8 << 20;
 const BATCH_ENTRIES: usize = 5000;
 /// The longest id; an entry of PostgreSQL's index on ids has no room for more.
 const MAX_ID: usize = 2000;
@@ -98,15 +98,29 @@ impl Table {
         for (_, entry, _) in &rows.entries {
             self.check(&entry.vector)?;
         }
-        let length = (BATCH_NUMBERS / self.dimension.max(1) as usize).clamp(1, BATCH_ENTRIES);
-        if rows.entries.len() <= length {
-            return self.put(pool, &rows.entries).await;
+        let mut transaction = None;
+        let mut rest = rows.entries.as_slice();
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = rest.iter().take(BATCH_ENTRIES).take_while(|(_, entry, metadata)| {
+                bytes += entry.vector.len() * size_of::<f32>() + metadata.len();
+                bytes <= BATCH_BYTES
+            });
+            let (batch, more) = rest.split_at(fits.count().max(1));
+            if transaction.is_none() && more.is_empty() {
+                return self.put(pool, batch).await;
+            }
+            let transaction = match &mut transaction {
+                Some(transaction) => transaction,
+                none => none.insert(pool.begin().await?),
+            };
+            self.put(&mut **transaction, batch).await?;
+            rest = more;
         }
-        let mut transaction = pool.begin().await?;
-        for batch in rows.entries.chunks(length) {
-            self.put(&mut *transaction, batch).await?;
+        if let Some(transaction) = transaction {
+            transaction.commit().await?;
         }
-        Ok(transaction.commit().await?)
+        Ok(())
     }
 
     async fn put(

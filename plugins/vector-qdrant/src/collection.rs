@@ -27,8 +27,8 @@ use crate::{
 
 /// Ids of points are made from ids of entries, for Qdrant takes numbers and UUIDs alone.
 const IDS: Uuid = Uuid::from_u128(0x5f4a_1d5e_3c0b_4f0e_9d0c_6f1b_8a52_7e31);
-/// How many numbers go with one call, and how many points: messages have a limit.
-const BATCH_NUMBERS: usize = 1 << 20;
+/// How many bytes of vectors and metadata go with one call, and how many points: messages have a limit.
+const BATCH_BYTES: usize = 8 << 20;
 const BATCH_POINTS: usize = 1000;
 /// How many more are looked at when some may not match.
 const MARGIN: usize = 4;
@@ -90,25 +90,27 @@ impl Collection<'_> {
             self.check(&entry.vector)?;
             last.insert(id, entry);
         }
-        let mut points = Vec::with_capacity(last.len());
+        let (mut batch, mut bytes) = (Vec::new(), 0);
         for (id, entry) in last {
             let mut payload = payload_of(&entry.metadata)?;
+            // Metadata is there twice: as it is, and in terms.
+            let size = entry.vector.len() * size_of::<f32>() + 2 * text_in(&payload, METADATA)?.len();
+            if !batch.is_empty() && (batch.len() >= BATCH_POINTS || bytes + size > BATCH_BYTES) {
+                self.put(std::mem::take(&mut batch)).await?;
+                bytes = 0;
+            }
+            bytes += size;
             payload.insert(ID.to_owned(), text(id));
             self.note(&entry.vector, &mut payload);
-            points.push(PointStruct { id: Some(point(id)), payload, vectors: Some(self.sent(&entry.vector).into()) });
+            batch.push(PointStruct { id: Some(point(id)), payload, vectors: Some(self.sent(&entry.vector).into()) });
         }
-        let length = (BATCH_NUMBERS / self.dimension.max(1) as usize).clamp(1, BATCH_POINTS);
-        while !points.is_empty() {
-            let batch = points.split_off(points.len().saturating_sub(length));
-            let upsert = UpsertPoints {
-                collection_name: self.name.clone(),
-                wait: Some(true),
-                points: batch,
-                ..UpsertPoints::default()
-            };
-            self.client.upsert_points(upsert).await.map_err(|error| self.failed(error))?;
-        }
-        Ok(())
+        self.put(batch).await
+    }
+
+    async fn put(&self, points: Vec<PointStruct>) -> Result<()> {
+        let upsert =
+            UpsertPoints { collection_name: self.name.clone(), wait: Some(true), points, ..UpsertPoints::default() };
+        self.client.upsert_points(upsert).await.map(drop).map_err(|error| self.failed(error))
     }
 
     /// Returns a vector as it is sent: one long for cosine. Qdrant does that itself, but takes short vectors for
@@ -287,8 +289,8 @@ impl Collection<'_> {
         }
         let sent = vector.map(|vector| self.sent(vector));
         let points = self.chosen(chosen).await?;
-        let length = (BATCH_NUMBERS / self.dimension.max(1) as usize).clamp(1, BATCH_POINTS);
-        for chunk in points.chunks(length) {
+        let length = BATCH_BYTES / (size_of::<f32>() * self.dimension.max(1) as usize);
+        for chunk in points.chunks(length.clamp(1, BATCH_POINTS)) {
             if let Some(sent) = &sent {
                 let moved = |id: &PointId| PointVectors { id: Some(id.clone()), vectors: Some(sent.clone().into()) };
                 let update = UpdatePointVectors {

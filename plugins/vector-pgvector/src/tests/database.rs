@@ -136,6 +136,22 @@ fn index_made_anew_by_another_host_is_the_new_one() {
 }
 
 #[test]
+fn schema_that_is_dropped_is_an_empty_store() {
+    let bed = Bed::new();
+    let (_plugin, store) = bed.open();
+    store.create_index("docs", 2, Metric::Cosine).unwrap();
+    put(&store, "docs", vec![Entry::new("a", vec![1.0, 0.0])]);
+    bed.run(&format!("DROP SCHEMA \"{}\" CASCADE", bed.schema));
+    let put_again = || store.upsert(&Upsert::new("docs", vec![Entry::new("b", vec![1.0, 0.0])]));
+    assert_eq!(put_again().unwrap_err().code, code::NOT_FOUND);
+    assert!(store.list_indexes().unwrap().is_empty());
+    store.delete_index("docs").unwrap();
+    store.create_index("docs", 2, Metric::Cosine).unwrap();
+    put_again().unwrap();
+    assert_eq!(ids(&store, "docs", &[1.0, 0.0], 5), ["b"]);
+}
+
+#[test]
 fn writers_of_the_same_entries_do_not_stop_each_other() {
     let bed = Bed::new();
     let (_plugin, store) = bed.open();
@@ -173,12 +189,8 @@ fn writers_of_the_same_entries_do_not_stop_each_other() {
 fn ten_thousand_entries_are_all_there_or_none() {
     let bed = Bed::new();
     let (_plugin, store) = bed.open();
-    store.create_index("docs", 200, Metric::Euclidean).unwrap();
-    let entry = |number: u16| {
-        let mut vector = vec![0.0; 200];
-        (vector[0], vector[1]) = (f32::from(number), f32::from(number % 10));
-        Entry::new(format!("{number:05}"), vector)
-    };
+    store.create_index("docs", 2, Metric::Euclidean).unwrap();
+    let entry = |number: u16| Entry::new(format!("{number:05}"), vec![f32::from(number), f32::from(number % 10)]);
     let entries: Vec<Entry> = (0..10_000).map(entry).collect();
     put(&store, "docs", entries);
     assert_eq!(store.describe_index("docs").unwrap().count, 10_000);
@@ -193,7 +205,7 @@ fn ten_thousand_entries_are_all_there_or_none() {
     bed.run(&trigger);
     let entries: Vec<Entry> = (0..10_000).map(|number| entry(number).with("changed", true)).collect();
     assert!(store.upsert(&Upsert::new("docs", entries)).unwrap_err().message.contains("no"));
-    let changed = filtered(Query::new("docs", vec![0.0; 200], 10), json!({ "changed": true }));
+    let changed = filtered(Query::new("docs", vec![0.0; 2], 10), json!({ "changed": true }));
     assert!(store.query(&changed).unwrap().is_empty());
 }
 
