@@ -10,6 +10,7 @@ const NEEDS: [(&str, &str); 6] = [
     ("HOTBAY_TEST_MCP_NODE", "hotbay_test_mcp_node"),
     ("HOTBAY_TEST_MINILM", "hotbay_test_minilm"),
     ("HOTBAY_TEST_OTLP_PYTHON", "hotbay_test_otlp_python"),
+    ("HOTBAY_TEST_PGVECTOR_URL", "hotbay_test_pgvector"),
     ("HOTBAY_TEST_POSTGRES_PROGRAMS", "hotbay_test_postgres_programs"),
     ("HOTBAY_TEST_POSTGRES_URL", "hotbay_test_postgres"),
     ("HOTBAY_TEST_SMALL_DISK", "hotbay_test_small_disk"),

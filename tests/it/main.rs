@@ -35,5 +35,6 @@ mod stored_logs;
 mod swap_load;
 mod toolchains;
 mod traces;
+mod vector_stores;
 mod vectors;
 mod working;

