@@ -6,7 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "this is how cargo tells a build script something")]
 
 /// Variables and what is set for `cfg` where they are.
-const NEEDS: [(&str, &str); 6] = [
+const NEEDS: [(&str, &str); 7] = [
     ("HOTBAY_TEST_MCP_NODE", "hotbay_test_mcp_node"),
     ("HOTBAY_TEST_MINILM", "hotbay_test_minilm"),
     ("HOTBAY_TEST_OTLP_PYTHON", "hotbay_test_otlp_python"),

@@ -13,6 +13,8 @@ mod durability;
 mod embed_minilm;
 mod events;
 mod mcp;
+#[cfg(hotbay_test_minilm)]
+mod meaning;
 mod memory;
 mod metrics;
 mod models;
