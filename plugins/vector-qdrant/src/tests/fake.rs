@@ -341,7 +341,7 @@ macro_rules! service {
 service! {
     Collections {
         async fn get(&self, request: Request<qdrant::GetCollectionInfoRequest>) -> Answer<qdrant::GetCollectionInfoResponse> {
-            let params = self.on("info", &request.into_inner().collection_name, |stored| Ok(stored.params.clone()))?;
+            let params = self.on("info", &request.into_inner().collection_name, |stored| Ok(stored.params))?;
             let vectors = VectorsConfig { config: Some(vectors_config::Config::Params(params)) };
             let params = CollectionParams { vectors_config: Some(vectors), ..CollectionParams::default() };
             let config = CollectionConfig { params: Some(params), ..CollectionConfig::default() };
