@@ -107,7 +107,7 @@ async fn an_agent_answers_from_what_was_said_five_hundred_messages_ago() {
     );
     post(&host, "/api/memory/threads?agentId=recalling", json!({"threadId": "t", "resourceId": "u"})).await;
     let message = |n: usize| {
-        // It shares no word with the question but those every sentence has.
+        // It shares no word with the question but one that many sentences have.
         let text =
             if n == 2 { "I am allergic to peanuts, they make my throat swell.".to_owned() } else { said(n * 37) };
         let at = format!("2026-01-01T{:02}:{:02}:00.000Z", n / 60, n % 60);
@@ -121,7 +121,7 @@ async fn an_agent_answers_from_what_was_said_five_hundred_messages_ago() {
     })
     .await;
     let asked =
-        json!({"messages": "Which food must be kept away from me?", "memory": {"thread": "t", "resource": "u"}});
+        json!({"messages": "Do I have any food allergies?", "memory": {"thread": "t", "resource": "u"}});
     let answer = post(&host, "/api/agents/recalling/generate", asked).await;
     let told = answer["text"].as_str().unwrap();
     assert!(told.contains("allergic to peanuts"), "{told}");
