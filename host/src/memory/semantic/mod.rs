@@ -1,8 +1,8 @@
 //! Recall by meaning: messages are found by what they say, however long ago they were said.
 //!
 //! Saying goes one way: whoever stores messages names the [`RecallSpace`] they are found in, and
-//! the store notes in the same batch that they are due there. [`keeper`] embeds what is due, in the
-//! background, and puts its [`pieces`] into the space's index. Asking goes the other way:
+//! the store notes in the same batch that they are due there. `keeper` embeds what is due, in the
+//! background, and puts its `pieces` into the space's index. Asking goes the other way:
 //! [`Semantic::find`] embeds the question and reads what the store has of the nearest messages,
 //! for only the store knows whose they are now.
 
