@@ -120,8 +120,7 @@ async fn an_agent_answers_from_what_was_said_five_hundred_messages_ago() {
         (spaces["spaces"][0]["waiting"] == 0 && spaces["spaces"][0]["messages"] == 503).then_some(())
     })
     .await;
-    let asked =
-        json!({"messages": "Do I have any food allergies?", "memory": {"thread": "t", "resource": "u"}});
+    let asked = json!({"messages": "Do I have any food allergies?", "memory": {"thread": "t", "resource": "u"}});
     let answer = post(&host, "/api/agents/recalling/generate", asked).await;
     let told = answer["text"].as_str().unwrap();
     assert!(told.contains("allergic to peanuts"), "{told}");

@@ -26,6 +26,7 @@
 //! ```
 
 mod host;
+pub mod random_filters;
 mod store;
 pub mod store_contract;
 mod workflow;

@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::TryStreamExt;
-use http::header;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
@@ -49,22 +48,8 @@ impl Embedder for OpenAi {
 
 impl OpenAi {
     async fn attempt_to_embed(&self, body: Bytes) -> Result<Answer, Failure> {
-        let limit = self.to.timeouts.first_byte;
-        let first_by = Instant::now() + limit;
-        let url = format!("{}/embeddings", self.base_url.trim_end_matches('/'));
-        let request = self.to.client.post(url).headers(self.headers.clone());
-        let request = request.header(header::CONTENT_TYPE, "application/json").body(body);
-        let response = match timeout_at(first_by, request.send()).await {
-            Err(_) => return Err(Failure::last(self.to.timed_out(limit))),
-            Ok(Err(error)) => return Err(self.to.unreachable(error)),
-            Ok(Ok(response)) => response,
-        };
-        let status = response.status();
-        if !status.is_success() {
-            let headers = response.headers().clone();
-            let said = self.to.refusal(response).await;
-            return Err(self.to.refused(status, &headers, &said));
-        }
+        let first_by = Instant::now() + self.to.timeouts.first_byte;
+        let response = self.send("embeddings", "application/json", body, first_by).await?;
         let read = self.to.chunks(response, first_by).try_fold(Vec::new(), |mut body, chunk| async move {
             if body.len() + chunk.len() > LONGEST {
                 return Err(self.to.garbled("an answer without end"));

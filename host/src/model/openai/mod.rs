@@ -57,33 +57,45 @@ impl OpenAi {
     /// Asks once. Waits for the first event, because until then a failure can be
     /// cured by asking again.
     async fn attempt(&self, body: Bytes) -> Result<(Event, Events), Failure> {
-        let limit = self.to.timeouts.first_byte;
-        let first_by = Instant::now() + limit;
-        let url = format!("{}/chat/completions", self.base_url.trim_end_matches('/'));
-        let request = self
-            .to
-            .client
-            .post(url)
-            .headers(self.headers.clone())
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::ACCEPT, "text/event-stream, application/json")
-            .body(body);
-        let response = match timeout_at(first_by, request.send()).await {
-            Err(_) => return Err(Failure::last(self.to.timed_out(limit))),
-            Ok(Err(error)) => return Err(self.to.unreachable(error)),
-            Ok(Ok(response)) => response,
-        };
-        let status = response.status();
-        if !status.is_success() {
-            let headers = response.headers().clone();
-            let said = self.to.refusal(response).await;
-            return Err(self.to.refused(status, &headers, &said));
-        }
+        let first_by = Instant::now() + self.to.timeouts.first_byte;
+        let accepted = "text/event-stream, application/json";
+        let response = self.send("chat/completions", accepted, body, first_by).await?;
         let mut events = events::read(self.to.clone(), self.to.chunks(response, first_by)).await?;
         match events.next().await {
             Some(Ok(first)) => Ok((first, events)),
             Some(Err(failure)) => Err(failure),
             None => Err(Failure::passing(self.to.broken_off("it was empty"))),
         }
+    }
+
+    /// Posts a body and returns an answer that says it succeeded.
+    async fn send(
+        &self,
+        path: &str,
+        accepted: &'static str,
+        body: Bytes,
+        first_by: Instant,
+    ) -> Result<reqwest::Response, Failure> {
+        let url = format!("{}/{path}", self.base_url.trim_end_matches('/'));
+        let request = self
+            .to
+            .client
+            .post(url)
+            .headers(self.headers.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT, accepted)
+            .body(body);
+        let response = match timeout_at(first_by, request.send()).await {
+            Err(_) => return Err(Failure::last(self.to.timed_out(self.to.timeouts.first_byte))),
+            Ok(Err(error)) => return Err(self.to.unreachable(error)),
+            Ok(Ok(response)) => response,
+        };
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let headers = response.headers().clone();
+        let said = self.to.refusal(response).await;
+        Err(self.to.refused(status, &headers, &said))
     }
 }
