@@ -64,7 +64,7 @@ pub struct Offered {
     pub target: Target,
     /// It answers in MCP's own words.
     pub is_content: bool,
-    /// It takes something else than an object: clients give it in one, as [`INPUT`].
+    /// It takes something else than an object: clients give it in one, as `input`.
     pub is_wrapped: bool,
 }
 

@@ -149,7 +149,12 @@ impl ServerHandler for Server {
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         let accepted = context.accepted().clone();
-        let _watching = self.mcp.shared.watchers.stream(&self.id, context.sink().clone(), accepted);
+        let (sink, most) = (context.sink().clone(), self.mcp.shared.settings.max_sessions);
+        let watching = self.mcp.shared.watchers.stream(&self.id, sink, accepted, most);
+        let _watching = watching.ok_or_else(|| {
+            let message = format!("MCP server '{}' has as many streams as it may have; try again later", self.id);
+            ErrorData::invalid_request(message, None)
+        })?;
         context.cancelled().await;
         Ok(())
     }

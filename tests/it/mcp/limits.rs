@@ -8,7 +8,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{ALL, REFERENCE, Session, host, listen, newer, post, send, until};
+use super::{ALL, REFERENCE, STEADY, Session, host, listen, newer, post, send, until, until_method};
 
 async fn limited(settings: &str) -> TestHost {
     TestHost::builder().plugin(REFERENCE).config_text(settings).start().await.unwrap()
@@ -33,6 +33,24 @@ async fn a_flood_of_hellos_makes_no_more_sessions_than_there_may_be() {
     let opened = join_all((0..60).map(|_| Session::try_open(&host, ALL))).await;
     let refused = opened.iter().filter(|it| matches!(it, Err(429))).count();
     assert_eq!((opened.len() - refused, refused), (5, 55));
+}
+
+#[tokio::test]
+async fn a_flood_of_streams_without_sessions_makes_no_more_than_there_may_be() {
+    let host = limited("mcp_max_sessions = 2").await;
+    let wanted = || newer(ALL, "subscriptions/listen", json!({"notifications": {"toolsListChanged": true}}));
+    let mut streams = join_all((0..12).map(|_| listen(&host, wanted()))).await;
+    for stream in &mut streams {
+        until_method(stream, "notifications/subscriptions/acknowledged").await;
+    }
+    // Those that are kept are told of a change, the others that they are not kept.
+    host.copy_plugin(STEADY).unwrap();
+    let mut refused = 0;
+    for stream in &mut streams {
+        let said = until(stream, |message| message["method"].is_string() || message["error"].is_object()).await;
+        refused += usize::from(said["error"].is_object());
+    }
+    assert_eq!(refused, 10);
 }
 
 #[tokio::test]
