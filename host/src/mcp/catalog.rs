@@ -280,8 +280,8 @@ fn of_tool(name: String, manifest: &ToolManifest) -> Offered {
     let output = manifest.output_schema.as_ref().and_then(Value::as_object);
     let is_content = output.is_some_and(|schema| schema.contains_key(RESULT_KEYWORD));
     let mut tool = Tool::new(name, manifest.description.clone(), JsonObject::new());
-    // Clients take a list with any other for broken, all of it; the text says what it answers.
-    if let Some(schema) = output.filter(|schema| !is_content && schema.get("type") == Some(&"object".into())) {
+    // Of any other the text says what it answers.
+    if let Some(schema) = output.filter(|schema| !is_content && is_of_object(schema)) {
         tool = tool.with_raw_output_schema(Arc::new(schema.clone()));
     }
     if manifest.require_approval {
@@ -292,8 +292,21 @@ fn of_tool(name: String, manifest: &ToolManifest) -> Offered {
 }
 
 fn of_source(tool: &SourceTool) -> Offered {
-    let target = Target::Source(tool.name.clone());
-    Offered { tool: tool.told().clone(), target, is_content: true, is_wrapped: false }
+    Offered { is_content: true, ..of_told(tool.told().clone(), Target::Source(tool.name.clone())) }
+}
+
+/// Returns a tool as a third party describes it, but for what would break the whole list.
+fn of_told(mut tool: Tool, target: Target) -> Offered {
+    if !is_of_object(&tool.input_schema) {
+        tool.input_schema = input_schema(&Value::Null).0;
+    }
+    tool.output_schema = tool.output_schema.filter(|schema| is_of_object(schema));
+    Offered { tool, target, is_content: false, is_wrapped: false }
+}
+
+/// Whether clients take a schema: they take a list with any other for broken, all of it.
+fn is_of_object(schema: &JsonObject) -> bool {
+    schema.get("type") == Some(&"object".into())
 }
 
 fn of_agent(name: String, manifest: &AgentManifest) -> Offered {
@@ -376,6 +389,19 @@ mod tests {
         assert_eq!(offered.input(json!([1])), json!([1]));
         let plain = of_tool("t".to_owned(), &ToolManifest::default());
         assert_eq!(plain.input(json!({"input": [1]})), json!({"input": [1]}));
+    }
+
+    #[test]
+    fn a_third_party_cannot_break_the_list() {
+        let told = |schema: Value| {
+            let schema = Arc::new(schema.as_object().unwrap().clone());
+            let tool = Tool::new("t", "", Arc::clone(&schema)).with_raw_output_schema(schema);
+            of_told(tool, Target::Source("t".to_owned())).tool
+        };
+        let fine = told(json!({"type": "object", "properties": {}}));
+        assert!(fine.input_schema.contains_key("properties") && fine.output_schema.is_some());
+        let odd = told(json!({"type": "array"}));
+        assert!(is_of_object(&odd.input_schema) && odd.output_schema.is_none());
     }
 
     #[test]
