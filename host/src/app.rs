@@ -145,6 +145,7 @@ impl App {
         let (telling, changes) = (events.clone(), plugins.subscribe());
         background.spawn("plugin-events", |cancel| plugin_events::tell(plugins.clone(), changes, telling, cancel));
         let holder = Holder { owner, lease: config.deadlines.lease };
+        let name = holder.owner.clone();
         let engine = Engine::new(
             Arc::clone(plugins.registry()),
             Arc::clone(&models),
@@ -174,7 +175,7 @@ impl App {
         let clock = workflows.clone();
         background.spawn("workflow-schedules", |cancel| clock.keep_time(cancel));
         let vectors = Vectors::new(Arc::clone(plugins.registry()));
-        let sources = Sources::start(&config.mcp_servers, &tasks);
+        let sources = Sources::start(&config.mcp_servers, &name, &tasks);
         engine.connect_sources(sources.clone());
         let mcp = Mcp::new(engine.clone(), config.mcp.clone(), config.body_limit, tasks.clone(), &config.data)
             .map_err(|source| StartError::Data { path: config.data.clone(), source })?;

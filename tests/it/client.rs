@@ -2,12 +2,17 @@
 //!
 //! `HOTBAY_TEST_NODE` is a Node.js the client runs on; without it nothing is run.
 
-use std::{fs, path::Path, process::Stdio};
+use std::{
+    ffi::{OsStr, OsString},
+    fs,
+    path::Path,
+    process::Stdio,
+};
 
 use hotbay_tests::TestHost;
 use tokio::{process::Command, time};
 
-/// The longest the walk may take.
+/// The longest a walk may take.
 const LIMIT: time::Duration = time::Duration::from_secs(300);
 
 #[tokio::test]
@@ -17,7 +22,6 @@ async fn the_official_client_finds_what_it_expects() {
         println!("not run: HOTBAY_TEST_NODE is not set");
         return;
     };
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("client");
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("contract/hotbay.toml");
     let host = TestHost::builder()
         .config(config)
@@ -26,17 +30,24 @@ async fn the_official_client_finds_what_it_expects() {
         .start()
         .await
         .unwrap();
+    walk(&node, "client", &[("HOTBAY_URL", host.url("").into())]).await;
+}
+
+/// Runs the tests of a directory on a Node.js, with these variables.
+pub(crate) async fn walk(node: &OsStr, directory: &str, variables: &[(&str, OsString)]) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
     let walk = Command::new(node)
-        .args(["--test", "--test-reporter=spec"])
+        // One file at a time: they share the host.
+        .args(["--test", "--test-concurrency=1", "--test-reporter=spec"])
         .current_dir(&directory)
-        .env("HOTBAY_URL", host.url(""))
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
     let output = time::timeout(LIMIT, walk).await.expect("the walk ends").unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     println!("{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "the client did not find what it expected: {}", output.status);
+    assert!(output.status.success(), "a client did not find what it expected: {}", output.status);
     // A walk that finds no tests is a success to Node.js.
     assert!(said.contains(&format!("pass {}", tests_of(&directory))), "not all of the walk was run");
 }

@@ -1,9 +1,10 @@
 //! Traces across services: what a caller says in `traceparent`, and what providers are told.
 
 use hotbay_tests::{
-    TestHost,
+    TestHost, eventually,
     http::Outgoing,
     openai_fake::{OpenAiFake, Reply},
+    plugin_host::SOON,
 };
 use serde_json::{Value, json};
 
@@ -67,4 +68,35 @@ async fn a_host_that_records_nothing_tells_providers_nothing() {
     let answer = post(&host, "/api/agents/echo-agent/generate", &body, None).await;
     assert_eq!(answer["traceId"].as_str().map(str::len), Some(32));
     assert!(!fake.requests().remove(0).headers.contains_key("traceparent"));
+}
+
+#[tokio::test]
+async fn what_a_store_of_vectors_does_is_in_the_callers_trace() {
+    let (host, _fake) = host(Reply::says("fine"), "").await;
+    let store = "/api/vectors/libsql";
+    let vectors = json!({"vectors": [{"id": "a", "values": [1, 0]}]});
+    post(&host, &format!("{store}/upsert"), &vectors, Some(HEADER)).await;
+    post(&host, &format!("{store}/query"), &json!({"vector": [1, 0], "topK": 3}), Some(HEADER)).await;
+    let wrong = Outgoing::post(&format!("{store}/query"), &json!({"vector": [1, 0, 0]})).header("traceparent", HEADER);
+    assert_eq!(host.send(wrong).await.unwrap().status, Some(400));
+    let spans = eventually(SOON, || async {
+        let (_, trace) = host.get_json(&format!("/api/observability/traces/{TRACE}")).await.unwrap();
+        trace["spans"].as_array().filter(|spans| spans.len() == 3).cloned()
+    })
+    .await;
+    for (operation, more, status) in [
+        ("upsert", json!({"dimensions": 2}), "success"),
+        ("query", json!({"dimensions": 2, "topK": 3}), "success"),
+        ("query", json!({"dimensions": 3, "topK": 10}), "error"),
+    ] {
+        let mut attributes = json!({"operation": operation, "store": "libsql", "indexName": "default"});
+        attributes.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let is_it = |span: &&Value| span["status"] == status && span["attributes"] == attributes;
+        let span = spans.iter().find(is_it).unwrap_or_else(|| panic!("{attributes} of {spans:?}"));
+        assert_eq!(
+            (&span["spanType"], &span["parentSpanId"]),
+            (&json!("rag_vector_operation"), &json!("00f067aa0ba902b7"))
+        );
+        assert_eq!(span["input"], Value::Null, "{span}");
+    }
 }

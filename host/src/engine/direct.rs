@@ -14,7 +14,7 @@ use super::{
     agent_loop::Run,
     error::EngineError,
     event, live,
-    options::{RunOptions, RunRequest},
+    options::RunRequest,
     tool_call::{self, Outside},
     turn::Waiting,
     workflow::{
@@ -23,6 +23,7 @@ use super::{
     },
 };
 use crate::{
+    observe::tracer::{ActiveSpan, SpanContext},
     plugin::{call::ChunkSender, registry::ToolEntry},
     services::{Origin, span},
     types::{
@@ -42,6 +43,8 @@ pub enum Target {
     Agent(String),
     /// A workflow, by id.
     Workflow(String),
+    /// A tool of a third-party MCP server, by the name it has here. Its result is MCP's.
+    Source(String),
 }
 
 /// A call.
@@ -55,6 +58,8 @@ pub struct DirectCall {
     pub answer: Option<(Wait, Value)>,
     /// Where a tool's chunks go.
     pub sink: Option<ChunkSender>,
+    /// The span that caused it.
+    pub cause: Option<SpanContext>,
 }
 
 /// How a call ended.
@@ -113,11 +118,21 @@ impl Engine {
     /// # Errors
     /// If it is not there, what it is given does not fit, or it fails.
     pub async fn call(&self, call: DirectCall) -> Result<DirectReply, EngineError> {
-        let DirectCall { target, input, answer, sink } = call;
+        let DirectCall { target, input, answer, sink, cause } = call;
         match target {
-            Target::Tool(id) => self.call_tool(&id, &input, answer, sink).await,
-            Target::Agent(id) => self.call_agent(id, &input, answer).await,
-            Target::Workflow(id) => self.call_workflow(id, input, answer).await,
+            Target::Tool(id) => self.call_tool(&id, &input, answer, sink, cause).await,
+            Target::Agent(id) => self.call_agent(id, &input, answer, cause).await,
+            Target::Workflow(id) => self.call_workflow(id, input, answer, cause).await,
+            Target::Source(name) => self.call_source(&name, &input, answer, cause).await,
+        }
+    }
+
+    /// Begins the span of a call.
+    fn span_of(&self, kind: SpanKind, tool: &str, cause: Option<&SpanContext>) -> ActiveSpan {
+        let name = span::tool_name(tool);
+        match cause {
+            Some(cause) => cause.child(kind, name),
+            None => self.shared.recorder.begin(kind, name, &id::trace(), &id::span(), None),
         }
     }
 
@@ -127,6 +142,7 @@ impl Engine {
         input: &Value,
         answer: Option<(Wait, Value)>,
         sink: Option<ChunkSender>,
+        cause: Option<SpanContext>,
     ) -> Result<DirectReply, EngineError> {
         let mut meta = CallMeta::default();
         match answer {
@@ -139,14 +155,17 @@ impl Engine {
         }
         let snapshot = self.snapshot();
         let entry = snapshot.tools.get(tool).ok_or_else(|| EngineError::UnknownTool(tool.to_owned()))?;
-        let (trace_id, span_id) = (id::trace(), id::span());
-        let name = span::tool_name(&entry.manifest.id);
-        let span = self.shared.recorder.begin(SpanKind::ToolCall, name, &trace_id, &span_id, None);
+        let span = self.span_of(SpanKind::ToolCall, &entry.manifest.id, cause.as_ref());
         span::describe(&span, &entry.manifest, entry.generation.plugin(), None);
         span.input(|| input.clone());
         let origin = Origin { snapshot: std::sync::Arc::clone(&snapshot), depth: 0, step: None, span: span.context() };
         let told = live::ToolTold::begin(&self.shared.recorder, entry, None);
-        let log = tracing::info_span!("tool", trace.id = trace_id, span.id = span_id);
+        let within = origin.span.clone();
+        let log = tracing::info_span!(
+            "tool",
+            trace.id = within.as_ref().map(SpanContext::trace_id),
+            span.id = within.as_ref().map(SpanContext::span_id)
+        );
         let reply = tool_call::outside(entry, input, &meta, sink, origin).instrument(log).await;
         told.end(reply.is_ok());
         match &reply {
@@ -157,18 +176,48 @@ impl Engine {
         reply.map(|reply| direct(reply, entry))
     }
 
+    /// Calls a tool of a third-party MCP server; what it answers is passed on as it is.
+    async fn call_source(
+        &self,
+        name: &str,
+        input: &Value,
+        answer: Option<(Wait, Value)>,
+        cause: Option<SpanContext>,
+    ) -> Result<DirectReply, EngineError> {
+        if answer.is_some() {
+            return Err(foreign());
+        }
+        let tool = self.sources().tool(name).ok_or_else(|| EngineError::UnknownTool(name.to_owned()))?;
+        let span = self.span_of(SpanKind::McpToolCall, name, cause.as_ref());
+        span::describe_foreign(&span, name, &tool, None);
+        span.input(|| input.clone());
+        match tool.ask(input).await {
+            Ok(result) => {
+                let document = serde_json::to_value(result).unwrap_or_default();
+                span::answered(span, || document.clone());
+                Ok(DirectReply::Value(document.to_string().into_bytes()))
+            }
+            Err(reason) => {
+                span::failed(span, &reason);
+                Err(EngineError::Source { tool: name.to_owned(), reason })
+            }
+        }
+    }
+
     async fn call_agent(
         &self,
         agent_id: String,
         input: &Value,
         answer: Option<(Wait, Value)>,
+        cause: Option<SpanContext>,
     ) -> Result<DirectReply, EngineError> {
         let mut run = match answer {
             None => {
                 let message = input.get("message").and_then(Value::as_str).unwrap_or_default();
                 let input = vec![Message::of_text(Role::User, message)];
-                let options = RunOptions::default();
-                self.prepare(RunRequest { agent_id, input, options, ..RunRequest::default() }).await?
+                let request = RunRequest { agent_id, input, ..RunRequest::default() };
+                let origin = Origin { snapshot: self.snapshot(), depth: 0, step: None, span: cause };
+                self.prepare_for(request, &origin).await?
             }
             Some((Wait { token: Token::Agent { run_id, tool_call_id }, is_approval, .. }, data)) => {
                 let decision = decision(is_approval, data);
@@ -185,6 +234,7 @@ impl Engine {
         workflow_id: String,
         input: Value,
         answer: Option<(Wait, Value)>,
+        cause: Option<SpanContext>,
     ) -> Result<DirectReply, EngineError> {
         let workflows = self.shared.workflows.get();
         let workflows = workflows.ok_or_else(|| EngineError::Definition("this host runs no workflows".to_owned()))?;
@@ -193,7 +243,8 @@ impl Engine {
             Some((Wait { token: Token::Workflow { run_id, mark }, .. }, data)) => (run_id, Some(Reply { data, mark })),
             Some(_) => return Err(foreign()),
         };
-        let request = StartRequest { workflow_id, input: Some(input), ..StartRequest::default() };
+        let trace = cause.map(|cause| cause.causes()).unwrap_or_default();
+        let request = StartRequest { workflow_id, input: Some(input), trace, ..StartRequest::default() };
         let Called { end, question } = workflows.call(&run_id, request, reply).await?;
         if let Some(question) = question {
             let token = Token::Workflow { run_id, mark: question.mark };

@@ -27,6 +27,14 @@ pub enum EngineError {
         /// What is wrong where, if more can be said.
         issues: Vec<Issue>,
     },
+    /// A tool of a third-party MCP server gave no result.
+    #[error("the tool `{tool}` of a third-party MCP server gave no result: {reason}")]
+    Source {
+        /// The tool, by the name it has here.
+        tool: String,
+        /// Why.
+        reason: String,
+    },
     /// The model did not answer.
     #[error("{0}")]
     Model(#[from] ModelError),

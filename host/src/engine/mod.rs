@@ -145,6 +145,12 @@ impl Engine {
         }
     }
 
+    /// Returns the third-party MCP servers whose tools are used; none if they are not connected.
+    #[must_use]
+    pub fn sources(&self) -> Sources {
+        self.shared.sources.get().cloned().unwrap_or_default()
+    }
+
     /// Lets the runs this host was resuming wait again, for nobody goes on with them: a former
     /// process of it is dead, or this one ends.
     pub async fn release(&self) {
@@ -348,7 +354,7 @@ impl Engine {
     }
 
     /// Returns where what happens is recorded.
-    pub(super) fn recorder(&self) -> &Recorder {
+    pub(crate) fn recorder(&self) -> &Recorder {
         &self.shared.recorder
     }
 

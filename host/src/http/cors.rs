@@ -7,9 +7,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 const VARY: HeaderValue =
     HeaderValue::from_static("origin, access-control-request-method, access-control-request-headers");
 const METHODS: HeaderValue = HeaderValue::from_static("GET,POST,PUT,PATCH,DELETE,OPTIONS");
-const HEADERS: HeaderValue =
-    HeaderValue::from_static("content-type,authorization,a2a-version,x-mastra-client-type,x-mastra-dev-playground");
-const EXPOSED: HeaderValue = HeaderValue::from_static("content-length,x-requested-with");
+// What begins with `mcp-`, and where a stream was left, is what clients of MCP say.
+const HEADERS: HeaderValue = HeaderValue::from_static(
+    "content-type,authorization,a2a-version,x-mastra-client-type,x-mastra-dev-playground,\
+     last-event-id,mcp-session-id,mcp-protocol-version,mcp-method,mcp-name",
+);
+const EXPOSED: HeaderValue = HeaderValue::from_static("content-length,x-requested-with,mcp-session-id");
 /// An hour.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("3600");
 

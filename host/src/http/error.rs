@@ -361,6 +361,7 @@ impl From<EngineError> for ApiError {
             EngineError::Overloaded { retry_after, .. } => Self::too_many(error.to_string(), retry_after),
             EngineError::TooDeep(_) | EngineError::Definition(_) => Self::unprocessable(error.to_string()),
             EngineError::TimedOut(_) => Self::new(StatusCode::GATEWAY_TIMEOUT, error.to_string()),
+            EngineError::Source { .. } => Self::new(StatusCode::BAD_GATEWAY, error.to_string()),
             EngineError::Answer(_) | EngineError::Structured { .. } => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
             }

@@ -13,13 +13,21 @@ use rmcp::model::{JsonObject, Prompt, Resource, ResourceTemplate, Tool, ToolAnno
 use serde_json::{Value, json};
 
 use super::changes::Changed;
-use crate::{engine::direct::Target, plugin::registry::Snapshot, types::schema::DRAFT_07};
+use crate::{
+    engine::direct::Target,
+    plugin::registry::Snapshot,
+    sources::{Sources, tool::SourceTool},
+    types::schema::DRAFT_07,
+};
+
+/// What holds the input that is no object.
+const INPUT: &str = "input";
 
 /// All servers, at one moment. Holds no generation: what it names is looked up when it is called.
 #[derive(Debug, Default)]
 pub struct Catalogs {
-    /// The registry's version it was made of.
-    pub version: u64,
+    /// The versions of the registry and of third-party servers it was made of.
+    pub version: (u64, u64),
     servers: Vec<Arc<Catalog>>,
 }
 
@@ -56,6 +64,8 @@ pub struct Offered {
     pub target: Target,
     /// It answers in MCP's own words.
     pub is_content: bool,
+    /// It takes something else than an object: clients give it in one, as `input`.
+    pub is_wrapped: bool,
 }
 
 /// A prompt or resource, and the group whose code knows it.
@@ -69,17 +79,38 @@ pub struct Described<T> {
     pub name: String,
 }
 
-impl Catalogs {
-    /// Collects what plugins offer; `everything` is the id of the server that offers all of it.
+impl Offered {
+    fn new(mut tool: Tool, schema: &Value, target: Target) -> Self {
+        let (schema, is_wrapped) = input_schema(schema);
+        tool.input_schema = schema;
+        Self { tool, target, is_content: false, is_wrapped }
+    }
+
+    /// Returns what is run with, of what a client gives.
     #[must_use]
-    pub fn of(snapshot: &Snapshot, everything: Option<&str>) -> Self {
+    pub fn input(&self, mut arguments: Value) -> Value {
+        // Somebody may give it as it is.
+        match arguments.get_mut(INPUT) {
+            Some(input) if self.is_wrapped => input.take(),
+            _ => arguments,
+        }
+    }
+}
+
+impl Catalogs {
+    /// Collects what plugins and third-party servers offer; `everything` is the id of the server that
+    /// offers all of it.
+    #[must_use]
+    pub fn of(snapshot: &Snapshot, sources: &Sources, everything: Option<&str>) -> Self {
+        // Read before the tools are: what changes in between makes a newer version.
+        let version = (snapshot.version, sources.version());
         let mut servers: Vec<_> =
             snapshot.mcp_servers.iter().map(|entry| Arc::new(Catalog::of_group(snapshot, &entry.manifest))).collect();
         // A plugin's group wins: its author has chosen the name.
         if let Some(id) = everything.filter(|id| servers.iter().all(|server| server.id != *id)) {
-            servers.push(Arc::new(Catalog::of_everything(snapshot, id)));
+            servers.push(Arc::new(Catalog::of_everything(snapshot, sources, id)));
         }
-        Self { version: snapshot.version, servers }
+        Self { version, servers }
     }
 
     /// Returns a server.
@@ -145,7 +176,7 @@ impl Catalog {
         catalog
     }
 
-    fn of_everything(snapshot: &Snapshot, id: &str) -> Self {
+    fn of_everything(snapshot: &Snapshot, sources: &Sources, id: &str) -> Self {
         let mut catalog = Self {
             id: id.to_owned(),
             name: "Hotbay".to_owned(),
@@ -156,6 +187,9 @@ impl Catalog {
         for entry in &snapshot.tools {
             let name = format!("{}_{}", entry.generation.plugin(), entry.manifest.id);
             catalog.add(of_tool(name, &entry.manifest));
+        }
+        for tool in sources.tools() {
+            catalog.add(of_source(&tool));
         }
         for entry in &snapshot.agents {
             let name = format!("ask_{}_{}", entry.generation.plugin(), entry.manifest.id);
@@ -245,14 +279,34 @@ fn tool_name(name: &str) -> String {
 fn of_tool(name: String, manifest: &ToolManifest) -> Offered {
     let output = manifest.output_schema.as_ref().and_then(Value::as_object);
     let is_content = output.is_some_and(|schema| schema.contains_key(RESULT_KEYWORD));
-    let mut tool = Tool::new(name, manifest.description.clone(), input_schema(&manifest.input_schema));
-    if let Some(schema) = output.filter(|_| !is_content) {
+    let mut tool = Tool::new(name, manifest.description.clone(), JsonObject::new());
+    // Of any other the text says what it answers.
+    if let Some(schema) = output.filter(|schema| !is_content && is_of_object(schema)) {
         tool = tool.with_raw_output_schema(Arc::new(schema.clone()));
     }
     if manifest.require_approval {
         tool = tool.with_annotations(ToolAnnotations::new().destructive(true));
     }
-    Offered { tool, target: Target::Tool(manifest.id.clone()), is_content }
+    let offered = Offered::new(tool, &manifest.input_schema, Target::Tool(manifest.id.clone()));
+    Offered { is_content, ..offered }
+}
+
+fn of_source(tool: &SourceTool) -> Offered {
+    Offered { is_content: true, ..of_told(tool.told().clone(), Target::Source(tool.name.clone())) }
+}
+
+/// Returns a tool as a third party describes it, but for what would break the whole list.
+fn of_told(mut tool: Tool, target: Target) -> Offered {
+    if !is_of_object(&tool.input_schema) {
+        tool.input_schema = input_schema(&Value::Null).0;
+    }
+    tool.output_schema = tool.output_schema.filter(|schema| is_of_object(schema));
+    Offered { tool, target, is_content: false, is_wrapped: false }
+}
+
+/// Whether clients take a schema: they take a list with any other for broken, all of it.
+fn is_of_object(schema: &JsonObject) -> bool {
+    schema.get("type") == Some(&"object".into())
 }
 
 fn of_agent(name: String, manifest: &AgentManifest) -> Offered {
@@ -264,8 +318,7 @@ fn of_agent(name: String, manifest: &AgentManifest) -> Offered {
         "additionalProperties": false,
         "$schema": DRAFT_07,
     });
-    let tool = Tool::new(name, description, input_schema(&schema));
-    Offered { tool, target: Target::Agent(manifest.id.clone()), is_content: false }
+    Offered::new(Tool::new(name, description, JsonObject::new()), &schema, Target::Agent(manifest.id.clone()))
 }
 
 fn of_workflow(name: String, key: &str, manifest: &WorkflowManifest) -> Offered {
@@ -277,15 +330,30 @@ fn of_workflow(name: String, key: &str, manifest: &WorkflowManifest) -> Offered 
     {
         schema.insert("$schema".to_owned(), DRAFT_07.into());
     }
-    let tool = Tool::new(name, description, input_schema(&schema));
-    Offered { tool, target: Target::Workflow(manifest.id.clone()), is_content: false }
+    Offered::new(Tool::new(name, description, JsonObject::new()), &schema, Target::Workflow(manifest.id.clone()))
 }
 
-/// Returns a schema as clients want it: of an object.
-fn input_schema(schema: &Value) -> Arc<JsonObject> {
+/// Returns a schema as clients want it, of an object, and whether what it is of is within that object.
+fn input_schema(schema: &Value) -> (Arc<JsonObject>, bool) {
     let mut schema = schema.as_object().cloned().unwrap_or_default();
-    schema.entry("type").or_insert_with(|| "object".into());
-    Arc::new(schema)
+    let is_object = match schema.get("type") {
+        None => true,
+        Some(Value::Array(types)) => types.contains(&"object".into()),
+        Some(one) => *one == "object",
+    };
+    if is_object {
+        schema.insert("type".to_owned(), "object".into());
+        return (Arc::new(schema), false);
+    }
+    let mut around = JsonObject::new();
+    around.insert("type".to_owned(), "object".into());
+    // Both are looked for at the root.
+    for key in ["$schema", "$defs"] {
+        around.extend(schema.shift_remove(key).map(|value| (key.to_owned(), value)));
+    }
+    around.insert("properties".to_owned(), json!({ INPUT: schema }));
+    around.insert("required".to_owned(), json!([INPUT]));
+    (Arc::new(around), true)
 }
 
 #[cfg(test)]
@@ -298,9 +366,52 @@ mod tests {
         assert_eq!(tool_name(&"x".repeat(200)).len(), 128);
     }
 
+    #[track_caller]
+    fn check(schema: Value, expected: &Value, is_wrapped: bool) {
+        let (told, wrapped) = input_schema(&schema);
+        assert_eq!((&Value::Object((*told).clone()), wrapped), (expected, is_wrapped));
+    }
+
     #[test]
     fn a_tool_that_takes_anything_takes_an_object() {
-        assert_eq!(*input_schema(&Value::Null), *json!({"type": "object"}).as_object().unwrap());
+        check(Value::Null, &json!({"type": "object"}), false);
+        check(json!({"type": ["object", "null"]}), &json!({"type": "object"}), false);
+    }
+
+    #[test]
+    fn what_is_no_object_is_given_in_one() {
+        let list = json!({"type": "array", "items": {"$ref": "#/$defs/n"}, "$defs": {"n": {"type": "number"}}});
+        let around = json!({"type": "object", "$defs": {"n": {"type": "number"}}, "required": ["input"],
+            "properties": {"input": {"type": "array", "items": {"$ref": "#/$defs/n"}}}});
+        check(list.clone(), &around, true);
+        let offered = of_tool("t".to_owned(), &ToolManifest { input_schema: list, ..ToolManifest::default() });
+        assert_eq!(offered.input(json!({"input": [1]})), json!([1]));
+        assert_eq!(offered.input(json!([1])), json!([1]));
+        let plain = of_tool("t".to_owned(), &ToolManifest::default());
+        assert_eq!(plain.input(json!({"input": [1]})), json!({"input": [1]}));
+    }
+
+    #[test]
+    fn a_third_party_cannot_break_the_list() {
+        let told = |schema: Value| {
+            let schema = Arc::new(schema.as_object().unwrap().clone());
+            let tool = Tool::new("t", "", Arc::clone(&schema)).with_raw_output_schema(schema);
+            of_told(tool, Target::Source("t".to_owned())).tool
+        };
+        let fine = told(json!({"type": "object", "properties": {}}));
+        assert!(fine.input_schema.contains_key("properties") && fine.output_schema.is_some());
+        let odd = told(json!({"type": "array"}));
+        assert!(is_of_object(&odd.input_schema) && odd.output_schema.is_none());
+    }
+
+    #[test]
+    fn only_objects_are_told_as_structure() {
+        let told = |schema: Value| {
+            let manifest = ToolManifest { output_schema: Some(schema), ..ToolManifest::default() };
+            of_tool("t".to_owned(), &manifest).tool.output_schema.is_some()
+        };
+        assert!(told(json!({"type": "object"})));
+        assert!(!told(json!({"type": "array"})) && !told(json!({})));
     }
 
     #[test]
@@ -320,7 +431,7 @@ mod tests {
             let mut catalog = Catalog { id: "a".to_owned(), ..Catalog::default() };
             let manifest = ToolManifest { id: "t".into(), description: text.into(), ..ToolManifest::default() };
             catalog.add(of_tool("t".to_owned(), &manifest));
-            Catalogs { version: 0, servers: vec![Arc::new(catalog)] }
+            Catalogs { version: (0, 0), servers: vec![Arc::new(catalog)] }
         };
         assert!(described("one").changes_since(&described("one")).is_empty());
         let changes = described("two").changes_since(&described("one"));

@@ -73,17 +73,28 @@ impl Watchers {
         peer: Peer<RoleServer>,
         resources: Arc<Mutex<HashSet<String>>>,
     ) -> Watching {
-        self.add(Watcher { server: server.to_owned(), way: Way::Session(peer, resources) })
+        self.add(&mut locked(&self.list), Watcher { server: server.to_owned(), way: Way::Session(peer, resources) })
     }
 
-    /// Tells a stream from now on.
-    pub(super) fn stream(&self, server: &str, sink: SubscriptionSink, accepted: SubscriptionFilter) -> Watching {
-        self.add(Watcher { server: server.to_owned(), way: Way::Stream(sink, accepted) })
+    /// Tells a stream from now on; `None` if the server has `most` of them.
+    pub(super) fn stream(
+        &self,
+        server: &str,
+        sink: SubscriptionSink,
+        accepted: SubscriptionFilter,
+        most: usize,
+    ) -> Option<Watching> {
+        let mut list = locked(&self.list);
+        let is_one = |it: &&Watcher| it.server == server && matches!(it.way, Way::Stream(..));
+        if list.values().filter(is_one).count() >= most {
+            return None;
+        }
+        Some(self.add(&mut list, Watcher { server: server.to_owned(), way: Way::Stream(sink, accepted) }))
     }
 
-    fn add(&self, watcher: Watcher) -> Watching {
+    fn add(&self, list: &mut HashMap<u64, Watcher>, watcher: Watcher) -> Watching {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        locked(&self.list).insert(id, watcher);
+        list.insert(id, watcher);
         Watching { id, list: Arc::clone(&self.list) }
     }
 

@@ -1,8 +1,8 @@
-//! What plugins offer, offered to MCP clients.
+//! What plugins offer, and third-party MCP servers, offered to MCP clients.
 //!
 //! A plugin's group is a server under its own id; one more server offers everything, with names
 //! that begin with their source. [`catalog`] says what each of them has, made anew for each
-//! snapshot of the registry; `server` answers a client, whichever generation of the protocol it
+//! snapshot of the registry and each change of a third-party server; `server` answers a client, whichever generation of the protocol it
 //! speaks; `mount` has what serves each id over Streamable HTTP, [`legacy`] the sessions of the
 //! older transport. `changes` tells clients when a list is another after a swap.
 //! The protocol itself is `rmcp`'s.
@@ -16,6 +16,8 @@ mod call;
 mod changes;
 mod messages;
 mod mount;
+mod page;
+mod request;
 mod seal;
 mod server;
 
@@ -24,7 +26,7 @@ use std::{path::Path, sync::Arc};
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::McpSettings, engine::Engine, tasks::Tasks, types::id::Millis};
+use crate::{config::McpSettings, engine::Engine, sources::Sources, tasks::Tasks, types::id::Millis};
 use catalog::{Catalog, Catalogs};
 use changes::Watchers;
 use legacy::LegacySessions;
@@ -40,6 +42,7 @@ pub struct Mcp {
 
 struct Shared {
     engine: Engine,
+    sources: Sources,
     settings: McpSettings,
     body_limit: usize,
     tasks: Tasks,
@@ -53,7 +56,7 @@ struct Shared {
 }
 
 impl Mcp {
-    /// Returns what serves MCP clients over an engine. `data` keeps the key that what clients
+    /// Returns what serves MCP clients over an engine that is connected to its sources. `data` keeps the key that what clients
     /// carry for the host is signed with; sessions are tasks of `tasks`.
     ///
     /// # Errors
@@ -65,9 +68,12 @@ impl Mcp {
         tasks: Tasks,
         data: &Path,
     ) -> std::io::Result<Self> {
+        let sources = engine.sources();
+        let catalogs = Catalogs::of(&engine.snapshot(), &sources, settings.server.as_deref());
         let shared = Shared {
-            catalogs: ArcSwap::from_pointee(Catalogs::of(&engine.snapshot(), settings.server.as_deref())),
+            catalogs: ArcSwap::from_pointee(catalogs),
             engine,
+            sources,
             settings,
             body_limit,
             tasks,
@@ -106,9 +112,17 @@ impl Mcp {
 
     /// Tells clients of changed lists until `cancel` says to end.
     pub async fn watch(self, cancel: CancellationToken) {
-        let mut versions = self.shared.engine.subscribe();
+        let (mut plugins, mut sources) = (self.shared.engine.subscribe(), self.shared.sources.subscribe());
         let mut known = self.catalogs();
-        while let Some(Ok(())) = cancel.run_until_cancelled(versions.changed()).await {
+        loop {
+            let changed = tokio::select! {
+                changed = plugins.changed() => changed,
+                changed = sources.changed() => changed,
+                () = cancel.cancelled() => return,
+            };
+            if changed.is_err() {
+                return;
+            }
             let now = self.catalogs();
             self.shared.mounts.keep_only(|id| now.get(id).is_some());
             self.shared.legacy.keep_only(|id| now.get(id).is_some());
@@ -123,11 +137,11 @@ impl Mcp {
 impl Shared {
     fn catalogs(&self) -> Arc<Catalogs> {
         let (known, snapshot) = (self.catalogs.load_full(), self.engine.snapshot());
-        if known.version == snapshot.version {
+        if known.version == (snapshot.version, self.sources.version()) {
             return known;
         }
         // Two may make it at once; both make the same.
-        let made = Arc::new(Catalogs::of(&snapshot, self.settings.server.as_deref()));
+        let made = Arc::new(Catalogs::of(&snapshot, &self.sources, self.settings.server.as_deref()));
         self.catalogs.store(Arc::clone(&made));
         made
     }

@@ -66,7 +66,7 @@ mod tests {
 
     fn offered(is_content: bool) -> Offered {
         let tool = Tool::new("t", "", serde_json::Map::new());
-        Offered { tool, target: Target::Tool("t".to_owned()), is_content }
+        Offered { tool, target: Target::Tool("t".to_owned()), is_content, is_wrapped: false }
     }
 
     #[track_caller]

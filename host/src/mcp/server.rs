@@ -32,12 +32,13 @@ use super::{
     catalog::Catalog,
     changes::{Watching, locked},
     messages::{self, severity},
-    result,
+    page::page,
+    request as requests, result,
 };
 use crate::{
     engine::direct::{DirectCall, DirectReply, Token, Wait},
     plugin::call::{Call, CallError, ReplyKind, Target as PluginTarget},
-    services::Origin,
+    services::{Origin, span},
 };
 
 /// Where a result says who made it.
@@ -148,7 +149,12 @@ impl ServerHandler for Server {
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         let accepted = context.accepted().clone();
-        let _watching = self.mcp.shared.watchers.stream(&self.id, context.sink().clone(), accepted);
+        let (sink, most) = (context.sink().clone(), self.mcp.shared.settings.max_sessions);
+        let watching = self.mcp.shared.watchers.stream(&self.id, sink, accepted, most);
+        let _watching = watching.ok_or_else(|| {
+            let message = format!("MCP server '{}' has as many streams as it may have; try again later", self.id);
+            ErrorData::invalid_request(message, None)
+        })?;
         context.cancelled().await;
         Ok(())
     }
@@ -160,12 +166,13 @@ impl ServerHandler for Server {
 
     async fn list_tools(
         &self,
-        _: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         let catalog = self.catalog()?;
-        let mut list =
-            ListToolsResult::with_all_items(catalog.tools.iter().map(|offered| offered.tool.clone()).collect());
+        let (page, next) = page(catalog.tools.iter().map(|offered| offered.tool.clone()), request)?;
+        let mut list = ListToolsResult::with_all_items(page);
+        list.next_cursor = next;
         list.meta = self.meta(&context);
         Ok(list)
     }
@@ -186,10 +193,12 @@ impl ServerHandler for Server {
             unknown.meta = self.meta(&context);
             return Ok(unknown.into());
         };
-        let input = Value::Object(request.arguments.unwrap_or_default());
+        let input = offered.input(Value::Object(request.arguments.unwrap_or_default()));
+        let span = requests::begin(&self.mcp, &catalog, name, &input, &context);
         let given = Given { state: request.request_state, responses: request.input_responses };
         let round = |answer, sink| {
-            let call = DirectCall { target: offered.target.clone(), input: input.clone(), answer, sink: Some(sink) };
+            let (target, input, cause) = (offered.target.clone(), input.clone(), span.context());
+            let call = DirectCall { target, input, answer, sink: Some(sink), cause };
             async move {
                 Ok(match self.mcp.shared.engine.call(call).await {
                     Ok(DirectReply::Waits(wait)) => Round::Waits(wait),
@@ -200,26 +209,36 @@ impl ServerHandler for Server {
         };
         let (caller, purpose) = (self.caller(&context), format!("tools/call/{name}"));
         // An agent's run is a large future.
-        let mut result = match Box::pin(caller.rounds(&purpose, given, round)).await? {
-            Ended::Done(result) => result,
-            Ended::Asks(asks) => return Ok(asks.into()),
-            Ended::Unanswered(reason) => result::failed(reason),
+        let mut result = match Box::pin(caller.rounds(&purpose, given, round)).await {
+            Ok(Ended::Done(result)) => result,
+            Ok(Ended::Asks(asks)) => {
+                span.output(|| plain(&asks));
+                span.end();
+                return Ok(asks.into());
+            }
+            Ok(Ended::Unanswered(reason)) => result::failed(reason),
+            Err(error) => {
+                span.fail(span::error(&error.message));
+                return Err(error);
+            }
         };
+        requests::end(span, &result);
         result.meta = result.meta.or_else(|| self.meta(&context));
         Ok(result.into())
     }
 
     async fn list_prompts(
         &self,
-        _: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
         let catalog = self.catalog()?;
         if catalog.prompts.is_empty() {
             return Err(not_there());
         }
-        let mut list =
-            ListPromptsResult::with_all_items(catalog.prompts.iter().map(|prompt| prompt.told.clone()).collect());
+        let (page, next) = page(catalog.prompts.iter().map(|prompt| prompt.told.clone()), request)?;
+        let mut list = ListPromptsResult::with_all_items(page);
+        list.next_cursor = next;
         list.meta = self.meta(&context);
         Ok(list)
     }
@@ -246,30 +265,32 @@ impl ServerHandler for Server {
 
     async fn list_resources(
         &self,
-        _: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
         let catalog = self.catalog()?;
         if !has_resources(&catalog) {
             return Err(not_there());
         }
-        let resources = catalog.resources.iter().map(|resource| resource.told.clone()).collect();
-        let mut list = ListResourcesResult::with_all_items(resources);
+        let (page, next) = page(catalog.resources.iter().map(|resource| resource.told.clone()), request)?;
+        let mut list = ListResourcesResult::with_all_items(page);
+        list.next_cursor = next;
         list.meta = self.meta(&context);
         Ok(list)
     }
 
     async fn list_resource_templates(
         &self,
-        _: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
         let catalog = self.catalog()?;
         if !has_resources(&catalog) {
             return Err(not_there());
         }
-        let templates = catalog.templates.iter().map(|template| template.told.clone()).collect();
-        let mut list = ListResourceTemplatesResult::with_all_items(templates);
+        let (page, next) = page(catalog.templates.iter().map(|template| template.told.clone()), request)?;
+        let mut list = ListResourceTemplatesResult::with_all_items(page);
+        list.next_cursor = next;
         list.meta = self.meta(&context);
         Ok(list)
     }

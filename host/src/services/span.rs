@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     observe::tracer::ActiveSpan,
+    sources::tool::SourceTool,
     types::span::{Entity, Span},
 };
 
@@ -24,6 +25,12 @@ pub fn describe_tool(span: &ActiveSpan, name: &str, description: &str, call_id: 
 pub fn describe(span: &ActiveSpan, tool: &ToolManifest, plugin: &str, call_id: Option<&str>) {
     describe_tool(span, &tool.id, &tool.description, call_id);
     span.with(|span| span.plugin = Some(plugin.to_owned()));
+}
+
+/// Says of a span that it is the call of a tool of a third-party MCP server.
+pub fn describe_foreign(span: &ActiveSpan, name: &str, tool: &SourceTool, call_id: Option<&str>) {
+    describe_tool(span, name, tool.description(), call_id);
+    span.attribute("mcpServer", tool.source.as_str());
 }
 
 /// Returns the name of the span of a tool's call.

@@ -3,6 +3,9 @@
 //!
 //! A server that is gone is tried again, less and less often; its tools are gone meanwhile. One that says
 //! that its list has changed is asked for it. `connect` has the ways to reach one, [`tool`] a call.
+//!
+//! A source may be another host, or this one, and offer what it has from here. Tools carry through which
+//! hosts they came, so that none comes round.
 
 mod connect;
 mod legacy;
@@ -21,7 +24,7 @@ use rmcp::{
     service::{NotificationContext, RunningService},
 };
 use serde::Serialize;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{tasks::Tasks, types::id::Millis};
@@ -45,11 +48,16 @@ const STEADY: Duration = Duration::from_secs(60);
 #[derive(Clone, Default)]
 pub struct Sources {
     all: Arc<BTreeMap<String, Arc<Source>>>,
+    /// How often what is offered was another.
+    version: Arc<watch::Sender<u64>>,
 }
 
 struct Source {
     name: String,
     settings: SourceSettings,
+    /// Names this host among those a tool came through.
+    host: String,
+    version: Arc<watch::Sender<u64>>,
     // Held to read or replace what is in it.
     state: Mutex<State>,
 }
@@ -86,19 +94,28 @@ pub struct SourceStatus {
 }
 
 impl Sources {
-    /// Begins to connect to the servers; they are tasks of `tasks` and end with them.
+    /// Begins to connect to the servers; they are tasks of `tasks` and end with them. `host` is a name
+    /// no other host has.
     #[must_use]
-    pub fn start(settings: &BTreeMap<String, SourceSettings>, tasks: &Tasks) -> Self {
+    pub fn start(settings: &BTreeMap<String, SourceSettings>, host: &str, tasks: &Tasks) -> Self {
+        let version = Arc::<watch::Sender<u64>>::default();
         let source = |(name, settings): (&String, &SourceSettings)| {
             let status = SourceStatus { name: name.clone(), state: "connecting", ..SourceStatus::default() };
             let state = Mutex::new(State { status, tools: Vec::new() });
-            let source = Arc::new(Source { name: name.clone(), settings: settings.clone(), state });
+            let source = Arc::new(Source {
+                name: name.clone(),
+                settings: settings.clone(),
+                host: host.to_owned(),
+                version: Arc::clone(&version),
+                state,
+            });
             source.stand("connecting", None);
             let kept = Arc::clone(&source);
             tasks.spawn("mcp-source", |cancel| kept.keep(cancel));
             (name.clone(), source)
         };
-        Self { all: Arc::new(settings.iter().map(source).collect()) }
+        let all = Arc::new(settings.iter().map(source).collect());
+        Self { all, version }
     }
 
     /// Returns how the servers are.
@@ -113,6 +130,24 @@ impl Sources {
         self.all
             .values()
             .find_map(|source| source.locked(|state| state.tools.iter().find(|tool| tool.name == name).map(Arc::clone)))
+    }
+
+    /// Returns all tools that are offered now, in order.
+    #[must_use]
+    pub fn tools(&self) -> Vec<Arc<SourceTool>> {
+        self.all.values().flat_map(|source| source.locked(|state| state.tools.clone())).collect()
+    }
+
+    /// Returns how often what is offered was another.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        *self.version.borrow()
+    }
+
+    /// Returns a receiver that sees each new version.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
     }
 
     /// Returns the tools an agent has because of where they come from.
@@ -130,13 +165,18 @@ impl Source {
 
     /// Notes how the server is; one that is not connected offers nothing.
     fn stand(&self, name: &'static str, error: Option<String>) {
-        self.locked(|state| {
+        let had_tools = self.locked(|state| {
+            let had_tools = !state.tools.is_empty();
             state.tools.clear();
             state.status.tools.clear();
             state.status.state = name;
             state.status.since = Millis::now().iso();
             state.status.error = error.or(state.status.error.take());
+            had_tools
         });
+        if had_tools {
+            self.version.send_modify(|version| *version += 1);
+        }
     }
 
     /// Keeps the server connected until `cancel` says to end.
@@ -214,11 +254,12 @@ impl Source {
     }
 
     fn offer(&self, peer: &rmcp::Peer<RoleClient>, tools: Vec<rmcp::model::Tool>) {
-        let tools: Vec<_> =
-            tools.into_iter().map(|tool| Arc::new(SourceTool::new(&self.name, tool, peer.clone()))).collect();
+        let own = tools.into_iter().filter_map(|tool| SourceTool::new(&self.name, &self.host, tool, peer.clone()));
+        let tools: Vec<_> = own.map(Arc::new).collect();
         let info = peer.peer_info();
         let names: Vec<_> = tools.iter().map(|tool| tool.name.clone()).collect();
-        self.locked(|state| {
+        let is_other = self.locked(|state| {
+            let is_other = !tools.iter().map(|tool| tool.told()).eq(state.tools.iter().map(|tool| tool.told()));
             if state.status.tools != names {
                 tracing::info!(mcp.source = self.name, tools = names.len(), "an MCP server has other tools");
             }
@@ -232,7 +273,11 @@ impl Source {
             state.status.protocol = info.as_ref().map(|info| info.protocol_version.to_string());
             state.status.tools = names;
             state.tools = tools;
+            is_other
         });
+        if is_other {
+            self.version.send_modify(|version| *version += 1);
+        }
     }
 }
 

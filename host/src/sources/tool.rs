@@ -7,8 +7,10 @@ use rmcp::{
     Peer, RoleClient,
     model::{CallToolRequestParams, CallToolResult, ContentBlock, Tool},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
+/// Where a tool says through which hosts it came.
+const VIA: &str = "hotbay/via";
 /// How long a call may take.
 const CALL: Duration = Duration::from_secs(300);
 
@@ -16,13 +18,28 @@ const CALL: Duration = Duration::from_secs(300);
 pub struct SourceTool {
     /// What agents call it by: `<server>_<tool>`.
     pub name: String,
-    tool: Tool,
+    /// The server it is of.
+    pub source: String,
+    /// What its server says of it, under the name it has here.
+    told: Tool,
+    /// What its server calls it.
+    theirs: String,
     peer: Peer<RoleClient>,
 }
 
 impl SourceTool {
-    pub(super) fn new(source: &str, tool: Tool, peer: Peer<RoleClient>) -> Self {
-        Self { name: name(source, &tool.name), tool, peer }
+    /// Returns the tool as `host` has it; `None` if it came from there.
+    pub(super) fn new(source: &str, host: &str, mut tool: Tool, peer: Peer<RoleClient>) -> Option<Self> {
+        let name = name(source, &tool.name);
+        pass(&mut tool, host)?;
+        let theirs = std::mem::replace(&mut tool.name, name.clone().into());
+        Some(Self { name, source: source.to_owned(), told: tool, theirs: theirs.into_owned(), peer })
+    }
+
+    /// Returns what clients of this host are told of it.
+    #[must_use]
+    pub fn told(&self) -> &Tool {
+        &self.told
     }
 
     /// Returns what models are told, under a key of the agent's own.
@@ -31,29 +48,38 @@ impl SourceTool {
         ToolSpec {
             name: key.to_owned(),
             description: self.description().to_owned(),
-            input_schema: Value::Object((*self.tool.input_schema).clone()),
+            input_schema: Value::Object((*self.told.input_schema).clone()),
         }
     }
 
     /// Says what it does.
     #[must_use]
     pub fn description(&self) -> &str {
-        self.tool.description.as_deref().unwrap_or_default()
+        self.told.description.as_deref().unwrap_or_default()
     }
 
-    /// Calls it. Dropping the future cancels the call.
+    /// Calls it and returns what its result says. Dropping the future cancels the call.
     ///
     /// # Errors
     /// A sentence that says why there is no result.
     pub async fn call(&self, arguments: &Value) -> Result<Value, String> {
-        let mut request = CallToolRequestParams::new(self.tool.name.clone());
+        self.ask(arguments).await.and_then(read)
+    }
+
+    /// Calls it and returns its result as it is, that of a failure, too. Dropping the future cancels
+    /// the call.
+    ///
+    /// # Errors
+    /// A sentence that says why there is no result.
+    pub async fn ask(&self, arguments: &Value) -> Result<CallToolResult, String> {
+        let mut request = CallToolRequestParams::new(self.theirs.clone());
         request.arguments = match arguments {
             Value::Object(arguments) => Some(arguments.clone()),
             Value::Null => None,
             _ => return Err("give the tool its arguments as an object".to_owned()),
         };
         match tokio::time::timeout(CALL, self.peer.call_tool(request)).await {
-            Ok(Ok(result)) => read(result),
+            Ok(Ok(result)) => Ok(result),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("the tool did not answer within {} s", CALL.as_secs())),
         }
@@ -64,6 +90,22 @@ impl SourceTool {
 fn name(source: &str, tool: &str) -> String {
     let fitting = |it: char| if it.is_ascii_alphanumeric() || matches!(it, '_' | '-') { it } else { '_' };
     format!("{source}_{tool}").chars().map(fitting).take(128).collect()
+}
+
+/// Notes that a tool comes through a host; `None` if it did already.
+fn pass(tool: &mut Tool, host: &str) -> Option<()> {
+    let meta = tool.meta.get_or_insert_default();
+    let via = meta.0.entry(VIA).or_insert_with(|| json!([]));
+    // Anything else was not written by a host.
+    let Value::Array(hosts) = via else {
+        *via = json!([host]);
+        return Some(());
+    };
+    if hosts.iter().any(|it| it == host) {
+        return None;
+    }
+    hosts.push(host.into());
+    Some(())
 }
 
 /// Returns what a result says: for programs if it has that, a text if it is one, else all of it.
@@ -101,6 +143,14 @@ mod tests {
         check(json!({"content": texts, "isError": true}), Err("a\nb"));
         let image = json!([{"type": "image", "data": "AA==", "mimeType": "image/png"}]);
         check(json!({"content": image}), Ok(image));
+    }
+
+    #[test]
+    fn a_tool_that_comes_round_is_known() {
+        let mut tool = Tool::new("t", "", serde_json::Map::new());
+        assert!(pass(&mut tool, "a").is_some() && pass(&mut tool, "b").is_some());
+        assert!(pass(&mut tool, "a").is_none());
+        assert_eq!(tool.meta.unwrap().0[VIA], json!(["a", "b"]));
     }
 
     #[test]

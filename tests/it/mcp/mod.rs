@@ -1,9 +1,12 @@
 //! MCP clients of a real host: what each generation of the protocol is offered, told and refused.
 
+mod browsers;
 mod conformance;
+mod interop;
 mod limits;
 mod offered;
 mod sources;
+mod spans;
 mod swaps;
 
 use hotbay_tests::{
@@ -33,11 +36,15 @@ fn post(path: &str, body: &Value) -> Outgoing {
 
 /// A request of the newer protocol, whose client can be asked everything.
 fn newer(server: &str, method: &str, mut params: Value) -> Outgoing {
-    params["_meta"] = json!({
+    let meta = json!({
         "io.modelcontextprotocol/protocolVersion": NEWER,
         "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
         "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}, "sampling": {}, "roots": {}},
     });
+    match (&mut params["_meta"], meta) {
+        (Value::Object(own), Value::Object(meta)) => own.extend(meta),
+        (own, meta) => *own = meta,
+    }
     let request = post(
         &format!("/api/mcp/{server}/mcp"),
         &json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}),

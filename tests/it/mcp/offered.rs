@@ -43,6 +43,30 @@ async fn agents_and_workflows_answer_like_tools() {
 }
 
 #[tokio::test]
+async fn what_takes_no_object_is_given_it_in_one() {
+    let host = host().await;
+    let (_, listed) = host.get_json(&format!("/api/mcp/servers/{ALL}/tools")).await.unwrap();
+    // Clients take a list with any other for broken, all of it.
+    for tool in listed["tools"].as_array().unwrap() {
+        assert_eq!(tool["inputSchema"]["type"], "object", "{tool}");
+        let output = tool.get("outputSchema").map_or("object", |schema| schema["type"].as_str().unwrap_or_default());
+        assert_eq!(output, "object", "{tool}");
+    }
+    let name = format!("run_{REFERENCE}_foreach-workflow");
+    let list = json!({"input": [{"value": 1}, {"value": 2}]});
+    let run = call(&host, ALL, &name, list.clone()).await;
+    let said: Value = serde_json::from_str(run["content"][0]["text"].as_str().unwrap()).unwrap();
+    assert_eq!((&said["status"], said["result"].as_array().map(Vec::len)), (&json!("success"), Some(2)), "{said}");
+    for data in [&list, &list["input"]] {
+        let path = format!("/api/mcp/{ALL}/tools/{name}/execute");
+        let (status, answer) = host.post_json(&path, &json!({ "data": data })).await.unwrap();
+        assert_eq!((status, &answer["result"]["output"]["status"]), (200, &json!("success")), "{answer}");
+    }
+    let misfit = call(&host, ALL, &name, json!({"input": 1})).await;
+    assert_eq!(misfit["isError"], true, "{misfit}");
+}
+
+#[tokio::test]
 async fn a_tool_that_waits_asks_the_user_and_goes_on() {
     let host = host().await;
     let name = format!("{REFERENCE}_suspend-tool");

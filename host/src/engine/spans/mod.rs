@@ -288,7 +288,7 @@ impl RunSpans {
                 span::describe_tool(&tool, &call.name, &entry.manifest.description, Some(&call.id));
             }
             Some(Kind::Source(source)) => {
-                span::describe_tool(&tool, &call.name, source.description(), Some(&call.id));
+                span::describe_foreign(&tool, &call.name, source, Some(&call.id));
             }
             Some(Kind::Notes(spec) | Kind::Client(spec)) => {
                 span::describe_tool(&tool, &call.name, &spec.description, Some(&call.id));

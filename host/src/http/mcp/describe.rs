@@ -146,8 +146,8 @@ pub(in crate::http) async fn execute(
     let catalog = app.mcp.catalog(&id).ok_or_else(|| not_found(&id))?;
     let offered = catalog.tool(&name).ok_or_else(|| no_tool(&id, &name))?;
     // A tool without arguments may be called without any.
-    let input = if request.data.is_null() { json!({}) } else { request.data };
-    let call = DirectCall { target: offered.target.clone(), input, answer: None, sink: None };
+    let input = offered.input(if request.data.is_null() { json!({}) } else { request.data });
+    let call = DirectCall { target: offered.target.clone(), input, answer: None, sink: None, cause: None };
     let result = match app.engine.call(call).await? {
         DirectReply::Value(text) => {
             let output: Value = serde_json::from_slice(&text).unwrap_or_default();
@@ -183,7 +183,7 @@ fn tool_info(offered: &Offered) -> Value {
         info["outputSchema"] = json!(schema);
     }
     match offered.target {
-        Target::Tool(_) => {}
+        Target::Tool(_) | Target::Source(_) => {}
         Target::Agent(_) => info["toolType"] = "agent".into(),
         Target::Workflow(_) => info["toolType"] = "workflow".into(),
     }

@@ -61,12 +61,13 @@ async fn a_browser_may_ask_from_anywhere_by_default() {
     assert_eq!(answer.header("access-control-allow-methods"), "GET,POST,PUT,PATCH,DELETE,OPTIONS");
     assert_eq!(
         answer.header("access-control-allow-headers"),
-        "content-type,authorization,a2a-version,x-mastra-client-type,x-mastra-dev-playground"
+        "content-type,authorization,a2a-version,x-mastra-client-type,x-mastra-dev-playground,\
+         last-event-id,mcp-session-id,mcp-protocol-version,mcp-method,mcp-name"
     );
     assert_eq!(answer.header("access-control-max-age"), "3600");
     let answer = host.get("/api/plugins").await;
     assert_eq!(answer.header("access-control-allow-origin"), "*");
-    assert_eq!(answer.header("access-control-expose-headers"), "content-length,x-requested-with");
+    assert_eq!(answer.header("access-control-expose-headers"), "content-length,x-requested-with,mcp-session-id");
 }
 
 #[tokio::test]

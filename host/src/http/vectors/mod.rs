@@ -4,6 +4,7 @@
 //! the store and show what it answers.
 
 mod request;
+mod span;
 
 use axum::{Json, extract::State};
 use hotbay_plugin::vector_store::{IndexStats, Metric};
@@ -13,7 +14,7 @@ use serde_json::{Map, Value, value::RawValue};
 
 use super::{
     error::{ApiError, Invalid},
-    extract::{Body, Path, PathId, Query},
+    extract::{Body, Path, PathId, Query, Traced},
 };
 use crate::{
     app::AppState,
@@ -21,6 +22,7 @@ use crate::{
     vector::{Hit, VectorError},
 };
 use request::{CreateIndexRequest, DeleteRequest, IndexQuery, QueryRequest, UpdateRequest, UpsertRequest};
+use span::{Operation, recorded};
 
 /// The vector stores.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -156,26 +158,33 @@ pub(super) async fn delete_index(
 /// Adds entries.
 pub(super) async fn upsert(
     State(app): State<AppState>,
-    PathId(store): PathId,
+    PathId(name): PathId,
+    traced: Traced,
     Query(query): Query<IndexQuery>,
     Body(request): Body<UpsertRequest>,
 ) -> Result<Json<UpsertResponse>, ApiError> {
-    let store = app.vectors.store(&store)?;
+    let store = app.vectors.store(&name)?;
     let (index, entries) = request.into_entries(query)?;
-    Ok(Json(UpsertResponse { ids: store.upsert(index.as_deref(), entries).await? }))
+    let dimensions = entries.rows.len().checked_div(entries.count);
+    let told = Operation { name: "upsert", store: &name, index: index.as_deref(), dimensions, ..Operation::default() };
+    let ids = recorded(&app, traced, told, store.upsert(index.as_deref(), entries)).await?;
+    Ok(Json(UpsertResponse { ids }))
 }
 
 /// Finds entries.
 pub(super) async fn query(
     State(app): State<AppState>,
-    PathId(store): PathId,
+    PathId(name): PathId,
+    traced: Traced,
     Query(query): Query<IndexQuery>,
     Body(request): Body<QueryRequest>,
 ) -> Result<Json<Vec<HitResponse>>, ApiError> {
-    let store = app.vectors.store(&store)?;
+    let store = app.vectors.store(&name)?;
     let include_metadata = request.include_metadata;
     let (index, search) = request.into_search(query)?;
-    let hits = store.query(index.as_deref(), search).await?;
+    let (top_k, dimensions) = (Some(search.top_k), Some(search.vector.len()));
+    let told = Operation { name: "query", store: &name, index: index.as_deref(), top_k, dimensions };
+    let hits = recorded(&app, traced, told, store.query(index.as_deref(), search)).await?;
     let hits = hits.into_iter().map(|Hit { id, score, metadata, vector }| HitResponse {
         id,
         score,
@@ -188,26 +197,31 @@ pub(super) async fn query(
 /// Changes entries.
 pub(super) async fn update(
     State(app): State<AppState>,
-    PathId(store): PathId,
+    PathId(name): PathId,
+    traced: Traced,
     Query(query): Query<IndexQuery>,
     Body(request): Body<UpdateRequest>,
 ) -> Result<Json<Done>, ApiError> {
-    let store = app.vectors.store(&store)?;
+    let store = app.vectors.store(&name)?;
     let update = request.into_update(query)?;
-    store.update(update.index.as_deref(), update.which, update.vector, update.metadata).await?;
+    let index = update.index.as_deref();
+    let told = Operation { name: "update", store: &name, index, ..Operation::default() };
+    recorded(&app, traced, told, store.update(index, update.which, update.vector, update.metadata)).await?;
     Ok(Json(Done { success: true }))
 }
 
 /// Deletes entries.
 pub(super) async fn delete(
     State(app): State<AppState>,
-    PathId(store): PathId,
+    PathId(name): PathId,
+    traced: Traced,
     Query(query): Query<IndexQuery>,
     Body(request): Body<DeleteRequest>,
 ) -> Result<Json<Done>, ApiError> {
-    let store = app.vectors.store(&store)?;
+    let store = app.vectors.store(&name)?;
     let (index, which) = request.into_which(query)?;
-    store.delete(index.as_deref(), which).await?;
+    let told = Operation { name: "delete", store: &name, index: index.as_deref(), ..Operation::default() };
+    recorded(&app, traced, told, store.delete(index.as_deref(), which)).await?;
     Ok(Json(Done { success: true }))
 }
 

@@ -2,10 +2,12 @@
 //!
 //! The suite looks for tools, resources and prompts of fixed names and compares what they say, so
 //! every name and text here is the suite's. `content` are tools that answer at once, `asking` those
-//! that ask the client first, `offers` resources and prompts.
+//! that ask the client first, `offers` resources and prompts. `ending` is for other clients, which are
+//! offered it by the server of everything.
 
 mod asking;
 mod content;
+mod ending;
 mod offers;
 
 use hotbay_plugin::plugin;
@@ -39,6 +41,8 @@ plugin!(
         asking::test_input_required_result_multi_round,
         asking::test_input_required_result_tampered_state,
         asking::test_input_required_result_capabilities,
+        ending::test_waiting,
+        ending::test_ended,
     ],
     mcp_servers: [offers::conformance],
 );
