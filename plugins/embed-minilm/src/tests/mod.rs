@@ -68,7 +68,7 @@ fn a_thousand_texts_are_each_as_alone() {
     let words = ["red", "fox", "runs", "home", "unheard"];
     let mut random = fastrand::Rng::with_seed(7);
     let mut text =
-        || -> String { (0..random.usize(0..60)).map(|_| words[random.usize(0..5)]).collect::<Vec<_>>().join(" ") };
+        || -> String { (0..random.usize(0..8)).map(|_| words[random.usize(0..5)]).collect::<Vec<_>>().join(" ") };
     let texts: Vec<String> = (0..1000).map(|_| text()).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let together = plugin.embed(ID, &texts).unwrap();
