@@ -10,6 +10,7 @@ use hotbay_tests::{
 use serde_json::{Value, json};
 
 use super::{get, post, say, told_texts};
+use crate::cli::{hotbay, text};
 
 /// How long embedding in the background may take.
 const SOON: Duration = Duration::from_secs(60);
@@ -237,6 +238,27 @@ async fn everything_is_embedded_again_when_it_is_asked_for() {
     );
     let (status, _) = host.post_json("/api/memory/embeddings/renew?agentId=nobody", &json!({})).await.unwrap();
     assert_eq!(status, 404);
+}
+
+#[tokio::test]
+async fn the_command_line_tells_how_far_it_is_and_has_it_done_again() {
+    let host = host().await;
+    let url = host.url("");
+    let run = |arguments: &[&str]| hotbay(&host.data_dir(), &[arguments, &["--url", &url]].concat());
+    let none = run(&["memory", "status"]);
+    assert!(text(&none.stdout).starts_with("no message is found by its meaning"), "{}", text(&none.stdout));
+    save(&host, "recalling", &[message("a", "t", "one"), message("b", "t", "two")]).await;
+    embedded(&host, 2).await;
+    let again = run(&["memory", "reembed", "--agent", "recalling"]);
+    assert!(again.status.success(), "{}", text(&again.stderr));
+    assert!(text(&again.stdout).contains("embedded again with mock/ngram"), "{}", text(&again.stdout));
+    embedded(&host, 2).await;
+    let status = text(&run(&["memory", "status"]).stdout);
+    let rows: Vec<Vec<&str>> = status.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[1], ["mock/ngram", "local", "2", "0"], "{status}");
+    let refused = run(&["memory", "reembed", "--agent", "witness"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("turn semanticRecall on"), "{}", text(&refused.stderr));
 }
 
 #[tokio::test]

@@ -140,7 +140,13 @@ mod tests {
 
     fn workspace() -> Workspace {
         let plugin = PluginCrate { name: "my-weather".into(), id: "id-1".into() };
-        Workspace { root: "/w".into(), plugins: vec![plugin], companions: Vec::new(), sources: BTreeSet::new() }
+        Workspace {
+            root: "/w".into(),
+            plugins: vec![plugin],
+            left_out: Vec::new(),
+            companions: Vec::new(),
+            sources: BTreeSet::new(),
+        }
     }
 
     #[test]

@@ -26,11 +26,12 @@ use crate::{
 };
 use build::Built;
 use sources::Sources;
-use workspace::Workspace;
+use workspace::{Demand, Workspace};
 
 pub(super) const EXAMPLES: &str = "\
-A plugin is a cdylib crate that depends on hotbay-plugin. A compile error is shown and what
-was built before goes on serving. `--plugins` adds directories of plugins that are built already.
+A plugin is a cdylib crate that depends on hotbay-plugin. One that says `on-demand = true` in
+[package.metadata.hotbay] is built only if hotbay.toml has settings for it, or it is named. A compile
+error is shown and what was built before goes on serving. `--plugins` adds directories of plugins that are built already.
 
 Examples:
   hotbay dev
@@ -42,7 +43,7 @@ pub(super) struct DevArguments {
     /// The directory of the workspace or package
     #[arg(long, value_name = "DIR", default_value = ".")]
     path: PathBuf,
-    /// Only this plugin, may be repeated [default: all of the workspace]
+    /// Only this plugin, may be repeated [default: all of the workspace but those built on demand]
     #[arg(short, long, value_name = "NAME")]
     package: Vec<String>,
     /// Build with the release profile
@@ -67,9 +68,17 @@ async fn develop(arguments: DevArguments, config: Config, directory: PathBuf) ->
     let mut stop = std::pin::pin!(signals::asked_to_stop());
     let prefix = config.prefix.clone();
     let start = async {
-        let workspace = Workspace::find(&arguments.path, &arguments.package, arguments.release).await?;
+        let configured: Vec<String> = config.plugins.keys().cloned().collect();
+        let demand = Demand { only: &arguments.package, configured: &configured };
+        let workspace = Workspace::find(&arguments.path, demand, arguments.release).await?;
         let names: Vec<&str> = workspace.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
         note(format_args!("building {}", names.join(", ")));
+        if !workspace.left_out.is_empty() {
+            let names = workspace.left_out.join(", ");
+            note(format_args!(
+                "leaving out {names}: built if they have settings, [plugins.NAME], or are named with -p"
+            ));
+        }
         // Listened to before the build, so nothing saved during it is missed.
         let sources = Sources::watch(&workspace)?;
         let started = Instant::now();

@@ -88,7 +88,7 @@ mod tests {
         std::fs::create_dir_all(home.path().join("src/deep")).unwrap();
         let root = home.path().to_owned();
         let sources = [root.clone()].into();
-        let workspace = Workspace { root, plugins: Vec::new(), companions: Vec::new(), sources };
+        let workspace = Workspace { root, plugins: Vec::new(), left_out: Vec::new(), companions: Vec::new(), sources };
         let mut sources = Sources::watch(&workspace).unwrap();
         std::fs::write(home.path().join("src/deep/lib.rs"), "fn main() {}").unwrap();
         let noticed = tokio::time::timeout(Duration::from_secs(30), sources.saved()).await;

@@ -21,6 +21,8 @@ pub(super) struct Workspace {
     pub(super) root: PathBuf,
     /// At least one.
     pub(super) plugins: Vec<PluginCrate>,
+    /// Names of plugins that are built on demand, and nobody demands.
+    pub(super) left_out: Vec<String>,
     /// Packages to name when the plugins are built, see [`companions`].
     pub(super) companions: Vec<String>,
     /// Directories of the plugins' crates and of those of the workspace they are built from.
@@ -43,6 +45,15 @@ struct Metadata {
     target_directory: PathBuf,
 }
 
+/// Which plugins are built.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Demand<'a> {
+    /// Only these, if there are any.
+    pub(super) only: &'a [String],
+    /// These have settings.
+    pub(super) configured: &'a [String],
+}
+
 /// Where this program comes from.
 struct Origin {
     /// The directory of its crate.
@@ -58,6 +69,23 @@ struct Package {
     manifest_path: PathBuf,
     dependencies: Vec<Dependency>,
     targets: Vec<Target>,
+    #[serde(default)]
+    metadata: Option<PackageMetadata>,
+}
+
+/// `[package.metadata]`, which others use as well.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PackageMetadata {
+    hotbay: PluginMetadata,
+}
+
+/// `[package.metadata.hotbay]`.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+struct PluginMetadata {
+    /// It is built only if it is named or has settings: without them it could do nothing.
+    on_demand: bool,
 }
 
 #[derive(Deserialize)]
@@ -73,7 +101,7 @@ struct Target {
 
 impl Workspace {
     /// Asks cargo about the workspace `directory` is in.
-    pub(super) async fn find(directory: &Path, only: &[String], is_release: bool) -> Result<Self, Failure> {
+    pub(super) async fn find(directory: &Path, demand: Demand<'_>, is_release: bool) -> Result<Self, Failure> {
         let mut command = cargo();
         command.args(["metadata", "--no-deps", "--format-version", "1"]).current_dir(directory);
         let output = command
@@ -89,10 +117,11 @@ impl Workspace {
         let program = std::env::current_exe()?;
         let directory = program.parent().unwrap_or(Path::new("/")).to_owned();
         let origin = Origin { krate: env!("CARGO_MANIFEST_DIR").into(), directory };
-        Self::read(&output.stdout, only, is_release, &origin)
+        Self::read(&output.stdout, demand, is_release, &origin)
     }
 
-    fn read(metadata: &[u8], only: &[String], is_release: bool, origin: &Origin) -> Result<Self, Failure> {
+    fn read(metadata: &[u8], demand: Demand<'_>, is_release: bool, origin: &Origin) -> Result<Self, Failure> {
+        let Demand { only, configured } = demand;
         let Metadata { packages, workspace_root, target_directory } = serde_json::from_slice(metadata)?;
         let tests = workspace_root.join("tests");
         let is_wanted = |package: &Package| match only.is_empty() {
@@ -100,10 +129,20 @@ impl Workspace {
             true => !package.manifest_path.starts_with(&tests),
             false => only.contains(&package.name),
         };
-        let found: Vec<&Package> =
-            packages.iter().filter(|package| package.is_plugin() && is_wanted(package)).collect();
+        let wanted = packages.iter().filter(|package| package.is_plugin() && is_wanted(package));
+        let (found, left_out): (Vec<&Package>, Vec<&Package>) =
+            wanted.partition(|it| !only.is_empty() || !it.is_on_demand() || configured.contains(&it.name));
         if let Some(missing) = only.iter().find(|name| !found.iter().any(|package| package.name == **name)) {
             return Err(format!("`{missing}` is no plugin of this workspace").into());
+        }
+        let left_out: Vec<String> = left_out.into_iter().map(|package| package.name.clone()).collect();
+        if found.is_empty() && !left_out.is_empty() {
+            return Err(format!(
+                "no plugin of {} has settings, and all are built on demand: name one of {} with -p",
+                workspace_root.display(),
+                left_out.join(", ")
+            )
+            .into());
         }
         if found.is_empty() {
             return Err(format!(
@@ -120,7 +159,7 @@ impl Workspace {
             false => Vec::new(),
         };
         let plugins = found.into_iter().map(|it| PluginCrate { name: it.name.clone(), id: it.id.clone() }).collect();
-        Ok(Self { root: workspace_root, plugins, companions, sources })
+        Ok(Self { root: workspace_root, plugins, left_out, companions, sources })
     }
 }
 
@@ -136,6 +175,10 @@ impl Package {
     fn is_plugin(&self) -> bool {
         let is_dylib = self.targets.iter().any(|target| target.kind.iter().any(|kind| kind == "cdylib"));
         is_dylib && self.dependencies.iter().any(|dependency| dependency.name == SDK)
+    }
+
+    fn is_on_demand(&self) -> bool {
+        self.metadata.as_ref().is_some_and(|metadata| metadata.hotbay.on_demand)
     }
 
     fn is_program(&self) -> bool {
@@ -212,15 +255,22 @@ mod tests {
     }
 
     fn read(metadata: &[u8], only: &[String]) -> Result<Workspace, Failure> {
+        demanded(metadata, Demand { only, configured: &[] })
+    }
+
+    fn demanded(metadata: &[u8], demand: Demand<'_>) -> Result<Workspace, Failure> {
         let installed = Origin { krate: "/elsewhere/host".into(), directory: "/usr/bin".into() };
-        Workspace::read(metadata, only, false, &installed)
+        Workspace::read(metadata, demand, false, &installed)
+    }
+
+    fn names(workspace: &Workspace) -> Vec<&str> {
+        workspace.plugins.iter().map(|plugin| plugin.name.as_str()).collect()
     }
 
     #[test]
     fn plugins_are_dylibs_with_the_sdk_outside_tests() {
         let workspace = read(&metadata(), &[]).unwrap();
-        let names: Vec<_> = workspace.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
-        assert_eq!(names, ["weather"]);
+        assert_eq!(names(&workspace), ["weather"]);
         let sources: Vec<_> = workspace.sources.iter().map(|path| path.to_str().unwrap()).collect();
         assert_eq!(sources, ["/w/plugins/weather", "/w/sdk", "/w/shared"]);
     }
@@ -229,7 +279,7 @@ mod tests {
     fn programs_are_built_along_only_where_the_host_comes_from() {
         let companions = |krate: &str, directory: &str, is_release| {
             let origin = Origin { krate: krate.into(), directory: directory.into() };
-            Workspace::read(&metadata(), &[], is_release, &origin).unwrap().companions
+            Workspace::read(&metadata(), Demand::default(), is_release, &origin).unwrap().companions
         };
         assert_eq!(companions("/w/app", "/w/target/debug", false), ["app"]);
         assert_eq!(companions("/w/app", "/w/target/release", true), ["app"]);
@@ -244,6 +294,24 @@ mod tests {
         assert_eq!(workspace.plugins.len(), 1);
         let error = read(&metadata(), &["app".into()]).unwrap_err().to_string();
         assert!(error.contains("`app`"), "{error}");
+    }
+
+    #[test]
+    fn plugin_that_is_built_on_demand_needs_settings_or_its_name() {
+        let mut heavy = package("heavy", "/w/plugins/heavy", "cdylib", &[("hotbay-plugin", None)]);
+        heavy["metadata"] = json!({"docs": {"x": 1}, "hotbay": {"on-demand": true}});
+        let light = package("light", "/w/plugins/light", "cdylib", &[("hotbay-plugin", None)]);
+        let of = |packages: &[&serde_json::Value]| {
+            json!({"workspace_root": "/w", "target_directory": "/w/target", "packages": packages}).to_string()
+        };
+        let (both, alone, heavy) = (of(&[&heavy, &light]), of(&[&heavy]), ["heavy".to_owned()]);
+        let workspace = read(both.as_bytes(), &[]).unwrap();
+        assert_eq!((names(&workspace), &workspace.left_out[..]), (vec!["light"], &heavy[..]));
+        let workspace = demanded(both.as_bytes(), Demand { only: &[], configured: &heavy }).unwrap();
+        assert_eq!((names(&workspace), workspace.left_out.len()), (vec!["heavy", "light"], 0));
+        assert_eq!(names(&read(both.as_bytes(), &heavy).unwrap()), ["heavy"]);
+        let error = read(alone.as_bytes(), &[]).unwrap_err().to_string();
+        assert!(error.contains("name one of heavy with -p"), "{error}");
     }
 
     #[test]
