@@ -41,6 +41,8 @@ const COMMIT_MANY: Duration = Duration::from_secs(1);
 const MANY: usize = 8192;
 /// With so many bytes in memory, a commit does not wait.
 const MUCH: usize = 12 << 20;
+/// After a commit of so many, memory that is not needed any more goes back to the system.
+const LARGE: usize = 4 << 20;
 /// With so many nothing more is taken: the queue fills, and what comes then is shed.
 const TOO_MUCH: usize = 32 << 20;
 /// How long until what could not be written is tried again.
@@ -278,7 +280,7 @@ impl Writer {
                 let commit = metrics.index.commit.time(|| keeper.commit(seq, &arrivals));
                 drop(arrivals);
                 // Under load this is more than the host needs in all; the allocator would keep it.
-                if weight > MUCH {
+                if weight > LARGE {
                     process::return_free_memory();
                 }
                 Done::Committed(keeper, seq, commit)
