@@ -182,7 +182,7 @@ impl Semantic {
             filter: json!({ "$and": conditions }),
             include_vector: false,
         };
-        let asked = span.child(SpanKind::RagVectorOperation, "vector: query");
+        let asked = span.child(SpanKind::RagVectorOperation, format!("vector query: '{}'", space.vector_store));
         asked.attribute("operation", "query");
         asked.attribute("store", space.vector_store.as_str());
         asked.attribute("indexName", space.index());
