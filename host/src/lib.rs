@@ -15,7 +15,7 @@
 //! | [`http`] | routes, request and response types; the only part that knows HTTP of our own |
 //! | [`mcp`] | what plugins offer, offered to MCP clients |
 //! | [`engine`] | runs of agents: model, tool calls, model, until they stop; runs of [workflows](engine::workflow) |
-//! | [`memory`] | what agents remember: history, working memory, titles |
+//! | [`memory`] | what agents remember: history, what is found by its meaning, working memory, titles |
 //! | [`services`] | what plugins may ask of the host |
 //! | [`vector`] | vector stores of plugins, and what may not be asked of them |
 //! | [`sources`] | third-party MCP servers whose tools agents use |

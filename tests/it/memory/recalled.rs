@@ -231,6 +231,20 @@ async fn everything_is_embedded_again_when_it_is_asked_for() {
     let renewed = post(&host, "/api/memory/embeddings/renew", &json!({})).await;
     assert_eq!(renewed, json!({"embedders": ["mock/ngram", "test-memory/picky"]}));
     embedded(&host, 4).await;
+    // As what was said to an agent that recalls because a request has it so.
+    let host = TestHost::builder().config_text("[memory]\nembedder = \"mock/ngram\"\n");
+    let host = host.plugin("hotbay-test-reference").plugin("hotbay-vector-local").start().await.unwrap();
+    assert_eq!(post(&host, "/api/memory/embeddings/renew", &json!({})).await, json!({"embedders": []}));
+    let memory = json!({"thread": "t", "resource": "u", "options": {"semanticRecall": true}});
+    post(&host, "/api/agents/echo-agent/generate", &json!({"messages": "hello", "memory": memory})).await;
+    embedded(&host, 2).await;
+    let renewed = post(&host, "/api/memory/embeddings/renew", &json!({})).await;
+    assert_eq!(renewed, json!({"embedders": ["mock/ngram"]}));
+}
+
+#[tokio::test]
+async fn what_cannot_be_embedded_again_is_told() {
+    let host = host().await;
     let (status, answer) = host.post_json("/api/memory/embeddings/renew?agentId=witness", &json!({})).await.unwrap();
     assert_eq!(
         (status, answer["error"].as_str()),

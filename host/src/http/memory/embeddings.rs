@@ -1,11 +1,16 @@
 //! What is found by its meaning: how far embedding has come, and doing it again.
 
 use axum::{Json, extract::State};
+use hotbay_plugin::manifest::MemoryOptions;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::AgentQuery;
-use crate::{app::AppState, http::error::ApiError, http::extract::Query, memory::options::recalls_by_meaning};
+use crate::{
+    app::AppState,
+    http::{error::ApiError, extract::Query},
+    memory::options::recalls_by_meaning,
+};
 
 /// Where messages are found by their meaning.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -75,6 +80,14 @@ pub(in crate::http) async fn renew(
         if !spaces.contains(&space) {
             spaces.push(space);
         }
+    }
+    // Requests may have turned it on for agents that do not.
+    if named.is_none()
+        && let Ok(usual) = semantic.space(&MemoryOptions::default())
+        && !spaces.contains(&usual)
+        && semantic.spaces().await?.iter().any(|state| state.space == usual)
+    {
+        spaces.push(usual);
     }
     for space in &spaces {
         semantic.renew(space).await?;
