@@ -96,7 +96,7 @@ impl Taken {
 
 impl Bed {
     async fn start(config: &str) -> anyhow::Result<Self> {
-        let builder = TestHost::builder().config_text(config).argument("--body-limit").argument("64MB");
+        let builder = TestHost::builder().config_text(config).argument("--body-limit").argument("256MB");
         let host = PLUGINS.iter().fold(builder, |builder, plugin| builder.plugin(plugin)).start().await?;
         let connection = Connection::open(host.address()).await?;
         Ok(Self { host, connection })
@@ -244,9 +244,9 @@ async fn beside(bed: &mut Bed, all: &[Vec<f32>]) -> anyhow::Result<()> {
 /// Calls a tool over MCP, both protocols, and over HTTP.
 async fn tools(bed: &mut Bed) -> anyhow::Result<()> {
     let data = json!({"city": "Paris"});
-    let execute = Outgoing::post("/api/tools/get-weather/execute", &json!({ "data": data }));
+    let execute = Outgoing::post("/api/tools/weather/execute", &json!({ "data": data }));
     let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
-        "name": "get-weather", "arguments": data,
+        "name": "hotbay-test-reference_weather", "arguments": data,
         "_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28",
             "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
             "io.modelcontextprotocol/clientCapabilities": {}}}});
@@ -254,7 +254,7 @@ async fn tools(bed: &mut Bed) -> anyhow::Result<()> {
         .header("accept", "application/json, text/event-stream")
         .header("mcp-protocol-version", "2026-07-28")
         .header("mcp-method", "tools/call")
-        .header("mcp-name", "get-weather");
+        .header("mcp-name", "hotbay-test-reference_weather");
     let repeat = |request: &Outgoing| (0..2_000).map(|_| request.clone()).collect::<Vec<_>>();
     let (execute, _) = bed.measure(repeat(&execute)).await?;
     let (status, body) = bed.connection.send(call.clone()).await?;
