@@ -105,7 +105,10 @@ impl Embeddings {
             return Ok(());
         }
         let now = Millis::now().0;
-        self.database.write(Statement::new("UPDATE embeddings SET due = $1 WHERE due > $1").bind(now)).await?;
+        let taken = Statement::new("SELECT message_id FROM embeddings WHERE due > $1 LIMIT 1").bind(now);
+        if self.database.row(taken).await?.is_some() {
+            self.database.write(Statement::new("UPDATE embeddings SET due = $1 WHERE due > $1").bind(now)).await?;
+        }
         Ok(())
     }
 
