@@ -218,8 +218,8 @@ fn companions(packages: &[Package], tests: &Path) -> Vec<String> {
 /// Returns the cargo to run: the one that runs us, if one does.
 pub(super) fn cargo() -> Command {
     let mut command = Command::new(config::variable("CARGO").unwrap_or_else(|| "cargo".into()));
-    // What `cargo run` says of the host's crate. Build scripts that look at it would run again.
-    for name in config::variables_beginning_with(&["CARGO_MANIFEST_", "CARGO_PKG_"]) {
+    // What `cargo run` says of the host's crate. Build scripts that look at it would run again, `ring`'s for one.
+    for name in config::variables_beginning_with(&["CARGO_MANIFEST_", "CARGO_PKG_", "OUT_DIR"]) {
         command.env_remove(name);
     }
     command
