@@ -27,9 +27,10 @@ use crate::{
     store::{Store, StoreError},
     types::{
         id::Millis,
-        message::{Message, Part, Role},
+        message::{Message, Role},
         recall::RecallSpace,
         span::SpanKind,
+        spoken,
         thread::{Thread, TurnEntries, WorkingScope},
     },
 };
@@ -261,7 +262,8 @@ impl Memory {
         let (Some(options), Some(space)) = (&conversation.config.semantic, &conversation.space) else {
             return Ok(found);
         };
-        let asked = input.iter().rev().find(|message| message.role == Role::User).map(spoken_words);
+        let asked = input.iter().rev().find(|message| message.role == Role::User);
+        let asked = asked.map(|message| spoken::words(&message.parts));
         let Some(text) = asked.filter(|text| !text.is_empty()) else { return Ok(found) };
         let whose = Whose {
             resource_id: &conversation.resource_id,
@@ -309,15 +311,6 @@ impl Memory {
         }
         Ok(remembered)
     }
-}
-
-/// Returns what a message says in words.
-fn spoken_words(message: &Message) -> String {
-    let texts = message.parts.iter().filter_map(|part| match part {
-        Part::Text { text, .. } => Some(text.as_str()),
-        _ => None,
-    });
-    texts.collect::<Vec<_>>().join("\n")
 }
 
 fn shown(messages: &[Message]) -> Value {

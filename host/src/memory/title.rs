@@ -5,7 +5,10 @@ use hotbay_plugin::chat::{self, ChatRequest};
 use super::{Memory, options::TitleOptions};
 use crate::{
     store::StoreError,
-    types::message::{Message, Part, Role},
+    types::{
+        message::{Message, Role},
+        spoken,
+    },
 };
 
 /// What the model is told if the agent's author does not say.
@@ -18,21 +21,11 @@ const LONGEST: usize = 200;
 #[must_use]
 pub fn asked(options: &TitleOptions, agent_model: &str, said: &[Message]) -> Option<ChatRequest> {
     let first = said.iter().find(|message| message.role == Role::User)?;
-    let texts: Vec<&str> = first
-        .parts
-        .iter()
-        .filter_map(|part| match part {
-            Part::Text { text, .. } => Some(text.as_str()),
-            _ => None,
-        })
-        .collect();
-    if texts.is_empty() {
-        return None;
-    }
+    let said = Some(spoken::words(&first.parts)).filter(|said| !said.is_empty())?;
     let instructions = options.instructions.clone().unwrap_or_else(|| INSTRUCTIONS.to_owned());
     Some(ChatRequest {
         model: options.model.clone().unwrap_or_else(|| agent_model.to_owned()),
-        messages: vec![chat::Message::System(instructions), chat::Message::user(texts.join("\n"))],
+        messages: vec![chat::Message::System(instructions), chat::Message::user(said)],
         ..ChatRequest::default()
     })
 }

@@ -21,6 +21,16 @@ pub fn plain(part: &Part) -> Option<chat::Part> {
     }
 }
 
+/// Returns what parts say in words, a line each.
+#[must_use]
+pub fn words(parts: &[Part]) -> String {
+    let texts = parts.iter().filter_map(|part| match part {
+        Part::Text { text, .. } => Some(text.as_str()),
+        _ => None,
+    });
+    texts.collect::<Vec<_>>().join("\n")
+}
+
 /// Returns the call a tool part is about.
 #[must_use]
 pub fn call(tool: &ToolPart) -> chat::Part {

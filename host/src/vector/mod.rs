@@ -5,6 +5,8 @@
 //! The stores themselves are behind [`crate::plugin::call`]; their documents are listed in
 //! [`hotbay_plugin::host_ops`].
 
+pub mod operation;
+
 use std::{collections::HashSet, sync::Arc};
 
 use hotbay_plugin::{

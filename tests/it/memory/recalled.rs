@@ -139,6 +139,10 @@ async fn search_finds_the_nearest_first_and_says_how_near() {
     let bogus = "&memoryConfig=%7B%22semanticRecall%22%3A%7B%22filter%22%3A%7B%22a%22%3A%7B%22%24x%22%3A1%7D%7D%7D%7D";
     let (status, answer) = host.get_json(&format!("{path}{bogus}")).await.unwrap();
     assert_eq!((status, answer["error"].as_str()), (400, Some("Unsupported operator: $x")));
+    // A caller may have it go by words, as a run may.
+    let words = "&memoryConfig=%7B%22semanticRecall%22%3Afalse%7D";
+    let found = get(&host, &format!("{path}{words}")).await;
+    assert_eq!((found["searchType"].as_str(), found["count"].as_u64()), (Some("text"), Some(1)), "{found}");
     let strangers = get(&host, "/api/memory/search?agentId=recalling&resourceId=v&searchQuery=Lisbon").await;
     assert_eq!(strangers["count"], 0);
 }

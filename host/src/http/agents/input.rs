@@ -9,6 +9,7 @@ use crate::{
     types::{
         id::Millis,
         message::{Message, Part, Role, ToolPart, ToolState},
+        spoken,
     },
 };
 
@@ -75,7 +76,7 @@ fn spoken(role: Role, source: &Map<String, Value>) -> Message {
         }
         (Some(Value::Array(parts)), None) => {
             message.parts = parts.iter().filter_map(part).collect();
-            let text = joined(&message.parts);
+            let text = spoken::words(&message.parts);
             message.text = (!text.is_empty()).then_some(text);
         }
         // A stored message: its content is an object of parts.
@@ -164,15 +165,4 @@ fn text_of(content: &Value) -> String {
         Value::Array(parts) => parts.iter().filter_map(|part| part.get("text")?.as_str()).collect(),
         _ => String::new(),
     }
-}
-
-fn joined(parts: &[Part]) -> String {
-    let texts: Vec<&str> = parts
-        .iter()
-        .filter_map(|part| match part {
-            Part::Text { text, .. } => Some(text.as_str()),
-            _ => None,
-        })
-        .collect();
-    texts.join("\n")
 }

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use hotbay_plugin::manifest::MemoryOptions;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::AgentQuery;
 use crate::{
@@ -36,8 +36,7 @@ struct SpaceResponse {
 }
 
 /// What is embedded again.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::http) struct RenewResponse {
     /// With what, `provider/model`.
     embedders: Vec<String>,

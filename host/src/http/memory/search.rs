@@ -13,7 +13,7 @@ use crate::{
     http::{error::ApiError, extract::Query},
     memory::{
         content,
-        options::{MemoryConfig, SemanticOptions, recalls_by_meaning},
+        options::{MemoryConfig, SemanticOptions},
         semantic::{SemanticError, Whose},
     },
     observe::tracer::ActiveSpan,
@@ -63,13 +63,12 @@ pub(in crate::http) async fn search(
         check_owner(&thread.resource_id, Some(&query.resource_id))?;
     }
     let config = MemoryConfig::new(&memory, query.memory_config.as_ref().unwrap_or(&Metadata::new()));
-    let semantic = config.semantic.unwrap_or_default();
-    let meant = match recalls_by_meaning(&memory.more) {
-        true => by_meaning(&app, &memory, &query, &semantic).await?,
-        false => None,
+    let meant = match &config.semantic {
+        Some(options) => by_meaning(&app, &memory, &query, options).await?.map(|found| (options, found)),
+        None => None,
     };
     let (kind, around, found) = match meant {
-        Some(found) => ("semantic", (semantic.before, semantic.after), found),
+        Some((options, found)) => ("semantic", (options.before, options.after), found),
         None => {
             let found = find(&app, &query).await?;
             ("text", (AROUND, AROUND), found.into_iter().map(|message| (message, None)).collect())
@@ -79,7 +78,7 @@ pub(in crate::http) async fn search(
     for (message, score) in &found {
         results.push(result(&app, message, around, *score).await?);
     }
-    let scope = if semantic.is_of_thread { "thread" } else { "resource" };
+    let scope = if config.semantic.is_some_and(|options| options.is_of_thread) { "thread" } else { "resource" };
     Ok(Json(json!({
         "results": results,
         "count": found.len(),

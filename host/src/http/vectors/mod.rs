@@ -19,10 +19,10 @@ use super::{
 use crate::{
     app::AppState,
     model::catalog::EmbedderInfo,
-    vector::{Hit, VectorError},
+    vector::{Hit, VectorError, operation::Operation},
 };
 use request::{CreateIndexRequest, DeleteRequest, IndexQuery, QueryRequest, UpdateRequest, UpsertRequest};
-use span::{Operation, recorded};
+use span::recorded;
 
 /// The vector stores.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -1,5 +1,4 @@
-//! The span of what a caller has a store do: what, where, how much. The vectors themselves are not
-//! recorded.
+//! The span of what a caller has a store do.
 
 use std::future::Future;
 
@@ -8,19 +7,8 @@ use crate::{
     http::extract::Traced,
     services::span,
     types::{id, span::SpanKind},
-    vector::{DEFAULT_INDEX, VectorError},
+    vector::{VectorError, operation::Operation},
 };
-
-/// What a store is to do.
-#[derive(Debug, Default)]
-pub(super) struct Operation<'a> {
-    /// `query`, `upsert`, `update` or `delete`.
-    pub(super) name: &'static str,
-    pub(super) store: &'a str,
-    pub(super) index: Option<&'a str>,
-    pub(super) top_k: Option<u32>,
-    pub(super) dimensions: Option<usize>,
-}
 
 /// Has it done, in a span.
 pub(super) async fn recorded<T>(
@@ -29,21 +17,11 @@ pub(super) async fn recorded<T>(
     operation: Operation<'_>,
     work: impl Future<Output = Result<T, VectorError>>,
 ) -> Result<T, VectorError> {
-    let Operation { name, store, index, top_k, dimensions } = operation;
     let trace = traced.options();
     let trace_id = trace.trace_id.unwrap_or_else(id::trace);
-    let recorder = app.observe.recorder();
-    let title = format!("vector {name}: '{store}'");
-    let span = recorder.begin(SpanKind::RagVectorOperation, title, &trace_id, &id::span(), trace.parent_id.as_deref());
-    span.attribute("operation", name);
-    span.attribute("store", store);
-    span.attribute("indexName", index.unwrap_or(DEFAULT_INDEX));
-    if let Some(top_k) = top_k {
-        span.attribute("topK", top_k);
-    }
-    if let Some(dimensions) = dimensions {
-        span.attribute("dimensions", dimensions);
-    }
+    let (kind, recorder) = (SpanKind::RagVectorOperation, app.observe.recorder());
+    let span = recorder.begin(kind, operation.title(), &trace_id, &id::span(), trace.parent_id.as_deref());
+    operation.describe(&span);
     let done = work.await;
     match &done {
         Ok(_) => span.end(),

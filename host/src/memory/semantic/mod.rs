@@ -23,7 +23,7 @@ use crate::{
     services::span,
     store::{SpaceState, Store, StoreError},
     types::{recall::RecallSpace, span::SpanKind, thread::StoredMessage},
-    vector::{Search, VectorError, Vectors},
+    vector::{Search, VectorError, Vectors, operation::Operation},
 };
 pub(super) use recalled::join;
 
@@ -182,13 +182,18 @@ impl Semantic {
             filter: json!({ "$and": conditions }),
             include_vector: false,
         };
-        let asked = span.child(SpanKind::RagVectorOperation, format!("vector query: '{}'", space.vector_store));
-        asked.attribute("operation", "query");
-        asked.attribute("store", space.vector_store.as_str());
-        asked.attribute("indexName", space.index());
-        asked.attribute("topK", search.top_k);
-        asked.attribute("dimensions", search.vector.len());
-        let hits = match shared.vectors.store(&space.vector_store)?.query(Some(&space.index()), search).await {
+        let vector_store = shared.vectors.store(&space.vector_store)?;
+        let index = space.index();
+        let operation = Operation {
+            name: "query",
+            store: &space.vector_store,
+            index: Some(&index),
+            top_k: Some(search.top_k),
+            dimensions: Some(search.vector.len()),
+        };
+        let asked = span.child(SpanKind::RagVectorOperation, operation.title());
+        operation.describe(&asked);
+        let hits = match vector_store.query(Some(&index), search).await {
             // It is made when the first message is embedded.
             Err(error) if error.is_not_found() => Vec::new(),
             Err(error) => {
