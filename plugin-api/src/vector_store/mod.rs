@@ -225,6 +225,29 @@ pub enum Selection {
     Filter(Value),
 }
 
+/// A selection whose filter was read. It has no further kinds, so a store that handles these two never
+/// takes one it does not know for all entries.
+#[derive(Debug, Clone)]
+pub enum Chosen<'a> {
+    /// Those with these ids.
+    Ids(&'a [String]),
+    /// Those this filter matches.
+    Matching(Filter),
+}
+
+impl<'a> Chosen<'a> {
+    /// Reads a selection.
+    ///
+    /// # Errors
+    /// [`code::INPUT`] if the filter is none.
+    pub fn of(selection: &'a Selection) -> Result<Self> {
+        match selection {
+            Selection::Ids(ids) => Ok(Self::Ids(ids)),
+            Selection::Filter(filter) => Filter::parse(filter).map(Self::Matching),
+        }
+    }
+}
+
 /// A change of entries.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

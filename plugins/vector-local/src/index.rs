@@ -23,7 +23,7 @@ use std::{
 use hotbay_plugin::{
     Error, Result,
     vector_store::{
-        Entry, Filter, Hit, IndexStats, Metric, Query, Selection, Update,
+        Chosen, Entry, Filter, Hit, IndexStats, Metric, Query, Selection, Update,
         exact::{Best, Scored},
         unknown_index, wrong_dimension,
     },
@@ -34,7 +34,7 @@ use crate::{
     graph::{Graph, nearness},
     log::{self, Log, Put},
     rows::{Rows, disk},
-    selection::{Chosen, leaves_many},
+    selection::{chosen_rows, leaves_many},
 };
 
 /// How broad a search of the graph is at least.
@@ -242,10 +242,10 @@ impl Index {
             return Err(wrong_dimension(&self.name, dimension, vector.len()).into());
         }
         let metadata = update.metadata.as_ref().map(serde_json::to_vec).transpose()?;
-        let chosen = Chosen::new(&update.selection)?;
+        let chosen = Chosen::of(&update.selection)?;
         let held = self.hold()?;
         let state = self.state();
-        let selected = chosen.rows(&state.rows);
+        let selected = chosen_rows(&chosen, &state.rows);
         let puts: Vec<Put<'_>> = selected
             .iter()
             .map(|&row| {
@@ -266,10 +266,10 @@ impl Index {
 
     /// Deletes entries and returns how many.
     pub(crate) fn delete(&self, selection: &Selection) -> Result<u64, Refusal> {
-        let chosen = Chosen::new(selection)?;
+        let chosen = Chosen::of(selection)?;
         let held = self.hold()?;
         let state = self.state();
-        let selected = chosen.rows(&state.rows);
+        let selected = chosen_rows(&chosen, &state.rows);
         if selected.is_empty() {
             return Ok(0);
         }

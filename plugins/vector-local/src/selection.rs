@@ -1,10 +1,6 @@
 //! Which rows are meant: by their ids, or by a filter.
 
-use hotbay_plugin::{
-    Error, Result,
-    error::code,
-    vector_store::{Filter, Selection},
-};
+use hotbay_plugin::vector_store::{Chosen, Filter};
 
 use crate::rows::Rows;
 
@@ -13,33 +9,16 @@ const SAMPLE: usize = 100;
 /// If a filter leaves fewer than one row in so many, looking at all rows finds them sooner than the graph.
 const SELECTIVE: usize = 5;
 
-/// What is to be changed or deleted.
-pub(crate) enum Chosen<'a> {
-    Ids(&'a [String]),
-    Matching(Filter),
-}
-
-impl<'a> Chosen<'a> {
-    /// Reads a selection. One of a kind that is not known is refused: it must not come to all rows.
-    pub(crate) fn new(selection: &'a Selection) -> Result<Self> {
-        match selection {
-            Selection::Ids(ids) => Ok(Self::Ids(ids)),
-            Selection::Filter(filter) => Filter::parse(filter).map(Self::Matching),
-            _ => Err(Error::with_code(code::UNSUPPORTED, "entries are selected by ids or by a filter")),
+/// Returns the live rows that are meant, each once.
+pub(crate) fn chosen_rows(chosen: &Chosen<'_>, rows: &Rows) -> Vec<u32> {
+    match chosen {
+        Chosen::Ids(ids) => {
+            let mut chosen: Vec<u32> = ids.iter().filter_map(|id| rows.of_id(id)).collect();
+            chosen.sort_unstable();
+            chosen.dedup();
+            chosen
         }
-    }
-
-    /// Returns the live rows that are meant, each once.
-    pub(crate) fn rows(&self, rows: &Rows) -> Vec<u32> {
-        match self {
-            Self::Ids(ids) => {
-                let mut chosen: Vec<u32> = ids.iter().filter_map(|id| rows.of_id(id)).collect();
-                chosen.sort_unstable();
-                chosen.dedup();
-                chosen
-            }
-            Self::Matching(filter) => rows.iter_live().filter(|&row| rows.matches(row, Some(filter))).collect(),
-        }
+        Chosen::Matching(filter) => rows.iter_live().filter(|&row| rows.matches(row, Some(filter))).collect(),
     }
 }
 

@@ -57,7 +57,7 @@ use hotbay_plugin::{
     VectorStore,
     error::code,
     prelude::*,
-    vector_store::{CreateIndex, Delete, Filter, Hit, IndexStats, Query, Selection, Update, Upsert},
+    vector_store::{Chosen, CreateIndex, Delete, Filter, Hit, IndexStats, Query, Update, Upsert},
 };
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -65,7 +65,7 @@ use uuid::Uuid;
 use database::Database;
 use failure::Failure;
 use settings::{Config, Settings};
-use table::{Chosen, Rows, Table};
+use table::{Rows, Table};
 
 /// How often an operation is begun again when others are in its way.
 const ATTEMPTS: u32 = 16;
@@ -201,17 +201,6 @@ impl Pgvector {
             Failure::Error(error) => return Err(error),
         }
         if *attempt < ATTEMPTS { Ok(()) } else { Err(failure.into()) }
-    }
-}
-
-impl<'a> Chosen<'a> {
-    /// Reads a selection. One of a kind that is not known is refused: it must not come to all rows.
-    fn of(selection: &'a Selection) -> Result<Self> {
-        match selection {
-            Selection::Ids(ids) => Ok(Self::Ids(ids)),
-            Selection::Filter(filter) => Filter::parse(filter).map(Self::Matching),
-            _ => Err(Error::with_code(code::UNSUPPORTED, "entries are selected by ids or by a filter")),
-        }
     }
 }
 

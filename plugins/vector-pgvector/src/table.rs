@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use futures::TryStreamExt;
 use hotbay_plugin::{
     Error, Result,
-    vector_store::{Entry, Filter, Hit, IndexStats, Metric, Query, exact::Best, wrong_dimension},
+    vector_store::{Chosen, Entry, Filter, Hit, IndexStats, Metric, Query, exact::Best, wrong_dimension},
 };
 use serde_json::{Map, Value};
 use sqlx::{Executor, PgPool, Postgres, Row, postgres::PgRow};
@@ -350,12 +350,6 @@ impl Table {
         let of_these = format!(" WHERE id IN (SELECT id FROM {} WHERE {condition} ORDER BY id FOR UPDATE)", self.name);
         statement.sql.push_str(&of_these);
     }
-}
-
-/// What is to be changed or deleted.
-pub(crate) enum Chosen<'a> {
-    Ids(&'a [String]),
-    Matching(Filter),
 }
 
 fn vectors(query: &Query) -> &'static str {

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use hotbay_plugin::{
     Error, Result,
     error::code,
-    vector_store::{Entry, Filter, Hit, IndexStats, Metric, Query, exact::Best, unknown_index, wrong_dimension},
+    vector_store::{
+        Chosen, Entry, Filter, Hit, IndexStats, Metric, Query, exact::Best, unknown_index, wrong_dimension,
+    },
 };
 use qdrant_client::{
     Qdrant,
@@ -51,12 +53,6 @@ pub(crate) struct Collection<'a> {
     pub(crate) name: String,
     pub(crate) dimension: u32,
     pub(crate) metric: Metric,
-}
-
-/// What is to be changed or deleted.
-pub(crate) enum Chosen<'a> {
-    Ids(&'a [String]),
-    Matching(Filter),
 }
 
 impl Collection<'_> {

@@ -43,8 +43,8 @@ use hotbay_plugin::{
     error::code,
     prelude::*,
     vector_store::{
-        CreateIndex, Delete, Entry, Filter, Hit, IndexStats, Metric, Query, Selection, Update, Upsert,
-        check_index_name, unknown_index,
+        Chosen, CreateIndex, Delete, Entry, Filter, Hit, IndexStats, Metric, Query, Update, Upsert, check_index_name,
+        unknown_index,
     },
 };
 use qdrant_client::{
@@ -55,7 +55,7 @@ use qdrant_client::{
 };
 use uuid::Uuid;
 
-use collection::{Chosen, Collection};
+use collection::Collection;
 use failure::failed;
 use settings::{Config, Settings};
 
@@ -200,17 +200,6 @@ impl Qdrant {
         };
         let dimension = u32::try_from(params.size).unwrap_or(u32::MAX);
         Ok(Collection { client: &self.client, index, name, dimension, metric })
-    }
-}
-
-impl<'a> Chosen<'a> {
-    /// Reads a selection. One of a kind that is not known is refused: it must not come to all entries.
-    fn of(selection: &'a Selection) -> Result<Self> {
-        match selection {
-            Selection::Ids(ids) => Ok(Self::Ids(ids)),
-            Selection::Filter(filter) => Filter::parse(filter).map(Self::Matching),
-            _ => Err(Error::with_code(code::UNSUPPORTED, "entries are selected by ids or by a filter")),
-        }
     }
 }
 
