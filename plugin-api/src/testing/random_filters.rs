@@ -6,8 +6,72 @@
 
 use serde_json::{Map, Value, json};
 
+use super::TestStore;
+use crate::vector_store::{Entry, Filter, Metric, Query, Upsert};
+
+/// Entries filters are tried on.
+const ENTRIES: usize = 300;
+
 /// Returns a number below the one it is given; the same ones each time make a failure happen again.
 pub type Random<'a> = &'a mut dyn FnMut(usize) -> usize;
+
+/// Fills a store and tries so many filters: each finds, and four delete, what
+/// [`Filter::matches`](crate::vector_store::Filter::matches) says. `is_exact` says whether the store leaves a
+/// filter to its engine alone; that and filters that tell entries apart must not be seldom.
+///
+/// # Panics
+/// If one finds something else; the message has the filter.
+pub fn check(store: &TestStore, filters: usize, random: Random<'_>, is_exact: impl Fn(&Filter) -> bool) {
+    const INDEX: &str = "random_filters";
+    let done = "the store does what it is asked";
+    store.create_index(INDEX, 1, Metric::Euclidean).expect(done);
+    let rows: Vec<(String, Map<String, Value>)> =
+        (0..ENTRIES).map(|number| (format!("{number:03}"), metadata(random))).collect();
+    let entries = rows.iter().map(|(id, metadata)| {
+        let mut entry = Entry::new(id, vec![1.0]);
+        entry.metadata = metadata.clone();
+        entry
+    });
+    store.upsert(&Upsert::new(INDEX, entries.collect())).expect(done);
+    let (mut exact, mut telling) = (0, 0);
+    for round in 0..filters {
+        let filter = filter(random);
+        let Ok(parsed) = Filter::parse(&filter) else { continue };
+        let expected: Vec<&str> =
+            rows.iter().filter(|(_, metadata)| parsed.matches(metadata)).map(|(id, _)| id.as_str()).collect();
+        // A few asked for make a store look at all entries if they are not among the first.
+        let top_k = if round % 4 == 0 { 3 } else { ENTRIES };
+        let mut query = Query::new(INDEX, vec![1.0], top_k);
+        query.filter = filter.clone();
+        let hits = store.query(&query).unwrap_or_else(|error| panic!("{filter}: {error}"));
+        let mut found: Vec<&str> = hits.iter().map(|hit| hit.id.as_str()).collect();
+        found.sort_unstable();
+        if top_k == ENTRIES {
+            assert_eq!(found, expected, "{filter}");
+        } else {
+            assert_eq!(found.len(), expected.len().min(top_k), "{filter}");
+            assert!(found.iter().all(|id| expected.contains(id)), "{filter}");
+        }
+        exact += usize::from(is_exact(&parsed));
+        telling += usize::from(!expected.is_empty() && expected.len() < ENTRIES);
+    }
+    assert!(exact > filters / 4 && telling > filters / 4, "of {filters} {exact} were the engine's, {telling} told");
+    // Deleting goes the same way; what the third finds is what the second, of texts alone, has left.
+    let deleting = [
+        json!({ "a": { "$gt": 0 } }),
+        json!({ "b": { "$regex": "." } }),
+        json!({ "b": { "$exists": true } }),
+        json!({ "c": { "$ne": "a" } }),
+    ];
+    for filter in deleting {
+        let parsed = Filter::parse(&filter).expect("it is one");
+        let hits = store.query(&Query::new(INDEX, vec![1.0], ENTRIES)).expect(done);
+        let expected = hits.iter().filter(|hit| parsed.matches(&hit.metadata)).count();
+        assert!(expected > 0, "{filter}");
+        let deleted = store.call("delete", &json!({ "index": INDEX, "filter": filter }), vec![]).expect(done).0;
+        assert_eq!(deleted, expected, "{filter}");
+    }
+}
 
 /// Returns metadata of an entry.
 pub fn metadata(random: Random<'_>) -> Map<String, Value> {
