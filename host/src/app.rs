@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
+    auth::{Auth, AuthError},
     config::{self, Config},
     engine::{
         Engine, Holder,
@@ -70,6 +71,8 @@ pub struct App {
     pub vectors: Vectors,
     /// What outlives the process.
     pub store: Store,
+    /// Who callers are.
+    pub auth: Auth,
     /// What happened.
     pub observe: Observe,
     /// What became of what is sent to a collector.
@@ -98,6 +101,9 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It cannot be told who callers are.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     /// The host's own executable, which it starts as a probe, cannot be found.
     #[error("cannot find the host's own executable: {0}")]
     Executable(io::Error),
@@ -121,6 +127,12 @@ impl App {
         let executable = std::env::current_exe().map_err(StartError::Executable)?;
         let (tasks, background) = (Tasks::default(), Tasks::default());
         let store = open_store(&config, &background).await?;
+        let auth = Auth::start(&config.auth, store.tokens(), config::variable).await?;
+        if auth.is_required() && !auth.can_let_anybody_in() {
+            tracing::warn!("nobody is let in yet: make a token with `hotbay token new NAME --role admin`");
+        }
+        let callers = auth.clone();
+        background.spawn("auth", |cancel| callers.keep(cancel));
         let observe = Observe::start(&config.record, &config.data.join("observe"), &background);
         observe::layer::connect(observe.recorder());
         let owner = host_id(&config.data)?;
@@ -191,6 +203,7 @@ impl App {
             models,
             vectors,
             store,
+            auth,
             observe,
             exported,
             services,

@@ -14,6 +14,7 @@
 //! | [`tasks`] | the only spawner: names and ends background work |
 //! | [`http`] | routes, request and response types; the only part that knows HTTP of our own |
 //! | [`mcp`] | what plugins offer, offered to MCP clients |
+//! | [`auth`] | who callers are: tokens, JWT |
 //! | [`engine`] | runs of agents: model, tool calls, model, until they stop; runs of [workflows](engine::workflow) |
 //! | [`memory`] | what agents remember: history, what is found by its meaning, working memory, titles |
 //! | [`services`] | what plugins may ask of the host |
@@ -63,6 +64,7 @@ pub mod app;
 pub mod server;
 pub mod tasks;
 
+pub mod auth;
 pub mod http;
 pub mod mcp;
 

@@ -5,6 +5,7 @@
 
 mod agent_runs;
 mod agent_workflows;
+mod auth;
 mod cli;
 mod client;
 mod dev;

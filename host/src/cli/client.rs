@@ -15,23 +15,29 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub(super) struct ServerClient {
     client: reqwest::Client,
     base: Url,
+    token: Option<String>,
     /// As it was given, for messages.
     url: String,
 }
 
 impl ServerClient {
-    pub(super) fn new(url: &str, prefix: &str) -> Result<Self, Failure> {
+    pub(super) fn new(url: &str, prefix: &str, token: Option<&str>) -> Result<Self, Failure> {
         let joined = format!("{}{}", url.trim_end_matches('/'), prefix.trim_end_matches('/'));
         let base = Url::parse(&joined)
             .ok()
             .filter(|base| base.has_host())
             .ok_or_else(|| format!("`{url}` is not the URL of a server, write for example http://127.0.0.1:4111"))?;
-        Ok(Self { client: model::http_client(Duration::from_secs(5))?, base, url: url.to_owned() })
+        Ok(Self {
+            client: model::http_client(Duration::from_secs(5))?,
+            base,
+            token: token.map(str::to_owned),
+            url: url.to_owned(),
+        })
     }
 
     /// Returns the API of the server these name.
     pub(super) fn of(server: &ServerArguments) -> Result<Self, Failure> {
-        Self::new(&server.url, &server.prefix)
+        Self::new(&server.url, &server.prefix, server.token.as_deref())
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
@@ -53,13 +59,26 @@ impl ServerClient {
         self.send(self.client.post(url)).await
     }
 
+    /// Posts a JSON document.
+    pub(super) async fn post_json(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
+        self.send(self.client.post(self.at(path)?).json(body)).await
+    }
+
+    /// Deletes what is at a path given by its segments.
+    pub(super) async fn delete(&self, path: &[&str]) -> Result<Value, Failure> {
+        self.send(self.client.delete(self.at(path)?)).await
+    }
+
     fn at(&self, path: &[&str]) -> Result<Url, Failure> {
         let mut url = self.base.clone();
         url.path_segments_mut().map_err(|()| "the URL has no path")?.pop_if_empty().extend(path);
         Ok(url)
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<Value, Failure> {
+    async fn send(&self, mut request: RequestBuilder) -> Result<Value, Failure> {
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
         let answer = request.timeout(LIMIT).send().await.map_err(|error| {
             let reason = if error.is_timeout() { "it does not answer in time" } else { "is it running?" };
             format!("cannot reach the server at {}: {reason}; name another with --url", self.url)
@@ -69,6 +88,13 @@ impl ServerClient {
         let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
         if status.is_success() {
             return Ok(body);
+        }
+        if status == reqwest::StatusCode::UNAUTHORIZED {
+            let how = match self.token {
+                Some(_) => "the token is none of this server's, or has expired or was revoked",
+                None => "it asks for a token: give one with --token or in HOTBAY_TOKEN",
+            };
+            return Err(format!("the server at {} answered {status}: {how}", self.url).into());
         }
         let sentence = body.get("error").and_then(Value::as_str).unwrap_or("it did not say why");
         Err(format!("the server answered {status}: {sentence}").into())

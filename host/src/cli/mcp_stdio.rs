@@ -35,6 +35,9 @@ pub(super) struct McpStdioArguments {
     /// The prefix of its API
     #[arg(long, value_name = "PATH", default_value = "/api", env = "HOTBAY_PREFIX")]
     prefix: String,
+    /// Token to show the server, better in the variable, where others do not see it
+    #[arg(long, env = "HOTBAY_TOKEN", hide_env_values = true)]
+    token: Option<String>,
     /// The MCP server of it
     #[arg(long, value_name = "ID", default_value = "hotbay")]
     server: String,
@@ -43,13 +46,16 @@ pub(super) struct McpStdioArguments {
 pub(super) fn run(arguments: &McpStdioArguments) -> Result<std::process::ExitCode, Failure> {
     let (url, prefix) = (arguments.url.trim_end_matches('/'), arguments.prefix.trim_end_matches('/'));
     let url = format!("{url}{prefix}/mcp/{}/mcp", arguments.server);
-    block_on(carry(url))?;
+    block_on(carry(url, arguments.token.as_deref()))?;
     Ok(std::process::ExitCode::SUCCESS)
 }
 
 /// Carries messages both ways until one side ends.
-async fn carry(url: String) -> Result<(), Failure> {
-    let config = StreamableHttpClientTransportConfig::with_uri(url.clone());
+async fn carry(url: String, token: Option<&str>) -> Result<(), Failure> {
+    let mut config = StreamableHttpClientTransportConfig::with_uri(url.clone());
+    if let Some(token) = token {
+        config = config.auth_header(token);
+    }
     let mut server: StreamableHttpClientTransport<_> =
         StreamableHttpClientTransport::with_client(model::http_client(CONNECT)?, config);
     let mut client = IntoTransport::<RoleServer, _, _>::into_transport(stdio());

@@ -13,6 +13,7 @@ mod model;
 mod plugin;
 mod serve;
 mod table;
+mod token;
 
 use std::{future::Future, path::PathBuf, process::ExitCode};
 
@@ -56,6 +57,9 @@ enum Command {
     /// Fetch files of models that run on this machine
     #[command(subcommand)]
     Model(model::ModelCommand),
+    /// Give out, list and revoke tokens that callers show
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -84,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Plugin(command) => plugin::run(command),
         Command::Memory(command) => memory::run(command),
         Command::Model(command) => model::run(command),
+        Command::Token(command) => token::run(command),
         Command::Config(command) => config::run(command),
         Command::McpStdio(arguments) => mcp_stdio::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments),

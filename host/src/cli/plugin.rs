@@ -62,11 +62,14 @@ pub(super) struct NewArguments {
 #[derive(Args)]
 pub(super) struct ServerArguments {
     /// The server
-    #[arg(long, default_value = "http://127.0.0.1:4111")]
+    #[arg(long, default_value = "http://127.0.0.1:4111", env = "HOTBAY_URL")]
     pub(super) url: String,
     /// What its routes begin with
     #[arg(long, default_value = "/api")]
     pub(super) prefix: String,
+    /// Token to show the server, better in the variable, where others do not see it
+    #[arg(long, env = "HOTBAY_TOKEN", hide_env_values = true)]
+    pub(super) token: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,

@@ -33,9 +33,8 @@ pub enum ConfigError {
     },
     /// The server would be open to everyone who can reach the machine.
     #[error(
-        "refusing to listen on {listen}: callers are not authenticated, so everyone who reaches this address could run \
-         plugins; listen on 127.0.0.1 and put a proxy that authenticates in front, or say --allow-unauthenticated if \
-         the network itself is trusted"
+        "refusing to listen on {listen}: callers are not asked who they are, so everyone who reaches this address could \
+         run plugins; say --auth and give out tokens (hotbay token new NAME --role operator), or listen on 127.0.0.1"
     )]
     Exposed {
         /// The address.

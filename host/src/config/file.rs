@@ -12,6 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::auth::AuthSection;
 use crate::{
     engine::workflow::ConcurrencySettings,
     memory::semantic::RecallSettings,
@@ -32,7 +33,6 @@ pub(super) struct File {
     pub(super) watch: Option<Scalar>,
     pub(super) body_limit: Option<Scalar>,
     pub(super) cors_origins: Option<Vec<String>>,
-    pub(super) allow_unauthenticated: Option<Scalar>,
     pub(super) log: Option<Scalar>,
     pub(super) log_format: Option<Scalar>,
     pub(super) log_file: Option<PathBuf>,
@@ -56,6 +56,7 @@ pub(super) struct File {
     pub(super) stream_drain_deadline: Option<Scalar>,
     pub(super) lease: Option<Scalar>,
     pub(super) cancel_grace: Option<Scalar>,
+    pub(super) auth: AuthSection,
     pub(super) workflows: HashMap<String, ConcurrencySettings>,
     pub(super) mcp_servers: BTreeMap<String, SourceSettings>,
     pub(super) memory: RecallSettings,

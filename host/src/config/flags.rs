@@ -37,9 +37,18 @@ pub struct Flags {
     /// Origin whose pages may call the API, may be repeated [default: *] [env: HOTBAY_CORS_ORIGINS]
     #[arg(long, value_name = "ORIGIN")]
     pub cors_origin: Vec<String>,
-    /// Listen beyond this machine although callers are not authenticated [env: HOTBAY_ALLOW_UNAUTHENTICATED]
-    #[arg(long)]
-    pub allow_unauthenticated: bool,
+    /// Whether callers are asked who they are; needed to listen beyond this machine [default: false] [env: HOTBAY_AUTH]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub auth: Option<String>,
+    /// Keys of an identity provider whose JWT are let in: the file or https:// URL of a JWKS document [env: HOTBAY_JWT_KEYS]
+    #[arg(long, value_name = "FILE|URL")]
+    pub jwt_keys: Option<String>,
+    /// For whom its tokens must be made [env: HOTBAY_JWT_AUDIENCE]
+    #[arg(long, value_name = "AUDIENCE")]
+    pub jwt_audience: Option<String>,
+    /// Who must have made them [default: anybody with the keys] [env: HOTBAY_JWT_ISSUER]
+    #[arg(long, value_name = "ISSUER")]
+    pub jwt_issuer: Option<String>,
     /// What is logged: a level, or directives as hotbay=debug,plugin=trace [default: info] [env: HOTBAY_LOG]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,

@@ -4,6 +4,7 @@
 //! variable (`HOTBAY_` and its name), the file, its default. What goes wrong says which
 //! setting, where it was set and what was expected. Nothing else of the host reads any of these.
 
+mod auth;
 mod error;
 mod file;
 mod flags;
@@ -28,8 +29,10 @@ pub use file::{LogFormat, SecretSource, SystemSettings};
 pub use flags::Flags;
 pub use mcp::McpSettings;
 pub use otlp::{OtlpProtocol, OtlpSettings};
+pub(crate) use parse::long_duration;
 
 use crate::{
+    auth::settings::AuthSettings,
     engine::workflow::ConcurrencySettings,
     memory::semantic::RecallSettings,
     model::catalog::ProviderSettings,
@@ -63,8 +66,8 @@ pub struct Config {
     pub body_limit: usize,
     /// Origins whose pages may call the API, `*` for all.
     pub cors_origins: Vec<String>,
-    /// Whether to listen beyond this machine although callers are not asked who they are.
-    pub allow_unauthenticated: bool,
+    /// Who is let in.
+    pub auth: AuthSettings,
     /// What is logged, and how.
     pub log: LogSettings,
     /// What is kept of logs and traces.
@@ -187,13 +190,7 @@ impl Config {
                 parse::bytes,
             )?,
             cors_origins: from.cors_origins(flags, &file)?,
-            allow_unauthenticated: from.pick(
-                "allow_unauthenticated",
-                flags.allow_unauthenticated.then(|| "true".to_owned()).as_ref(),
-                file.allow_unauthenticated.as_ref(),
-                false,
-                parse::boolean,
-            )?,
+            auth: auth::load(&from, flags, &file, base)?,
             log: LogSettings {
                 filter: from.pick("log", flags.log.as_ref(), file.log.as_ref(), "info".into(), parse::log_filter)?,
                 format: from.pick(
@@ -333,7 +330,7 @@ impl Config {
             "watch": self.watch,
             "body_limit": self.body_limit,
             "cors_origins": self.cors_origins,
-            "allow_unauthenticated": self.allow_unauthenticated,
+            "auth": auth::shown(&self.auth),
             "log": self.log.filter,
             "log_format": self.log.format,
             "log_file": self.log.file,
@@ -366,9 +363,9 @@ impl Config {
         shown
     }
 
-    /// Refuses to be reachable from elsewhere unless the operator says that this is meant.
+    /// Refuses to be reachable from elsewhere unless callers are asked who they are.
     fn check_reach(&self) -> Result<(), ConfigError> {
-        if self.listen.ip().is_loopback() || self.allow_unauthenticated {
+        if self.listen.ip().is_loopback() || self.auth.is_required() {
             return Ok(());
         }
         Err(ConfigError::Exposed { listen: self.listen })

@@ -76,7 +76,20 @@ pub(super) fn days(text: &str) -> Result<u64, String> {
 
 /// Parses a time with a unit; a bare number is seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let expected = || "a time, for example 500ms, 30s, 10m or 2h".to_owned();
+    let expected = "a time, for example 500ms, 30s, 10m or 2h";
+    let time = any_duration(text).ok_or(expected)?;
+    let fits = !time.is_zero() && time <= Duration::from_secs(30 * 24 * 3600);
+    if fits { Ok(time) } else { Err(format!("{expected}, above nothing and at most 30 days")) }
+}
+
+/// As [`duration`], for what may last for years.
+pub(crate) fn long_duration(text: &str) -> Result<Duration, String> {
+    any_duration(text)
+        .filter(|time| !time.is_zero())
+        .ok_or_else(|| "a time above nothing, for example 12h or 90d".to_owned())
+}
+
+fn any_duration(text: &str) -> Option<Duration> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let unit = match unit.trim() {
@@ -84,16 +97,13 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         "" | "s" => 1.0,
         "m" => 60.0,
         "h" => 3600.0,
-        _ => return Err(expected()),
+        "d" => 86_400.0,
+        _ => return None,
     };
-    let number: f64 = number.parse().map_err(|_| expected())?;
-    Duration::try_from_secs_f64(number * unit)
-        .ok()
-        .filter(|time| !time.is_zero() && *time <= Duration::from_secs(30 * 24 * 3600))
-        .ok_or_else(|| format!("{}, above nothing and at most 30 days", expected()))
+    let number: f64 = number.parse().ok()?;
+    Duration::try_from_secs_f64(number * unit).ok()
 }
 
-/// Writes a duration so that [`duration`] reads it.
 /// A lease that is too short ends while its host is merely busy.
 pub(super) fn lease(text: &str) -> Result<Duration, String> {
     duration(text)
@@ -102,6 +112,7 @@ pub(super) fn lease(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "a time of at least 500ms".into())
 }
 
+/// Writes a duration so that [`duration`] reads it.
 pub(super) fn show_duration(time: Duration) -> String {
     match time.as_millis() {
         ms if ms % 1000 == 0 => format!("{}s", ms / 1000),

@@ -34,7 +34,7 @@ fn nothing_set_means_the_documented_defaults() {
     assert_eq!(config.plugin_dirs, [Path::new("plugins.d")]);
     assert_eq!(config.body_limit, 4_718_592);
     assert_eq!(config.cors_origins, ["*"]);
-    assert!(config.watch && config.log.color && !config.allow_unauthenticated);
+    assert!(config.watch && config.log.color && !config.auth.is_required());
 }
 
 #[test]
@@ -116,12 +116,46 @@ fn only_a_file_that_is_named_must_exist() {
 }
 
 #[test]
-fn other_addresses_than_loopback_need_a_word() {
-    let flags = |allow| Flags { listen: Some("0.0.0.0:4111".into()), allow_unauthenticated: allow, ..Flags::default() };
-    check_error("", &[], flags(false), &["0.0.0.0:4111", "--allow-unauthenticated", "proxy"]);
-    assert!(load("", &[], flags(true)).is_ok());
-    assert!(load("allow_unauthenticated = true", &[], flags(false)).is_ok());
+fn other_addresses_than_loopback_need_callers_who_say_who_they_are() {
+    let flags = |auth: &str| Flags { listen: Some("0.0.0.0:4111".into()), auth: Some(auth.into()), ..Flags::default() };
+    check_error("", &[], flags("false"), &["0.0.0.0:4111", "--auth", "hotbay token new"]);
+    assert!(load("", &[], flags("true")).is_ok());
+    let listen = Flags { listen: Some("0.0.0.0:4111".into()), ..Flags::default() };
+    for (file, variables) in [
+        ("[auth]\nrequired = true", &[][..]),
+        ("[auth.tokens.ci]\nrole = 'viewer'\ntoken = { env = 'CI' }", &[]),
+        ("[auth.jwt]\nkeys = 'keys.json'\naudience = 'hotbay'", &[]),
+        ("", &[("HOTBAY_AUTH", "1")]),
+        ("", &[("HOTBAY_JWT_KEYS", "https://id.example/keys"), ("HOTBAY_JWT_AUDIENCE", "hotbay")]),
+    ] {
+        assert!(load(file, variables, listen.clone()).is_ok(), "{file} {variables:?}");
+    }
     assert!(load("listen = '[::1]:0'", &[], Flags::default()).is_ok());
+}
+
+#[test]
+fn what_is_wrong_about_who_is_let_in_is_told() {
+    for (file, words) in [
+        ("[auth.tokens.'a b']\nrole = 'viewer'\ntoken = 'x'", &["auth.tokens", "a b", "64 letters"][..]),
+        ("[auth.tokens.a]\nrole = 'admin'\nowner = 'ann'\ntoken = 'x'", &["auth.tokens.a.role", "admin"]),
+        ("[auth.tokens.a]\nrole = 'root'\ntoken = 'x'", &["root", "viewer"]),
+        ("[auth.jwt]\nkeys = 'http://id.example/keys'\naudience = 'x'", &["auth.jwt.keys", "https://"]),
+        ("[auth.jwt]\nkeys = 'keys.json'", &["auth.jwt.audience"]),
+        ("[auth.jwt]\naudience = 'x'", &["auth.jwt.keys"]),
+        ("[auth.jwt]\nkeys = 'k'\naudience = 'x'\nalgorithms = []", &["auth.jwt.algorithms"]),
+        ("[auth.jwt]\nkeys = 'k'\naudience = 'x'\nalgorithms = ['HS256']", &["HS256"]),
+    ] {
+        check_error(file, &[], Flags::default(), words);
+    }
+}
+
+#[test]
+fn tokens_of_the_file_stay_hidden() {
+    let file = "[auth.tokens.ci]\nrole = 'viewer'\ntoken = 'hush'\n[auth.tokens.ann]\nrole = 'operator'\nowner = 'ann'\n\
+                token = { env = 'ANN' }";
+    let config = load(file, &[], Flags::default()).unwrap();
+    assert!(!format!("{config:?} {}", config.redacted()).contains("hush"));
+    assert_eq!(config.redacted()["auth"]["tokens"]["ann"]["token"]["env"], "ANN");
 }
 
 #[test]

@@ -275,6 +275,14 @@ impl Engine {
         Ok(Some(conversation))
     }
 
+    /// Returns whom a suspended run belongs to, if to anybody.
+    ///
+    /// # Errors
+    /// If there is no such run, or the store fails.
+    pub async fn owner_of_suspended(&self, agent_id: &str, run_id: &str) -> Result<Option<String>, EngineError> {
+        Suspended::owner(self.shared.memory.store(), agent_id, run_id).await
+    }
+
     /// Prepares the rest of a suspended run. Nobody else can resume it meanwhile; it is suspended
     /// no longer once what came of it is stored. If the rest is broken off before, by a crash or
     /// because the caller is gone, or fails and leaves nothing to store, the run waits as it did:

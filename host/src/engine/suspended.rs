@@ -51,6 +51,13 @@ pub(super) fn row(turn: &Turn, plan: &Plan) -> Option<SuspendedRow> {
 }
 
 impl Suspended {
+    /// Returns whom a run belongs to, if to anybody.
+    pub(super) async fn owner(store: &Store, agent_id: &str, run_id: &str) -> Result<Option<String>, EngineError> {
+        let row = store.suspended().get(run_id).await?.filter(|row| row.agent_id == agent_id);
+        let row = row.ok_or_else(|| EngineError::UnknownRun(run_id.to_owned()))?;
+        Ok(snapshot::read(&row.state)?.0.resource_id)
+    }
+
     /// Finds a run if the decision fits it; it stays where it is.
     pub(super) async fn find(
         store: &Store,

@@ -21,15 +21,17 @@ const MAX_AGE: HeaderValue = HeaderValue::from_static("3600");
 pub(super) enum Cors {
     /// All.
     Any,
+    /// All, each told by its name, with credentials: as the reference answers where callers say who they are.
+    AnyNamed,
     /// These, with credentials.
     Only(Vec<HeaderValue>),
 }
 
 impl Cors {
     /// Reads the setting: none, or `*` among them, are all.
-    pub(super) fn new(origins: &[String]) -> Self {
+    pub(super) fn new(origins: &[String], asks_who: bool) -> Self {
         if origins.is_empty() || origins.iter().any(|origin| origin == "*") {
-            return Self::Any;
+            return if asks_who { Self::AnyNamed } else { Self::Any };
         }
         // Origins that cannot be a header's value cannot be asked from either.
         Self::Only(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect())
@@ -65,6 +67,10 @@ impl Cors {
         match self {
             Self::Any => {
                 headers.insert(ORIGIN, ANY);
+            }
+            Self::AnyNamed => {
+                headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, TRUE);
+                headers.insert(ORIGIN, origin.cloned().unwrap_or(ANY));
             }
             Self::Only(origins) => {
                 headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, TRUE);

@@ -15,12 +15,13 @@ use http::{HeaderMap, Method};
 use schemars::JsonSchema;
 
 use super::{
+    access::{Access, Reach},
     extract::{self, Shape},
     metrics::{self, Requests},
     openapi::{self, Description},
     sse::EVENT_STREAM,
 };
-use crate::app::AppState;
+use crate::{app::AppState, types::caller::Role};
 
 /// What a handler reads from a request.
 #[derive(Debug, Default, Clone)]
@@ -100,6 +101,9 @@ pub(super) struct Endpoint {
     pub(super) summary: &'static str,
     pub(super) takes: Takes,
     pub(super) answers: Answers,
+    /// Who may call it. If nothing is said: viewers what is read, operators what is not, and nobody who is
+    /// bound to one owner.
+    pub(super) access: Access,
     route: MethodRouter<AppState>,
 }
 
@@ -124,7 +128,32 @@ impl Endpoint {
         T: Arguments + 'static,
     {
         let (takes, route) = (T::takes(), on(filter, handler));
-        Self { method, path, tag: "", summary: "", takes, answers: Answers::default(), route }
+        let access = Access::of(&method);
+        Self { method, path, tag: "", summary: "", takes, answers: Answers::default(), access, route }
+    }
+
+    /// Lets anybody call it, also who does not say who they are.
+    pub(super) fn open(mut self) -> Self {
+        self.access = Access::OPEN;
+        self
+    }
+
+    /// Lets everybody with this role call it, whatever its method.
+    pub(super) fn needs(mut self, role: Role) -> Self {
+        self.access.role = Some(role);
+        self
+    }
+
+    /// Says that nothing of it belongs to anybody in particular.
+    pub(super) fn common(mut self) -> Self {
+        self.access.reach = Reach::Common;
+        self
+    }
+
+    /// Says that its handler keeps to what is the caller's own.
+    pub(super) fn own(mut self) -> Self {
+        self.access.reach = Reach::Own;
+        self
     }
 
     /// Says what it is for, in one sentence.

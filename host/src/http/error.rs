@@ -202,6 +202,9 @@ impl IntoResponse for ApiError {
             let seconds = HeaderValue::from(after.as_secs().max(1));
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if self.status.is_server_error() {
             let cause = self.cause.unwrap_or_else(|| Cause(Arc::from(Box::from(self.message))));
             response.extensions_mut().insert(cause);

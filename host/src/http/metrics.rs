@@ -21,7 +21,7 @@ use axum::{
 };
 use http::{Method, StatusCode, header};
 
-use super::{endpoint::Endpoint, error::ApiError};
+use super::{access::Access, endpoint::Endpoint, error::ApiError};
 use crate::{
     app::{App, AppState},
     observe::metrics::{Histogram, Kind, Text},
@@ -46,14 +46,24 @@ pub(super) struct Requests {
 /// What is counted of one route.
 pub(super) struct Route {
     method: Method,
+    /// Its template, as it is noted.
+    pub(super) template: String,
+    /// Who may call it: looked up with the counters, since both are by route.
+    pub(super) access: Access,
     /// By status, others in one more.
     statuses: [AtomicU64; STATUSES.len() + 1],
     latency: Histogram,
 }
 
 impl Route {
-    fn new(method: Method) -> Self {
-        Self { method, statuses: [const { AtomicU64::new(0) }; STATUSES.len() + 1], latency: Histogram::default() }
+    fn new(method: Method, template: String, access: Access) -> Self {
+        Self {
+            method,
+            template,
+            access,
+            statuses: [const { AtomicU64::new(0) }; STATUSES.len() + 1],
+            latency: Histogram::default(),
+        }
     }
 
     /// Counts a request whose answer began after so long.
@@ -73,9 +83,11 @@ impl Requests {
         let outside = outside.iter().map(|endpoint| ("", endpoint));
         for (prefix, endpoint) in outside.chain(inside.iter().map(|endpoint| (prefix, endpoint))) {
             let template = format!("{prefix}{}", endpoint.template());
-            routes.entry(template).or_default().push(Route::new(endpoint.method.clone()));
+            let route = Route::new(endpoint.method.clone(), template.clone(), endpoint.access);
+            routes.entry(template).or_default().push(route);
         }
-        Self { routes, unmatched: Route::new(Method::GET) }
+        // What is not there is told to anybody.
+        Self { routes, unmatched: Route::new(Method::GET, String::new(), Access::OPEN) }
     }
 
     /// Returns the counters of a request.
@@ -259,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_status_nobody_knows_is_counted_with_others() {
-        let route = Route::new(Method::GET);
+        let route = Route::new(Method::GET, String::new(), Access::OPEN);
         for status in [StatusCode::OK, StatusCode::IM_A_TEAPOT, StatusCode::LOOP_DETECTED] {
             route.answered(status, Duration::from_millis(1));
         }

@@ -1,6 +1,6 @@
 //! What happens to every request, outermost first: it gets an id; it is a span and one
 //! record in the log; browsers are told which origins may ask; a panic becomes a 500 (which
-//! a browser may read too).
+//! a browser may read too); callers say who they are; what directs the server is noted.
 //!
 //! One function does it all. As layers of their own these steps cost as much as the rest of
 //! a short request: the router keeps each layer in a box of its own and copies all of them
@@ -19,18 +19,21 @@ use http::{HeaderName, HeaderValue, Method, header};
 use tracing::{Instrument, Span};
 
 use super::{
+    access,
+    audit::Act,
     cors::Cors,
     error::{ApiError, Cause},
-    metrics::Requests,
+    metrics::{Requests, Route},
     not_found,
 };
-use crate::{app::AppState, types::id};
+use crate::{app::AppState, auth::Auth, types::id};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Puts the middleware around the routes.
 pub(super) fn wrap(router: Router<AppState>, app: &AppState, requests: &Arc<Requests>) -> Router<AppState> {
-    let around = Arc::new(Around { cors: Cors::new(&app.config.cors_origins), requests: Arc::clone(requests) });
+    let cors = Cors::new(&app.config.cors_origins, app.auth.is_required());
+    let around = Arc::new(Around { cors, requests: Arc::clone(requests), auth: app.auth.clone() });
     router.layer(from_fn(move |request, next| answer(Arc::clone(&around), request, next)))
 }
 
@@ -38,6 +41,7 @@ pub(super) fn wrap(router: Router<AppState>, app: &AppState, requests: &Arc<Requ
 struct Around {
     cors: Cors,
     requests: Arc<Requests>,
+    auth: Auth,
 }
 
 async fn answer(around: Arc<Around>, request: Request, next: Next) -> Response {
@@ -45,7 +49,7 @@ async fn answer(around: Arc<Around>, request: Request, next: Next) -> Response {
     let counted = around.requests.find(&request);
     let id = request.headers().get(REQUEST_ID).cloned().or_else(fresh_id);
     let span = span(&request, id.as_ref());
-    let mut response = guarded(&around.cors, request, next).instrument(span.clone()).await;
+    let mut response = guarded(&around, counted, request, next).instrument(span.clone()).await;
     span.in_scope(|| log(&response, began));
     counted.answered(response.status(), began.elapsed());
     if let Some(id) = id {
@@ -77,7 +81,7 @@ fn log(response: &Response, began: Instant) {
 }
 
 /// Answers a request as its origin may see it, whatever its handler does.
-async fn guarded(cors: &Cors, request: Request, next: Next) -> Response {
+async fn guarded(around: &Around, route: &Route, request: Request, next: Next) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
     if request.method() == Method::OPTIONS {
         // A preflight is answered for any path; other questions about options are for nobody.
@@ -85,12 +89,26 @@ async fn guarded(cors: &Cors, request: Request, next: Next) -> Response {
             return not_found().await;
         }
         let mut response = Response::default();
-        cors.answer_preflight(origin.as_ref(), response.headers_mut());
+        around.cors.answer_preflight(origin.as_ref(), response.headers_mut());
         return response;
     }
-    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let answered = AssertUnwindSafe(admitted(&around.auth, route, request, next)).catch_unwind().await;
     let mut response = answered.unwrap_or_else(|panic| panicked(&*panic));
-    cors.mark(origin.as_ref(), response.headers_mut());
+    around.cors.mark(origin.as_ref(), response.headers_mut());
+    response
+}
+
+/// Answers a request if its caller may make it, and takes note of those that direct the server.
+async fn admitted(auth: &Auth, route: &Route, mut request: Request, next: Next) -> Response {
+    let admission = access::admit(auth, route.access, &mut request).await;
+    let act = Act::of(route, &request);
+    let response = match admission {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
+    if let Some(act) = act {
+        act.note(response.status());
+    }
     response
 }
 

@@ -7,21 +7,26 @@ use bytes::Bytes;
 use http::header;
 use serde_json::{Map, Value, json};
 
-use super::endpoint::{Answers, Endpoint};
+use super::{
+    access::PARAMETER,
+    endpoint::{Answers, Endpoint},
+};
 
 /// The document, serialised at the first request.
 #[derive(Debug)]
 pub(super) struct Description {
     /// Rows with the prefix their paths have.
     rows: Vec<(String, Arc<[Endpoint]>)>,
+    /// Whether callers are asked who they are.
+    asks_who: bool,
     document: OnceLock<Bytes>,
 }
 
 impl Description {
     /// Describes these endpoints.
-    pub(super) fn new(prefix: &str, outside: &Arc<[Endpoint]>, inside: &Arc<[Endpoint]>) -> Self {
+    pub(super) fn new(prefix: &str, outside: &Arc<[Endpoint]>, inside: &Arc<[Endpoint]>, asks_who: bool) -> Self {
         let rows = vec![(String::new(), Arc::clone(outside)), (prefix.to_owned(), Arc::clone(inside))];
-        Self { rows, document: OnceLock::new() }
+        Self { rows, asks_who, document: OnceLock::new() }
     }
 
     fn bytes(&self) -> Bytes {
@@ -33,15 +38,31 @@ impl Description {
         for (prefix, endpoints) in &self.rows {
             for endpoint in endpoints.iter() {
                 let path = paths.entry(format!("{prefix}{}", endpoint.template())).or_insert_with(|| json!({}));
-                path[endpoint.method.as_str().to_ascii_lowercase()] = operation(endpoint);
+                path[endpoint.method.as_str().to_ascii_lowercase()] = self.operation(endpoint);
             }
+        }
+        let mut components = json!({"schemas": {"Error": error()}});
+        if self.asks_who {
+            components["securitySchemes"] = json!({
+                "token": {"type": "http", "scheme": "bearer"},
+                "apiKey": {"type": "apiKey", "in": "query", "name": PARAMETER},
+            });
         }
         json!({
             "openapi": "3.1.0",
             "info": {"title": "Hotbay", "version": env!("CARGO_PKG_VERSION")},
             "paths": paths,
-            "components": {"schemas": {"Error": error()}},
+            "components": components,
         })
+    }
+
+    fn operation(&self, endpoint: &Endpoint) -> Value {
+        let mut operation = operation(endpoint);
+        if let Some(role) = endpoint.access.role.filter(|_| self.asks_who) {
+            operation["security"] = json!([{"token": []}, {"apiKey": []}]);
+            operation["x-role"] = role.as_str().into();
+        }
+        operation
     }
 }
 

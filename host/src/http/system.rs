@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::access::MaybeAsker;
 use crate::app::AppState;
 
 /// The server is up.
@@ -31,11 +32,14 @@ pub(super) struct Readiness {
     reason: Option<String>,
 }
 
-/// Answers 503 while the store cannot be used, so that a load balancer looks elsewhere.
-pub(super) async fn ready(State(app): State<AppState>) -> (StatusCode, Json<Readiness>) {
+/// Answers 503 while the store cannot be used, so that a load balancer looks elsewhere. What is wrong is
+/// told to those who may see it.
+pub(super) async fn ready(State(app): State<AppState>, MaybeAsker(asker): MaybeAsker) -> (StatusCode, Json<Readiness>) {
     let reason = app.store.problem().await;
-    let status = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready: reason.is_none(), reason }))
+    let ready = reason.is_none();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let is_told = !app.auth.is_required() || asker.is_some();
+    (status, Json(Readiness { ready, reason: reason.filter(|_| is_told) }))
 }
 
 /// What the server is made of.
@@ -104,24 +108,6 @@ pub(super) async fn packages(State(app): State<AppState>) -> Json<Packages> {
         observability_storage_capabilities: records.then_some(capabilities),
         observability_runtime_strategy: records.then_some("event-sourced"),
     })
-}
-
-/// Whether callers must log in.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct AuthCapabilities {
-    /// They must.
-    enabled: bool,
-    /// How.
-    login: Option<Value>,
-}
-
-pub(super) async fn auth_capabilities() -> Json<AuthCapabilities> {
-    Json(AuthCapabilities { enabled: false, login: None })
-}
-
-/// Nobody: without tokens, callers have no names.
-pub(super) async fn auth_me() -> Json<Value> {
-    Json(Value::Null)
 }
 
 /// The answer of lists by name of which Hotbay has no entries.

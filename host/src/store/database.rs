@@ -1,6 +1,10 @@
 //! The database: found, opened, brought to the schema, read from and written to.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use sqlx::{
     Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Connection, Executor,
@@ -70,6 +74,19 @@ impl Database {
         }
     }
 
+    /// As [`Database::open`], where another process has brought the schema up to date.
+    pub(super) async fn open_beside(settings: &StoreSettings) -> Result<(Self, Option<WriterTask>), StoreError> {
+        sqlx::any::install_default_drivers();
+        if settings.url.is_some() {
+            return Self::open(settings).await;
+        }
+        let file = settings.data.join(FILE);
+        Self::connect_sqlite(settings, &file, Fault::parse(None))
+            .await
+            .map(|(database, task)| (database, Some(task)))
+            .map_err(|error| error.at(file.display()))
+    }
+
     async fn open_postgres(settings: &StoreSettings, url: &str, fault: Fault) -> Result<Self, StoreError> {
         let options = options(url)?;
         let failed = |error: StoreError| error.at("PostgreSQL cannot be used");
@@ -114,9 +131,18 @@ impl Database {
         let mut connection = sqlite::connect(&file).await.map_err(failed)?;
         migrations::apply(&mut connection).await.map_err(failed)?;
         // Before the other one is closed: the last to close would first write the whole log back.
-        let group = GroupWriter::open(&file, fault).map_err(failed)?;
+        let connected = Self::connect_sqlite(settings, &file, fault).await.map_err(failed)?;
         connection.close().await.map_err(|error| failed(error.into()))?;
-        let readers = sqlite::connect_readers(&file).await.map_err(failed)?;
+        Ok(connected)
+    }
+
+    async fn connect_sqlite(
+        settings: &StoreSettings,
+        file: &Path,
+        fault: Fault,
+    ) -> Result<(Self, WriterTask), StoreError> {
+        let group = GroupWriter::open(file, fault)?;
+        let readers = sqlite::connect_readers(file).await?;
         let health = Health::default();
         let (writer, task) = Writer::queue(group, health.clone());
         Ok((Self::of(settings, Dialect::Sqlite, readers, writer, health), task))

@@ -32,6 +32,7 @@ mod sqlite;
 mod statement;
 mod suspended;
 mod threads;
+pub mod tokens;
 pub mod verdicts;
 mod writer;
 
@@ -58,7 +59,8 @@ pub use writer::WriterTask;
 #[derive(Clone)]
 pub struct Store {
     database: Database,
-    _lock: Arc<DirectoryLock>,
+    /// Absent beside the host that has it.
+    _lock: Option<Arc<DirectoryLock>>,
 }
 
 impl Store {
@@ -70,7 +72,26 @@ impl Store {
     pub async fn open(settings: &StoreSettings) -> Result<(Self, Option<WriterTask>), StoreError> {
         let lock = Arc::new(DirectoryLock::take(&settings.data)?);
         let (database, task) = Database::open(settings).await?;
-        Ok((Self { database, _lock: lock }, task))
+        Ok((Self { database, _lock: Some(lock) }, task))
+    }
+
+    /// As [`Store::open`], also while a host uses the data directory: for commands that change a few
+    /// rows. The schema must be this build's.
+    ///
+    /// # Errors
+    /// As [`Store::open`], but for another host.
+    pub async fn open_beside(settings: &StoreSettings) -> Result<(Self, Option<WriterTask>), StoreError> {
+        match DirectoryLock::take(&settings.data) {
+            Ok(lock) => {
+                let (database, task) = Database::open(settings).await?;
+                Ok((Self { database, _lock: Some(Arc::new(lock)) }, task))
+            }
+            Err(StoreError::Conflict(_)) => {
+                let (database, task) = Database::open_beside(settings).await?;
+                Ok((Self { database, _lock: None }, task))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns the runs of workflows.

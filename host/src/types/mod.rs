@@ -1,5 +1,6 @@
 //! Plain data, no I/O.
 
+pub mod caller;
 pub mod event;
 pub mod graph;
 pub mod id;

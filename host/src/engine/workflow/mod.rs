@@ -221,6 +221,14 @@ impl Workflows {
         Ok(RunView { row, records: Arc::new(records) })
     }
 
+    /// Returns whom a run belongs to, if to anybody.
+    ///
+    /// # Errors
+    /// As [`Workflows::view`].
+    pub async fn belongs_to(&self, workflow_id: &str, run_id: &str) -> Result<Option<String>, EngineError> {
+        Ok(self.row(workflow_id, run_id).await?.resource_id)
+    }
+
     async fn row(&self, workflow_id: &str, run_id: &str) -> Result<RunRow, EngineError> {
         let entry = self.find(workflow_id);
         let id = entry.as_ref().map_or(workflow_id, |entry| &*entry.id);

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
+    access::Asker,
     error::ApiError,
     extract::{Body, Path, PathId, Query, Traced},
     rendered::rendered,
@@ -113,68 +114,76 @@ pub(super) async fn execute_tool(
 /// Asks an agent and waits for the whole answer.
 pub(super) async fn generate(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(id): PathId,
     traced: Traced,
     Body(request): Body<GenerateRequest>,
 ) -> Result<Json<Value>, ApiError> {
-    finish(prepare(&app, id, traced, request).await?).await
+    finish(prepare(&app, &asker, id, traced, request).await?).await
 }
 
 /// Asks an agent and streams what happens.
 pub(super) async fn stream(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(id): PathId,
     traced: Traced,
     Body(request): Body<GenerateRequest>,
 ) -> Result<Response, ApiError> {
-    Ok(streamed(&app, prepare(&app, id, traced, request).await?))
+    Ok(streamed(&app, prepare(&app, &asker, id, traced, request).await?))
 }
 
 /// Lets a waiting tool call run, and streams the rest of its run.
 pub(super) async fn approve(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(id): PathId,
     Body(request): Body<ApprovalRequest>,
 ) -> Result<Response, ApiError> {
-    Ok(streamed(&app, decide(&app, &id, &request, Decision::Approve).await?))
+    Ok(streamed(&app, decide(&app, &asker, &id, &request, Decision::Approve).await?))
 }
 
 /// Lets a waiting tool call run, and waits for the rest of its run.
 pub(super) async fn approve_generate(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(id): PathId,
     Body(request): Body<ApprovalRequest>,
 ) -> Result<Json<Value>, ApiError> {
-    finish(decide(&app, &id, &request, Decision::Approve).await?).await
+    finish(decide(&app, &asker, &id, &request, Decision::Approve).await?).await
 }
 
 /// Refuses a waiting tool call, and streams the rest of its run.
 pub(super) async fn decline(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(id): PathId,
     Body(request): Body<ApprovalRequest>,
 ) -> Result<Response, ApiError> {
     let decision = Decision::Decline { reason: request.reason.clone() };
-    Ok(streamed(&app, decide(&app, &id, &request, decision).await?))
+    Ok(streamed(&app, decide(&app, &asker, &id, &request, decision).await?))
 }
 
 /// Refuses a waiting tool call, and waits for the rest of its run.
 pub(super) async fn decline_generate(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(id): PathId,
     Body(request): Body<ApprovalRequest>,
 ) -> Result<Json<Value>, ApiError> {
     let decision = Decision::Decline { reason: request.reason.clone() };
-    finish(decide(&app, &id, &request, decision).await?).await
+    finish(decide(&app, &asker, &id, &request, decision).await?).await
 }
 
 /// Gives a suspended tool call what it waits for, and streams the rest of its run.
 pub(super) async fn resume(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(id): PathId,
     Body(request): Body<ResumeRequest>,
 ) -> Result<Response, ApiError> {
     let ResumeRequest { run_id, resume_data, tool_call_id } = request;
+    check_run(&app, &asker, &id, &run_id).await?;
     let decision = Decision::Resume(resume_data);
     let run = app.engine.resume(&id, &run_id, tool_call_id.as_deref(), decision).await?;
     Ok(streamed(&app, run))
@@ -188,17 +197,38 @@ pub(super) async fn legacy(State(app): State<AppState>, PathId(id): PathId) -> R
     ))
 }
 
-async fn prepare(app: &AppState, id: String, traced: Traced, request: GenerateRequest) -> Result<Run, ApiError> {
+async fn prepare(
+    app: &AppState,
+    asker: &Asker,
+    id: String,
+    traced: Traced,
+    request: GenerateRequest,
+) -> Result<Run, ApiError> {
     find(&app.engine.snapshot(), &id)?;
     let trace = traced.with(&request.tracing_options);
-    let mut run = request.into_run(id)?;
+    let mut run = request.into_run(id, asker)?;
     run.options.trace = trace;
     run.options.deadline = Some(app.config.deadlines.run);
     Ok(app.engine.prepare(run).await?)
 }
 
-async fn decide(app: &AppState, id: &str, request: &ApprovalRequest, decision: Decision) -> Result<Run, ApiError> {
+async fn decide(
+    app: &AppState,
+    asker: &Asker,
+    id: &str,
+    request: &ApprovalRequest,
+    decision: Decision,
+) -> Result<Run, ApiError> {
+    check_run(app, asker, id, &request.run_id).await?;
     Ok(app.engine.resume(id, &request.run_id, Some(&request.tool_call_id), decision).await?)
+}
+
+/// Makes sure that a suspended run is the asker's, if they are bound to one owner.
+async fn check_run(app: &AppState, asker: &Asker, id: &str, run_id: &str) -> Result<(), ApiError> {
+    if !asker.is_bound() {
+        return Ok(());
+    }
+    asker.check("run", app.engine.owner_of_suspended(id, run_id).await?.as_deref())
 }
 
 /// Streams a run until it ends, its reader goes, or the host does.

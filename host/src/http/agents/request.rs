@@ -10,7 +10,10 @@ use serde_json::{Map, Value};
 use super::input;
 use crate::{
     engine::options::{Mismatch, RunOptions, RunRequest, Structured, tool_choice},
-    http::error::{ApiError, Invalid},
+    http::{
+        access::Asker,
+        error::{ApiError, Invalid},
+    },
     types::schema,
 };
 
@@ -147,8 +150,8 @@ pub(in crate::http) struct ResumeRequest {
 
 impl GenerateRequest {
     /// Makes a run of the request.
-    pub(super) fn into_run(self, agent_id: String) -> Result<RunRequest, ApiError> {
-        let conversation = self.conversation()?;
+    pub(super) fn into_run(self, agent_id: String, asker: &Asker) -> Result<RunRequest, ApiError> {
+        let conversation = self.conversation(asker)?;
         let mut system = input::system(&self.system);
         let mut input = Vec::new();
         input::read(&self.messages, &mut system, &mut input)?;
@@ -181,10 +184,12 @@ impl GenerateRequest {
     }
 
     /// Returns the conversation, in whichever way the caller names it.
-    fn conversation(&self) -> Result<RunOptions, ApiError> {
+    fn conversation(&self, asker: &Asker) -> Result<RunOptions, ApiError> {
         let invalid = |field: &str, message: String| Err(ApiError::invalid_field(Invalid::Body, field, message));
         let thread = match &self.memory {
-            Value::Bool(false) => return Ok(RunOptions::default()),
+            Value::Bool(false) => {
+                return Ok(RunOptions { resource_id: asker.owner(None)?, ..RunOptions::default() });
+            }
             Value::Null | Value::Bool(true) => self.thread_id.clone(),
             Value::Object(memory) => match (memory.get("thread"), memory.get("key")) {
                 (Some(Value::String(id)), _) => Some(id.clone()),
@@ -201,7 +206,7 @@ impl GenerateRequest {
             }
         };
         let resource = self.memory.get("resource").and_then(Value::as_str).map(str::to_owned);
-        let resource = resource.or_else(|| self.resource_id.clone());
+        let resource = asker.owner(resource.or_else(|| self.resource_id.clone()))?;
         if thread.is_some() && resource.is_none() {
             return Err(ApiError::bad_request(NO_RESOURCE));
         }

@@ -19,6 +19,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub(super) use query::pairs;
 pub(super) use shape::Shape;
 pub(super) use traced::Traced;
 

@@ -35,7 +35,8 @@ pub(super) fn document(query: &str, shape: &Shape) -> Result<Value, Vec<Issue>> 
     Err(issues)
 }
 
-fn pairs(query: &str) -> Vec<(String, String)> {
+/// Returns the names and values of a query string, decoded.
+pub(in crate::http) fn pairs(query: &str) -> Vec<(String, String)> {
     let uri = Uri::builder().path_and_query(format!("/?{query}")).build();
     // Pairs of strings always deserialise; what is not UTF-8 is replaced.
     uri.ok().and_then(|uri| Query::try_from_uri(&uri).ok()).map(|Query(pairs)| pairs).unwrap_or_default()

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     app::AppState,
     http::{
+        access::Asker,
         error::{ApiError, Invalid},
         extract::{Body, PathId, Query},
     },
@@ -171,10 +172,11 @@ fn ids(_: &mut SchemaGenerator) -> Schema {
 /// Lists a thread's messages, a page in the order they were said.
 pub(in crate::http) async fn list(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(id): PathId,
     Query(query): Query<ListQuery>,
 ) -> Result<Response, ApiError> {
-    let thread = own_thread(&app, &id, query.resource_id.as_deref()).await?;
+    let thread = own_thread(&app, &id, asker.owner(query.resource_id)?.as_deref()).await?;
     let remembers = known(&app, query.agent_id.as_deref()).is_some();
     let (page, per_page, slice) = slice(query.page, query.per_page, PER_PAGE);
     let newest_first = if remembers { Direction::Descending } else { Direction::Ascending };
@@ -201,6 +203,7 @@ pub(in crate::http) async fn list(
 /// Saves messages, each in place of the one with its id.
 pub(in crate::http) async fn save(
     State(app): State<AppState>,
+    asker: Asker,
     Query(query): Query<AgentQuery>,
     Body(request): Body<SaveRequest>,
 ) -> Result<Json<Value>, ApiError> {
@@ -210,7 +213,10 @@ pub(in crate::http) async fn save(
         !names("threadId") || !names("resourceId")
     });
     match nameless.count() {
-        0 => write(&app, request.messages, space.as_ref()).await,
+        0 => {
+            check_all(&app, &asker, &request.messages).await?;
+            write(&app, request.messages, space.as_ref()).await
+        }
         n => Err(ApiError::bad_request(format!(
             "All messages must have threadId and resourceId fields. Found {n} invalid message(s)."
         ))),
@@ -220,23 +226,26 @@ pub(in crate::http) async fn save(
 /// Adds one message to a thread, or several.
 pub(in crate::http) async fn add(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(id): PathId,
     Query(query): Query<MessageAccess>,
     Body(request): Body<AddRequest>,
 ) -> Result<Json<Value>, ApiError> {
     let space = space(&app, query.agent_id.as_deref())?;
-    let thread = own_thread(&app, &id, query.resource_id.as_deref()).await?;
+    let thread = own_thread(&app, &id, asker.owner(query.resource_id)?.as_deref()).await?;
     let mut messages = request.messages.unwrap_or_else(|| vec![request.message.into()]);
     for message in messages.iter_mut().filter_map(Value::as_object_mut) {
         message.insert("threadId".to_owned(), thread.id.as_str().into());
         message.insert("resourceId".to_owned(), thread.resource_id.as_str().into());
     }
+    check_replaced(&app, &asker, &messages).await?;
     write(&app, messages, space.as_ref()).await
 }
 
 /// Deletes messages; those that are not there are no error.
 pub(in crate::http) async fn remove(
     State(app): State<AppState>,
+    asker: Asker,
     Query(query): Query<MessageAccess>,
     Body(request): Body<RemoveRequest>,
 ) -> Result<Json<Value>, ApiError> {
@@ -247,15 +256,49 @@ pub(in crate::http) async fn remove(
     };
     let id = |value: &Value| value.as_str().or_else(|| value.get("id")?.as_str()).map(str::to_owned);
     let ids: Vec<String> = named.iter().filter_map(id).collect();
-    if query.resource_id.is_some() {
+    let owner = asker.owner(query.resource_id)?;
+    if owner.is_some() {
         for message in app.store.messages().get(&ids).await? {
-            check_owner(message.resource_id.as_deref().unwrap_or_default(), query.resource_id.as_deref())?;
+            check_owner(message.resource_id.as_deref().unwrap_or_default(), owner.as_deref())?;
         }
     }
     app.store.messages().remove(&ids).await?;
     let plural = if ids.len() == 1 { "" } else { "s" };
     let message = format!("{} message{plural} deleted successfully", ids.len());
     Ok(Json(json!({"success": true, "message": message})))
+}
+
+/// Makes sure that messages, the threads they go to and those they replace are the asker's, if they are
+/// bound to one owner.
+async fn check_all(app: &AppState, asker: &Asker, messages: &[Value]) -> Result<(), ApiError> {
+    if !asker.is_bound() {
+        return Ok(());
+    }
+    let text = |message: &Value, key: &str| message.get(key).and_then(Value::as_str).map(str::to_owned);
+    let mut threads = HashSet::new();
+    for message in messages {
+        asker.check("thread", text(message, "resourceId").as_deref())?;
+        threads.extend(text(message, "threadId"));
+    }
+    for id in threads {
+        if let Some(thread) = app.store.threads().get(&id).await? {
+            asker.check("thread", Some(&thread.resource_id))?;
+        }
+    }
+    check_replaced(app, asker, messages).await
+}
+
+/// Makes sure that messages with the ids of these are the asker's, if they are bound to one owner.
+async fn check_replaced(app: &AppState, asker: &Asker, messages: &[Value]) -> Result<(), ApiError> {
+    if !asker.is_bound() {
+        return Ok(());
+    }
+    let id = |message: &Value| message.get("id").and_then(Value::as_str).map(str::to_owned);
+    let ids: Vec<String> = messages.iter().filter_map(id).collect();
+    for replaced in app.store.messages().get(&ids).await? {
+        asker.check("message", replaced.resource_id.as_deref())?;
+    }
+    Ok(())
 }
 
 async fn write(app: &AppState, messages: Vec<Value>, space: Option<&RecallSpace>) -> Result<Json<Value>, ApiError> {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Metadata, check_owner, record, remembering};
 use crate::{
     app::AppState,
-    http::{error::ApiError, extract::Query},
+    http::{access::Asker, error::ApiError, extract::Query},
     memory::{
         content,
         options::{MemoryConfig, SemanticOptions},
@@ -54,9 +54,11 @@ pub(in crate::http) struct SearchQuery {
 /// 20,000 of their owner.
 pub(in crate::http) async fn search(
     State(app): State<AppState>,
+    asker: Asker,
     Query(query): Query<SearchQuery>,
 ) -> Result<Json<Value>, ApiError> {
     let memory = remembering(&app, Some(&query.agent_id))?.unwrap_or_default();
+    asker.check("thread", Some(&query.resource_id))?;
     if let Some(id) = &query.thread_id
         && let Some(thread) = app.store.threads().get(id).await?
     {

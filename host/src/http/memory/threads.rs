@@ -14,6 +14,7 @@ use super::{
 use crate::{
     app::AppState,
     http::{
+        access::Asker,
         error::{ApiError, Invalid},
         extract::{Body, PathId, Query},
     },
@@ -155,6 +156,7 @@ fn copied(_: &mut SchemaGenerator) -> Schema {
 /// Lists threads.
 pub(in crate::http) async fn list(
     State(app): State<AppState>,
+    asker: Asker,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
     let (page, per_page, slice) = slice(query.page, query.per_page, PER_PAGE);
@@ -164,7 +166,7 @@ pub(in crate::http) async fn list(
     };
     let direction = direction(query.order_by.as_ref()).unwrap_or(Direction::Descending);
     let query = ThreadQuery {
-        resource_id: query.resource_id,
+        resource_id: asker.owner(query.resource_id)?,
         metadata: query.metadata.unwrap_or_default(),
         order,
         direction,
@@ -184,10 +186,17 @@ pub(in crate::http) async fn list(
 /// Makes a thread.
 pub(in crate::http) async fn create(
     State(app): State<AppState>,
+    asker: Asker,
     Query(query): Query<AgentQuery>,
     Body(request): Body<CreateRequest>,
 ) -> Result<Json<Value>, ApiError> {
     remembering(&app, query.agent_id.as_deref())?;
+    asker.check("thread", Some(&request.resource_id))?;
+    if let Some(id) = request.thread_id.as_deref().filter(|_| asker.is_bound())
+        && let Some(replaced) = app.store.threads().get(id).await?
+    {
+        asker.check("thread", Some(&replaced.resource_id))?;
+    }
     let now = Millis::now();
     let thread = Thread {
         id: request.thread_id.filter(|id| !id.is_empty()).unwrap_or_else(id::fresh),
@@ -208,21 +217,23 @@ pub(in crate::http) async fn create(
 /// Returns a thread.
 pub(in crate::http) async fn get(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(id): PathId,
     Query(query): Query<ThreadAccess>,
 ) -> Result<Json<Value>, ApiError> {
-    Ok(Json(shown(&own_thread(&app, &id, query.resource_id.as_deref()).await?)))
+    Ok(Json(shown(&own_thread(&app, &id, asker.owner(query.resource_id)?.as_deref()).await?)))
 }
 
 /// Changes a thread's title or metadata.
 pub(in crate::http) async fn update(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(id): PathId,
     Query(query): Query<AgentQuery>,
     Body(request): Body<UpdateRequest>,
 ) -> Result<Json<Value>, ApiError> {
     remembering(&app, query.agent_id.as_deref())?;
-    own_thread(&app, &id, request.resource_id.as_deref()).await?;
+    own_thread(&app, &id, asker.owner(request.resource_id)?.as_deref()).await?;
     let title = request.title.as_deref().filter(|title| !title.is_empty());
     let thread = app.store.threads().update(&id, title, request.metadata.as_ref()).await.map_err(missing)?;
     Ok(Json(shown(&thread)))
@@ -231,11 +242,12 @@ pub(in crate::http) async fn update(
 /// Deletes a thread and what was said in it.
 pub(in crate::http) async fn remove(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(id): PathId,
     Query(query): Query<ThreadAccess>,
 ) -> Result<Json<Value>, ApiError> {
     remembering(&app, query.agent_id.as_deref())?;
-    own_thread(&app, &id, query.resource_id.as_deref()).await?;
+    own_thread(&app, &id, asker.owner(query.resource_id)?.as_deref()).await?;
     app.store.threads().remove(&id).await.map_err(missing)?;
     Ok(Json(json!({"result": "Thread deleted"})))
 }
@@ -243,6 +255,7 @@ pub(in crate::http) async fn remove(
 /// Copies a thread with what was said in it, or a part of that.
 pub(in crate::http) async fn clone(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(id): PathId,
     Query(query): Query<AgentQuery>,
     Body(request): Body<CloneRequest>,
@@ -250,6 +263,9 @@ pub(in crate::http) async fn clone(
     let space = space(&app, query.agent_id.as_deref())?;
     let source = app.store.threads().get(&id).await?;
     let source = source.ok_or_else(|| ApiError::not_found("Source thread not found"))?;
+    asker.check("thread", Some(&source.resource_id))?;
+    let owner = request.resource_id.unwrap_or_else(|| source.resource_id.clone());
+    asker.check("thread", Some(&owner))?;
     let entries = wanted(&app, &id, request.options.as_ref()).await?;
     let now = Millis::now();
     let mut origin = Map::new();
@@ -263,7 +279,7 @@ pub(in crate::http) async fn clone(
     let default_title = if source.title.is_empty() { String::new() } else { format!("Clone of {}", source.title) };
     let thread = Thread {
         id: request.new_thread_id.unwrap_or_else(id::fresh),
-        resource_id: request.resource_id.unwrap_or(source.resource_id),
+        resource_id: owner,
         title: request.title.filter(|title| !title.is_empty()).unwrap_or(default_title),
         metadata: Some(metadata),
         created_at: now,

@@ -9,6 +9,7 @@ use super::{Metadata, check_owner, known, no_thread, record, remembering};
 use crate::{
     app::AppState,
     http::{
+        access::Asker,
         error::ApiError,
         extract::{Body, PathId, Query},
     },
@@ -57,6 +58,7 @@ pub(in crate::http) struct UpdateRequest {
 /// Returns working memory and what it looks like when it is empty.
 pub(in crate::http) async fn get(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(id): PathId,
     Query(query): Query<GetQuery>,
 ) -> Result<Json<Value>, ApiError> {
@@ -64,12 +66,13 @@ pub(in crate::http) async fn get(
         return Ok(Json(json!({"workingMemory": null, "source": "thread", "workingMemoryTemplate": null,
             "threadExists": false})));
     };
+    let owner = asker.owner(query.resource_id)?;
     let thread = app.store.threads().get(&id).await?;
     if let Some(thread) = &thread {
-        check_owner(&thread.resource_id, query.resource_id.as_deref())?;
+        check_owner(&thread.resource_id, owner.as_deref())?;
     }
     let working = MemoryConfig::new(&agent, &query.memory_config.unwrap_or_default()).working;
-    let scope = scope(working.as_ref(), &id, thread.as_ref(), query.resource_id);
+    let scope = scope(working.as_ref(), &id, thread.as_ref(), owner);
     let text = match &working {
         Some(_) => app.store.threads().working_memory(&scope).await?,
         None => None,
@@ -89,6 +92,7 @@ pub(in crate::http) async fn get(
 /// Replaces working memory.
 pub(in crate::http) async fn update(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(id): PathId,
     Query(query): Query<UpdateQuery>,
     Body(request): Body<UpdateRequest>,
@@ -98,13 +102,14 @@ pub(in crate::http) async fn update(
     let working =
         working.ok_or_else(|| ApiError::bad_request("Working memory is not enabled for this memory instance"))?;
     let thread = app.store.threads().get(&id).await?.ok_or_else(no_thread)?;
-    check_owner(&thread.resource_id, request.resource_id.as_deref())?;
+    let owner = asker.owner(request.resource_id)?;
+    check_owner(&thread.resource_id, owner.as_deref())?;
     if matches!(working.form, WorkingForm::Schema(_))
         && serde_json::from_str::<Map<String, Value>>(&request.working_memory).is_err()
     {
         return Err(ApiError::bad_request("this working memory has a schema: send the text of a JSON object"));
     }
-    let scope = scope(Some(&working), &id, Some(&thread), request.resource_id);
+    let scope = scope(Some(&working), &id, Some(&thread), owner);
     app.engine.memory().set_working(&scope, &request.working_memory).await?;
     Ok(Json(json!({"success": true})))
 }

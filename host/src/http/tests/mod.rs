@@ -1,5 +1,6 @@
 //! What is on the wire: raw requests in, raw answers out.
 
+mod access;
 mod bodies;
 mod captured;
 mod errors;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
+        access::Asker,
         error::{ApiError, Invalid},
         extract::{Body, PathId, Query, Traced},
     },
@@ -15,6 +16,7 @@ use super::{
         TravelRequest,
     },
     run::{self, Shown},
+    runs::check_known,
     stream::{self as chunked, Shape},
 };
 use crate::{
@@ -29,51 +31,57 @@ use crate::{
 /// Begins a run and waits until it is over or waits for somebody.
 pub(in crate::http) async fn start_async(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(workflow_id): PathId,
     traced: Traced,
     Query(query): Query<MaybeRunQuery>,
     Body(request): Body<StartRequest>,
 ) -> Result<Json<Value>, ApiError> {
-    let request = started(workflow_id, query.run_id, traced, request, StartMode::Anew);
+    let request = started(&app, &asker, workflow_id, query.run_id, traced, request, StartMode::Anew).await?;
     finish(app.workflows.start(request).await?).await
 }
 
 /// Begins a run that was made, and does not wait.
 pub(in crate::http) async fn start(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(workflow_id): PathId,
     traced: Traced,
     Query(query): Query<RunQuery>,
     Body(request): Body<StartRequest>,
 ) -> Result<Json<Value>, ApiError> {
-    app.workflows.start(started(workflow_id, Some(query.run_id), traced, request, StartMode::Known)).await?;
+    let request = started(&app, &asker, workflow_id, Some(query.run_id), traced, request, StartMode::Known).await?;
+    app.workflows.start(request).await?;
     Ok(Json(json!({"message": "Workflow run started"})))
 }
 
 /// Begins a run and streams it.
 pub(in crate::http) async fn stream(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(workflow_id): PathId,
     traced: Traced,
     Query(query): Query<MaybeRunQuery>,
     Body(request): Body<StartRequest>,
 ) -> Result<Response, ApiError> {
-    streamed(&app, workflow_id, query.run_id, traced, request, Shape::Current).await
+    streamed(&app, &asker, workflow_id, query.run_id, traced, request, Shape::Current).await
 }
 
 /// Begins a run and streams it in the shape of clients of an older kind.
 pub(in crate::http) async fn stream_legacy(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(workflow_id): PathId,
     traced: Traced,
     Query(query): Query<MaybeRunQuery>,
     Body(request): Body<StartRequest>,
 ) -> Result<Response, ApiError> {
-    streamed(&app, workflow_id, query.run_id, traced, request, Shape::Legacy).await
+    streamed(&app, &asker, workflow_id, query.run_id, traced, request, Shape::Legacy).await
 }
 
 async fn streamed(
     app: &App,
+    asker: &Asker,
     workflow_id: String,
     run_id: Option<String>,
     traced: Traced,
@@ -83,6 +91,8 @@ async fn streamed(
     let stays = request.close_on_suspend == Some(false);
     let run_id = run_id.unwrap_or_else(id::fresh);
     let name = app.workflows.find(&workflow_id)?.id.to_string();
+    let request =
+        started(app, asker, workflow_id.clone(), Some(run_id.clone()), traced, request, StartMode::Fresh).await?;
     // Whoever streams a run that waits is shown how it came there.
     if let Ok(view) = app.workflows.view(&workflow_id, &run_id).await
         && view.row.status == RunStatus::Suspended
@@ -90,7 +100,6 @@ async fn streamed(
         let subscription = app.workflows.observe_waiting(&view.row).await?;
         return Ok(chunked::chunks(name, run_id, shape, subscription));
     }
-    let request = started(workflow_id, Some(run_id.clone()), traced, request, StartMode::Fresh);
     match app.workflows.start(request).await {
         Ok(run) => Ok(chunked::chunks(name, run_id, shape, run.subscribe(stays))),
         Err(error @ EngineError::Misfit { .. }) => Ok(chunked::refused(&name, &run_id, &error)),
@@ -101,11 +110,13 @@ async fn streamed(
 /// Streams a run that was begun before.
 pub(in crate::http) async fn observe(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(workflow_id): PathId,
     Query(query): Query<ObserveQuery>,
     Body(NoRequest {}): Body<NoRequest>,
 ) -> Result<Response, ApiError> {
     let name = app.workflows.find(&workflow_id)?.id.to_string();
+    check_known(&app, &asker, &workflow_id, Some(&query.run_id)).await?;
     let subscription = app.workflows.observe(&workflow_id, &query.run_id, query.offset.unwrap_or(0)).await?;
     Ok(chunked::chunks(name, query.run_id, Shape::Current, subscription))
 }
@@ -113,22 +124,24 @@ pub(in crate::http) async fn observe(
 /// Answers a run that waits, and does not wait.
 pub(in crate::http) async fn resume(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(workflow_id): PathId,
     Query(query): Query<MaybeRunQuery>,
     Body(request): Body<ResumeRequest>,
 ) -> Result<Json<Value>, ApiError> {
-    resume_in_background(&app, resumed(workflow_id, query.run_id, request)?).await?;
+    resume_in_background(&app, resumed(&app, &asker, workflow_id, query.run_id, request).await?).await?;
     Ok(Json(json!({"message": "Workflow run resumed"})))
 }
 
 /// As [`resume`], with another answer.
 pub(in crate::http) async fn resume_no_wait(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(workflow_id): PathId,
     Query(query): Query<MaybeRunQuery>,
     Body(request): Body<ResumeRequest>,
 ) -> Result<Json<Value>, ApiError> {
-    let request = resumed(workflow_id, query.run_id, request)?;
+    let request = resumed(&app, &asker, workflow_id, query.run_id, request).await?;
     let run_id = request.run_id.clone();
     resume_in_background(&app, request).await?;
     Ok(Json(json!({ "runId": run_id })))
@@ -150,22 +163,25 @@ async fn resume_in_background(app: &App, request: workflow::ResumeRequest) -> Re
 /// Answers a run that waits, and waits until it is over or waits again.
 pub(in crate::http) async fn resume_async(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(workflow_id): PathId,
     Query(query): Query<MaybeRunQuery>,
     Body(request): Body<ResumeRequest>,
 ) -> Result<Json<Value>, ApiError> {
-    finish(app.workflows.resume(resumed(workflow_id, query.run_id, request)?).await?).await
+    let request = resumed(&app, &asker, workflow_id, query.run_id, request).await?;
+    finish(app.workflows.resume(request).await?).await
 }
 
 /// Answers a run that waits, and streams the rest.
 pub(in crate::http) async fn resume_stream(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(workflow_id): PathId,
     Query(query): Query<MaybeRunQuery>,
     Body(request): Body<ResumeRequest>,
 ) -> Result<Response, ApiError> {
     let name = app.workflows.find(&workflow_id)?.id.to_string();
-    let request = resumed(workflow_id, query.run_id, request)?;
+    let request = resumed(&app, &asker, workflow_id, query.run_id, request).await?;
     let run_id = request.run_id.clone();
     match app.workflows.resume(request).await {
         Ok(run) => Ok(chunked::chunks(name, run_id, Shape::Current, run.subscribe(false))),
@@ -179,10 +195,12 @@ pub(in crate::http) async fn resume_stream(
 /// Lets a run that was left go on, and does not wait.
 pub(in crate::http) async fn restart(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(workflow_id): PathId,
     Query(query): Query<RunQuery>,
     Body(RestartRequest { .. }): Body<RestartRequest>,
 ) -> Result<Json<Value>, ApiError> {
+    check_known(&app, &asker, &workflow_id, Some(&query.run_id)).await?;
     app.workflows.restart(&workflow_id, &query.run_id).await?;
     Ok(Json(json!({"message": "Workflow run restarted"})))
 }
@@ -190,10 +208,12 @@ pub(in crate::http) async fn restart(
 /// Lets a run that was left go on, and waits; one that is over is shown as it is.
 pub(in crate::http) async fn restart_async(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(workflow_id): PathId,
     Query(query): Query<RunQuery>,
     Body(RestartRequest { .. }): Body<RestartRequest>,
 ) -> Result<Json<Value>, ApiError> {
+    check_known(&app, &asker, &workflow_id, Some(&query.run_id)).await?;
     if let Some(run) = app.workflows.restart(&workflow_id, &query.run_id).await? {
         return finish(run).await;
     }
@@ -207,33 +227,39 @@ pub(in crate::http) async fn restart_async(
 /// Runs a run again from a step on, and does not wait.
 pub(in crate::http) async fn travel(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(workflow_id): PathId,
     Query(query): Query<RunQuery>,
     Body(request): Body<TravelRequest>,
 ) -> Result<Json<Value>, ApiError> {
-    app.workflows.travel(travelled(workflow_id, query.run_id, request)?).await?;
+    let request = travelled(&app, &asker, workflow_id, query.run_id, request).await?;
+    app.workflows.travel(request).await?;
     Ok(Json(json!({"message": "Workflow run time travel started"})))
 }
 
 /// As [`travel`], and waits.
 pub(in crate::http) async fn travel_async(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(workflow_id): PathId,
     Query(query): Query<RunQuery>,
     Body(request): Body<TravelRequest>,
 ) -> Result<Json<Value>, ApiError> {
-    finish(app.workflows.travel(travelled(workflow_id, query.run_id, request)?).await?).await
+    let request = travelled(&app, &asker, workflow_id, query.run_id, request).await?;
+    finish(app.workflows.travel(request).await?).await
 }
 
 /// As [`travel`], and streams.
 pub(in crate::http) async fn travel_stream(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(workflow_id): PathId,
     Query(query): Query<RunQuery>,
     Body(request): Body<TravelRequest>,
 ) -> Result<Response, ApiError> {
     let name = app.workflows.find(&workflow_id)?.id.to_string();
-    let run = app.workflows.travel(travelled(workflow_id, query.run_id.clone(), request)?).await?;
+    let request = travelled(&app, &asker, workflow_id, query.run_id.clone(), request).await?;
+    let run = app.workflows.travel(request).await?;
     Ok(chunked::chunks(name, query.run_id, Shape::Current, run.subscribe(false)))
 }
 
@@ -246,17 +272,20 @@ async fn finish(run: RunHandle) -> Result<Json<Value>, ApiError> {
     Ok(Json(run::answer(&shown, &input, &end)))
 }
 
-fn started(
+async fn started(
+    app: &App,
+    asker: &Asker,
     workflow_id: String,
     run_id: Option<String>,
     traced: Traced,
     request: StartRequest,
     mode: StartMode,
-) -> workflow::StartRequest {
-    workflow::StartRequest {
+) -> Result<workflow::StartRequest, ApiError> {
+    check_known(app, asker, &workflow_id, run_id.as_deref()).await?;
+    Ok(workflow::StartRequest {
         workflow_id,
         run_id,
-        resource_id: request.resource_id,
+        resource_id: asker.owner(request.resource_id)?,
         input: request.input_data,
         initial_state: request.initial_state,
         request_context: request.request_context,
@@ -264,10 +293,12 @@ fn started(
         mode,
         depth: 0,
         trace: traced.with(&request.tracing_options),
-    }
+    })
 }
 
-fn resumed(
+async fn resumed(
+    app: &App,
+    asker: &Asker,
     workflow_id: String,
     run_id: Option<String>,
     request: ResumeRequest,
@@ -275,6 +306,7 @@ fn resumed(
     let run_id = run_id.or(request.run_id).ok_or_else(|| {
         ApiError::invalid_field(Invalid::Query, "runId", "Invalid input: expected string, received undefined")
     })?;
+    check_known(app, asker, &workflow_id, Some(&run_id)).await?;
     Ok(workflow::ResumeRequest {
         workflow_id,
         run_id,
@@ -286,10 +318,17 @@ fn resumed(
     })
 }
 
-fn travelled(workflow_id: String, run_id: String, request: TravelRequest) -> Result<workflow::TravelRequest, ApiError> {
+async fn travelled(
+    app: &App,
+    asker: &Asker,
+    workflow_id: String,
+    run_id: String,
+    request: TravelRequest,
+) -> Result<workflow::TravelRequest, ApiError> {
     let step = request.step.map(request::StepName::joined).ok_or_else(|| {
         ApiError::invalid_field(Invalid::Body, "step", "Invalid input: expected string, received undefined")
     })?;
+    check_known(app, asker, &workflow_id, Some(&run_id)).await?;
     Ok(workflow::TravelRequest {
         workflow_id,
         run_id,

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     super::{
+        access::Asker,
         error::ApiError,
         extract::{Body, Path, PathId, Query},
     },
@@ -15,8 +16,11 @@ use super::{
     run::{self, Shown},
 };
 use crate::{
-    app::AppState,
-    engine::workflow::{self, Graphs},
+    app::{App, AppState},
+    engine::{
+        error::EngineError,
+        workflow::{self, Graphs},
+    },
     store::runs::RunFilter,
     types::{id, run::RunStatus},
 };
@@ -39,14 +43,16 @@ pub(in crate::http) async fn counts(State(app): State<AppState>) -> Result<Json<
 /// Makes a run that is not begun.
 pub(in crate::http) async fn create(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(workflow_id): PathId,
     Query(query): Query<MaybeRunQuery>,
     Body(request): Body<CreateRequest>,
 ) -> Result<Json<Value>, ApiError> {
+    check_known(&app, &asker, &workflow_id, query.run_id.as_deref()).await?;
     let request = workflow::StartRequest {
         workflow_id,
         run_id: query.run_id,
-        resource_id: request.resource_id,
+        resource_id: asker.owner(request.resource_id)?,
         ..workflow::StartRequest::default()
     };
     Ok(Json(json!({ "runId": app.workflows.create(request).await? })))
@@ -55,6 +61,7 @@ pub(in crate::http) async fn create(
 /// Lists a workflow's runs.
 pub(in crate::http) async fn list(
     State(app): State<AppState>,
+    asker: Asker,
     PathId(workflow_id): PathId,
     Query(query): Query<RunsQuery>,
 ) -> Result<Json<Value>, ApiError> {
@@ -74,9 +81,10 @@ pub(in crate::http) async fn list(
     if query.status.is_some() && status.is_none() {
         return Ok(Json(json!({"runs": [], "total": 0})));
     }
+    let owner = asker.owner(query.resource_id)?;
     let filter = RunFilter {
         workflow_id: &entry.id,
-        resource_id: query.resource_id.as_deref(),
+        resource_id: owner.as_deref(),
         status,
         from: query.from_date.as_deref().and_then(point),
         to: query.to_date.as_deref().and_then(point),
@@ -106,10 +114,12 @@ pub(in crate::http) async fn list(
 /// Returns one run.
 pub(in crate::http) async fn get(
     State(app): State<AppState>,
+    asker: Asker,
     Path((workflow_id, run_id)): Path<(String, String)>,
     Query(query): Query<RunPageQuery>,
 ) -> Result<Json<Value>, ApiError> {
     let view = app.workflows.view(&workflow_id, &run_id).await?;
+    asker.check("run", view.row.resource_id.as_deref())?;
     let graphs = graphs(&app, &view.row).await?;
     let is_nested = query.with_nested_workflows.as_deref() != Some("false");
     let fields: Option<Vec<&str>> = query.fields.as_deref().map(|fields| fields.split(',').map(str::trim).collect());
@@ -121,8 +131,10 @@ pub(in crate::http) async fn get(
 /// Ends a run.
 pub(in crate::http) async fn cancel(
     State(app): State<AppState>,
+    asker: Asker,
     Path((workflow_id, run_id)): Path<(String, String)>,
 ) -> Result<Json<Value>, ApiError> {
+    check_known(&app, &asker, &workflow_id, Some(&run_id)).await?;
     app.workflows.cancel(&workflow_id, &run_id).await?;
     Ok(Json(json!({"message": "Workflow run cancelled"})))
 }
@@ -130,10 +142,28 @@ pub(in crate::http) async fn cancel(
 /// Removes a run.
 pub(in crate::http) async fn delete(
     State(app): State<AppState>,
+    asker: Asker,
     Path((workflow_id, run_id)): Path<(String, String)>,
 ) -> Result<Json<Value>, ApiError> {
+    check_known(&app, &asker, &workflow_id, Some(&run_id)).await?;
     app.workflows.delete(&workflow_id, &run_id).await?;
     Ok(Json(json!({"message": "Workflow run deleted"})))
+}
+
+/// Makes sure that a run is the asker's, if there is one and they are bound to one owner.
+pub(super) async fn check_known(
+    app: &App,
+    asker: &Asker,
+    workflow_id: &str,
+    run_id: Option<&str>,
+) -> Result<(), ApiError> {
+    let Some(run_id) = run_id.filter(|_| asker.is_bound()) else { return Ok(()) };
+    match app.workflows.belongs_to(workflow_id, run_id).await {
+        Ok(owner) => asker.check("run", owner.as_deref()),
+        // Whatever is wrong with the request is told by whoever goes on with it.
+        Err(EngineError::UnknownWorkflowRun | EngineError::UnknownWorkflow) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Reads a point in time; the query's schema has checked that it is one.

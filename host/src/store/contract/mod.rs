@@ -11,6 +11,7 @@ mod opening;
 pub(super) mod place;
 mod runs;
 mod threads;
+mod tokens;
 mod verdicts;
 
 use place::Place;
@@ -102,6 +103,11 @@ suite! {
             a_claimed_run_stays_until_its_end_is_stored,
             a_suspended_run_is_stored_with_its_turn,
             listing_does_not_depend_on_how_much_there_is,
+        ]
+        tokens: [
+            a_token_comes_back_as_it_was_stored,
+            a_revoked_token_stays_as_a_record_and_frees_its_name,
+            when_a_token_was_used_never_goes_back,
         ]
         verdicts: [
             a_verdict_is_stored_once_and_comes_back_whole,

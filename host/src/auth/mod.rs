@@ -1,0 +1,175 @@
+//! Who callers are: the tokens operators give out, and JWT of an identity provider.
+//!
+//! Knows no HTTP: what a caller shows is a text. What each may do is in the route table, what
+//! belongs to whom is the handlers' to check; both ask the [`Caller`] this makes of the text.
+
+mod cryptography;
+pub mod jwt;
+pub mod settings;
+pub mod token;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    store::{StoreError, tokens::Tokens},
+    types::{caller::Caller, id::Millis},
+};
+use jwt::{Jwt, JwtError};
+use settings::AuthSettings;
+use token::Known;
+
+/// How often tokens of the store are read again: how long one that was revoked elsewhere still counts.
+const REFRESH: Duration = Duration::from_secs(2);
+/// How soon a token that is not known may cause them to be read again.
+const SOONEST: Duration = Duration::from_millis(250);
+
+/// Tells who callers are. Cheap to clone.
+#[derive(Clone)]
+pub struct Auth {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    is_required: bool,
+    tokens: Tokens,
+    known: Known,
+    /// Held while tokens are read, by the one who does; when they last were.
+    reading: tokio::sync::Mutex<Option<tokio::time::Instant>>,
+    jwt: Option<Jwt>,
+}
+
+/// Why authentication cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// Tokens of the store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A token's text is not where the configuration says.
+    #[error("the token `{name}` has no text: {reason}")]
+    NoText {
+        /// The token.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// The keys of JWT cannot be read.
+    #[error(transparent)]
+    Jwt(#[from] JwtError),
+}
+
+impl Auth {
+    /// Reads what is known of callers.
+    ///
+    /// # Errors
+    /// If tokens or keys cannot be read; keys at a URL may come later.
+    pub async fn start(
+        settings: &AuthSettings,
+        tokens: Tokens,
+        variable: fn(&str) -> Option<String>,
+    ) -> Result<Self, AuthError> {
+        let known = Known::new(&settings.tokens, variable)?;
+        let jwt = match &settings.jwt {
+            Some(settings) => Some(Jwt::start(settings).await?),
+            None => None,
+        };
+        let shared =
+            Shared { is_required: settings.is_required(), tokens, known, reading: tokio::sync::Mutex::default(), jwt };
+        let auth = Self { shared: Arc::new(shared) };
+        if auth.is_required() {
+            auth.read().await?;
+        }
+        Ok(auth)
+    }
+
+    /// Whether callers are asked who they are.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        self.shared.is_required
+    }
+
+    /// Whether there is anything that would let somebody in.
+    #[must_use]
+    pub fn can_let_anybody_in(&self) -> bool {
+        self.shared.jwt.is_some() || !self.shared.known.is_empty()
+    }
+
+    /// Returns who shows this, `None` if it lets nobody in.
+    pub async fn who(&self, shown: &str) -> Option<Arc<Caller>> {
+        let now = Millis::now();
+        if let Some(caller) = self.shared.known.find(shown, now) {
+            return Some(caller);
+        }
+        if let Some(jwt) = &self.shared.jwt
+            && jwt::looks_like_one(shown)
+        {
+            return jwt.who(shown).await;
+        }
+        // Made by another process a moment ago, perhaps. Whoever guesses cannot cause more reads by it.
+        if token::looks_like_one(shown) && self.read_again().await {
+            return self.shared.known.find(shown, now);
+        }
+        None
+    }
+
+    /// Reads the tokens of the store now: one was made or revoked.
+    ///
+    /// # Errors
+    /// If they cannot be read; those that were known stay.
+    pub async fn read(&self) -> Result<(), StoreError> {
+        let mut last = self.shared.reading.lock().await;
+        self.read_with(&mut last).await
+    }
+
+    /// Returns the tokens of the store.
+    #[must_use]
+    pub fn tokens(&self) -> &Tokens {
+        &self.shared.tokens
+    }
+
+    /// Keeps up with what others change, until it is told to end.
+    pub async fn keep(self, cancel: CancellationToken) {
+        if !self.is_required() {
+            return;
+        }
+        let jwt = async {
+            match &self.shared.jwt {
+                Some(jwt) => jwt.keep().await,
+                None => std::future::pending().await,
+            }
+        };
+        let tokens = async {
+            loop {
+                tokio::time::sleep(REFRESH).await;
+                let used = self.shared.known.used();
+                let written = if used.is_empty() { Ok(()) } else { self.shared.tokens.used(used).await };
+                if let Err(error) = written.and(self.read().await) {
+                    tracing::warn!(%error, "tokens cannot be read: those that were known still count");
+                }
+            }
+        };
+        cancel.run_until_cancelled(async { tokio::join!(jwt, tokens) }).await;
+    }
+
+    /// Returns whether tokens were read, by this call or by one that was under way.
+    async fn read_again(&self) -> bool {
+        let mut last = self.shared.reading.lock().await;
+        if last.is_some_and(|last| last.elapsed() < SOONEST) {
+            return true;
+        }
+        match self.read_with(&mut last).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%error, "tokens cannot be read: those that were known still count");
+                false
+            }
+        }
+    }
+
+    async fn read_with(&self, last: &mut Option<tokio::time::Instant>) -> Result<(), StoreError> {
+        *last = Some(tokio::time::Instant::now());
+        self.shared.known.replace(self.shared.tokens.standing().await?);
+        Ok(())
+    }
+}

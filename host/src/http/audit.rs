@@ -1,0 +1,61 @@
+//! The record of what directs the server: who did what, when, and what came of it.
+//!
+//! Such records are of the log, under the component `hotbay::audit`, and found there like all others.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use http::StatusCode;
+
+use super::{access::Asker, metrics::Route};
+use crate::types::caller::{Caller, Role};
+
+/// Something that somebody does to the server.
+pub(super) struct Act {
+    /// Absent if they are not let in.
+    by: Option<Arc<Caller>>,
+    what: String,
+    path: String,
+}
+
+impl Act {
+    /// Returns what a request does to the server, if it directs it.
+    pub(super) fn of(route: &Route, request: &Request) -> Option<Self> {
+        if !route.access.is_audited(request.method()) {
+            return None;
+        }
+        let by = request.extensions().get::<Asker>().map(|asker| Arc::clone(&asker.0));
+        let what = format!("{} {}", request.method(), route.template);
+        Some(Self { by, what, path: request.uri().path().to_owned() })
+    }
+
+    /// Takes note of it.
+    pub(super) fn note(self, status: StatusCode) {
+        if status == StatusCode::UNAUTHORIZED {
+            // Nobody did nothing; those are counted, and anybody could fill the log with them.
+            return;
+        }
+        let caller = self.by.as_deref();
+        let result = match status.as_u16() {
+            200..=299 => "done",
+            403 => "refused",
+            _ => "failed",
+        };
+        let (name, id) = caller.map_or(("anyone", "anyone"), |caller| (&*caller.name, &*caller.id));
+        let role = caller.map_or(Role::Admin, |caller| caller.role).as_str();
+        let (action, path, status) = (&*self.what, &*self.path, status.as_u16());
+        tracing::info!(
+            target: "hotbay::audit",
+            {
+                audit.actor = name,
+                audit.actor_id = id,
+                audit.role = role,
+                audit.action = action,
+                audit.result = result,
+                http.path = path,
+                http.status = status,
+            },
+            "somebody directed the server"
+        );
+    }
+}
