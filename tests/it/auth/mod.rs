@@ -11,6 +11,9 @@ use hotbay_tests::{
     replay::{self, Differences, Session, session},
 };
 use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::cli::{hotbay, text};
 
 /// Lets in an admin, and an operator each bound to `ann` and to `bob`.
 const TOKENS: &str = "
@@ -90,8 +93,10 @@ async fn neither_a_token_nor_what_it_is_in_is_ever_logged_and_who_directs_the_se
     }
 }
 
-#[tokio::test]
-async fn a_server_others_can_reach_needs_callers_who_say_who_they_are() {
-    let refused = TestHost::builder().argument("--listen=0.0.0.0:0").start().await.unwrap_err().to_string();
-    assert!(refused.contains("--auth") && refused.contains("hotbay token new"), "{refused}");
+#[test]
+fn a_server_others_can_reach_needs_callers_who_say_who_they_are() {
+    let home = TempDir::new().unwrap();
+    let done = hotbay(home.path(), &["serve", "--listen", "0.0.0.0:0"]);
+    let why = text(&done.stderr);
+    assert!(!done.status.success() && why.contains("--auth") && why.contains("hotbay token new"), "{why}");
 }
