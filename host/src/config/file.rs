@@ -12,6 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::limits::LimitSection;
 use crate::{
     engine::workflow::ConcurrencySettings,
     memory::semantic::RecallSettings,
@@ -56,6 +57,8 @@ pub(super) struct File {
     pub(super) stream_drain_deadline: Option<Scalar>,
     pub(super) lease: Option<Scalar>,
     pub(super) cancel_grace: Option<Scalar>,
+    pub(super) trusted_proxies: Option<Scalar>,
+    pub(super) limits: LimitSection,
     pub(super) workflows: HashMap<String, ConcurrencySettings>,
     pub(super) mcp_servers: BTreeMap<String, SourceSettings>,
     pub(super) memory: RecallSettings,

@@ -16,11 +16,12 @@ use schemars::JsonSchema;
 
 use super::{
     extract::{self, Shape},
+    limited::Work,
     metrics::{self, Requests},
     openapi::{self, Description},
     sse::EVENT_STREAM,
 };
-use crate::app::AppState;
+use crate::{app::AppState, limits::Limits};
 
 /// What a handler reads from a request.
 #[derive(Debug, Default, Clone)]
@@ -100,6 +101,7 @@ pub(super) struct Endpoint {
     pub(super) summary: &'static str,
     pub(super) takes: Takes,
     pub(super) answers: Answers,
+    pub(super) work: Work,
     route: MethodRouter<AppState>,
 }
 
@@ -124,7 +126,7 @@ impl Endpoint {
         T: Arguments + 'static,
     {
         let (takes, route) = (T::takes(), on(filter, handler));
-        Self { method, path, tag: "", summary: "", takes, answers: Answers::default(), route }
+        Self { method, path, tag: "", summary: "", takes, answers: Answers::default(), work: Work::default(), route }
     }
 
     /// Says what it is for, in one sentence.
@@ -142,12 +144,26 @@ impl Endpoint {
     /// Says that it answers with server-sent events.
     pub(super) fn streams(mut self) -> Self {
         self.answers = Answers::Events;
+        self.work = self.work.streamed();
         self
     }
 
     /// Says that it answers with JSON documents, each followed by the byte 0x1E.
     pub(super) fn chunks(mut self) -> Self {
         self.answers = Answers::Chunks;
+        self.work = self.work.streamed();
+        self
+    }
+
+    /// Says that it runs something.
+    pub(super) fn runs(mut self) -> Self {
+        self.work = self.work.run();
+        self
+    }
+
+    /// Says that it is answered however much there is to do.
+    pub(super) fn always(mut self) -> Self {
+        self.work = Work::Vital;
         self
     }
 
@@ -163,7 +179,11 @@ impl Endpoint {
         let mut route = self.route.clone();
         if self.takes.body.is_some() {
             // A body that is not JSON is reported before anything else about the request.
-            route = route.layer(middleware::from_fn(move |request, next| extract::read_json(limit, request, next)));
+            let (depth, limits) = (common.limits.settings().json_depth, Arc::clone(&common.limits));
+            let most = extract::Most { bytes: limit, depth };
+            route = route.layer(middleware::from_fn(move |request, next| {
+                extract::read_json(most, Arc::clone(&limits), request, next)
+            }));
         } else if self.method != Method::GET {
             route = route.layer(DefaultBodyLimit::max(limit));
         }
@@ -219,6 +239,8 @@ pub(super) fn tagged<const N: usize>(tag: &'static str, endpoints: [Endpoint; N]
 pub(super) struct Common {
     /// The longest a body may be, in bytes.
     pub(super) body_limit: usize,
+    /// How much is asked of the host.
+    pub(super) limits: Arc<Limits>,
     /// The description of the API.
     pub(super) description: Arc<Description>,
     /// What is counted of requests.

@@ -21,7 +21,7 @@ use axum::{
 };
 use http::{Method, StatusCode, header};
 
-use super::{endpoint::Endpoint, error::ApiError};
+use super::{endpoint::Endpoint, error::ApiError, limited::Work};
 use crate::{
     app::{App, AppState},
     observe::metrics::{Histogram, Kind, Text},
@@ -32,8 +32,8 @@ use crate::{
 pub(super) const PATH: &str = "/metrics";
 
 /// Statuses that are counted each by itself; others are counted together.
-const STATUSES: [u16; 20] =
-    [200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 501, 502, 503, 504];
+const STATUSES: [u16; 22] =
+    [200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 408, 409, 413, 414, 415, 422, 429, 500, 501, 502, 503, 504];
 
 /// What is counted of requests.
 pub(super) struct Requests {
@@ -45,6 +45,8 @@ pub(super) struct Requests {
 
 /// What is counted of one route.
 pub(super) struct Route {
+    /// What it asks of the host.
+    pub(super) work: Work,
     method: Method,
     /// By status, others in one more.
     statuses: [AtomicU64; STATUSES.len() + 1],
@@ -52,8 +54,13 @@ pub(super) struct Route {
 }
 
 impl Route {
-    fn new(method: Method) -> Self {
-        Self { method, statuses: [const { AtomicU64::new(0) }; STATUSES.len() + 1], latency: Histogram::default() }
+    fn new(method: Method, work: Work) -> Self {
+        Self {
+            work,
+            method,
+            statuses: [const { AtomicU64::new(0) }; STATUSES.len() + 1],
+            latency: Histogram::default(),
+        }
     }
 
     /// Counts a request whose answer began after so long.
@@ -73,9 +80,9 @@ impl Requests {
         let outside = outside.iter().map(|endpoint| ("", endpoint));
         for (prefix, endpoint) in outside.chain(inside.iter().map(|endpoint| (prefix, endpoint))) {
             let template = format!("{prefix}{}", endpoint.template());
-            routes.entry(template).or_default().push(Route::new(endpoint.method.clone()));
+            routes.entry(template).or_default().push(Route::new(endpoint.method.clone(), endpoint.work));
         }
-        Self { routes, unmatched: Route::new(Method::GET) }
+        Self { routes, unmatched: Route::new(Method::GET, Work::default()) }
     }
 
     /// Returns the counters of a request.
@@ -125,6 +132,7 @@ pub(super) async fn show(
     let process = tokio::task::spawn_blocking(Process::look).await.map_err(ApiError::internal)?;
     let mut text = Text::default();
     requests.write(&mut text);
+    app.limits.write(&mut text);
     app.observe.recorder().metrics().write(&mut text);
     plugins(&app, &mut text);
     store(&app, &mut text).await;
@@ -259,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_status_nobody_knows_is_counted_with_others() {
-        let route = Route::new(Method::GET);
+        let route = Route::new(Method::GET, Work::default());
         for status in [StatusCode::OK, StatusCode::IM_A_TEAPOT, StatusCode::LOOP_DETECTED] {
             route.answered(status, Duration::from_millis(1));
         }

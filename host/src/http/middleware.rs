@@ -1,6 +1,6 @@
 //! What happens to every request, outermost first: it gets an id; it is a span and one
 //! record in the log; browsers are told which origins may ask; a panic becomes a 500 (which
-//! a browser may read too).
+//! a browser may read too); what is too much is turned away.
 //!
 //! One function does it all. As layers of their own these steps cost as much as the rest of
 //! a short request: the router keeps each layer in a box of its own and copies all of them
@@ -21,16 +21,21 @@ use tracing::{Instrument, Span};
 use super::{
     cors::Cors,
     error::{ApiError, Cause},
+    limited::{self, Work},
     metrics::Requests,
     not_found,
 };
-use crate::{app::AppState, types::id};
+use crate::{app::AppState, limits::Limits, types::id};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Puts the middleware around the routes.
 pub(super) fn wrap(router: Router<AppState>, app: &AppState, requests: &Arc<Requests>) -> Router<AppState> {
-    let around = Arc::new(Around { cors: Cors::new(&app.config.cors_origins), requests: Arc::clone(requests) });
+    let around = Arc::new(Around {
+        cors: Cors::new(&app.config.cors_origins),
+        requests: Arc::clone(requests),
+        limits: Arc::clone(&app.limits),
+    });
     router.layer(from_fn(move |request, next| answer(Arc::clone(&around), request, next)))
 }
 
@@ -38,6 +43,7 @@ pub(super) fn wrap(router: Router<AppState>, app: &AppState, requests: &Arc<Requ
 struct Around {
     cors: Cors,
     requests: Arc<Requests>,
+    limits: Arc<Limits>,
 }
 
 async fn answer(around: Arc<Around>, request: Request, next: Next) -> Response {
@@ -45,7 +51,7 @@ async fn answer(around: Arc<Around>, request: Request, next: Next) -> Response {
     let counted = around.requests.find(&request);
     let id = request.headers().get(REQUEST_ID).cloned().or_else(fresh_id);
     let span = span(&request, id.as_ref());
-    let mut response = guarded(&around.cors, request, next).instrument(span.clone()).await;
+    let mut response = guarded(&around, counted.work, request, next).instrument(span.clone()).await;
     span.in_scope(|| log(&response, began));
     counted.answered(response.status(), began.elapsed());
     if let Some(id) = id {
@@ -77,7 +83,8 @@ fn log(response: &Response, began: Instant) {
 }
 
 /// Answers a request as its origin may see it, whatever its handler does.
-async fn guarded(cors: &Cors, request: Request, next: Next) -> Response {
+async fn guarded(around: &Around, work: Work, request: Request, next: Next) -> Response {
+    let Around { cors, limits, .. } = around;
     let origin = request.headers().get(header::ORIGIN).cloned();
     if request.method() == Method::OPTIONS {
         // A preflight is answered for any path; other questions about options are for nobody.
@@ -88,7 +95,7 @@ async fn guarded(cors: &Cors, request: Request, next: Next) -> Response {
         cors.answer_preflight(origin.as_ref(), response.headers_mut());
         return response;
     }
-    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let answered = AssertUnwindSafe(limited::answer(limits, work, request, next)).catch_unwind().await;
     let mut response = answered.unwrap_or_else(|panic| panicked(&*panic));
     cors.mark(origin.as_ref(), response.headers_mut());
     response
