@@ -13,6 +13,7 @@ mod documented;
 mod durability;
 mod embed_minilm;
 mod events;
+mod limits;
 mod mcp;
 #[cfg(hotbay_test_minilm)]
 mod meaning;

@@ -12,7 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::auth::AuthSection;
+use super::{auth::AuthSection, limits::LimitSection};
 use crate::{
     engine::workflow::ConcurrencySettings,
     memory::semantic::RecallSettings,
@@ -57,6 +57,8 @@ pub(super) struct File {
     pub(super) lease: Option<Scalar>,
     pub(super) cancel_grace: Option<Scalar>,
     pub(super) auth: AuthSection,
+    pub(super) trusted_proxies: Option<Scalar>,
+    pub(super) limits: LimitSection,
     pub(super) workflows: HashMap<String, ConcurrencySettings>,
     pub(super) mcp_servers: BTreeMap<String, SourceSettings>,
     pub(super) memory: RecallSettings,

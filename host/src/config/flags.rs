@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::limits::LimitFlags;
+
 /// Settings given on the command line; what is absent is looked for elsewhere.
 ///
 /// Values are kept as text and parsed with those of variables and of the file.
@@ -118,4 +120,7 @@ pub struct Flags {
     /// How long a step may go on once its run was cancelled [default: 30s] [env: HOTBAY_CANCEL_GRACE]
     #[arg(long, value_name = "TIME")]
     pub cancel_grace: Option<String>,
+    /// Limits.
+    #[command(flatten)]
+    pub limits: LimitFlags,
 }

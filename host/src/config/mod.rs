@@ -8,6 +8,7 @@ mod auth;
 mod error;
 mod file;
 mod flags;
+mod limits;
 mod mcp;
 mod otlp;
 mod parse;
@@ -27,6 +28,7 @@ use serde_json::{Value, json};
 pub use error::ConfigError;
 pub use file::{LogFormat, SecretSource, SystemSettings};
 pub use flags::Flags;
+pub use limits::{LimitFlags, LimitSettings, Network};
 pub use mcp::McpSettings;
 pub use otlp::{OtlpProtocol, OtlpSettings};
 pub(crate) use parse::long_duration;
@@ -78,6 +80,8 @@ pub struct Config {
     pub mcp: McpSettings,
     /// How long things may take.
     pub deadlines: Deadlines,
+    /// How much may be asked at once, and how slowly.
+    pub limits: LimitSettings,
     /// Third-party MCP servers whose tools agents use, by name.
     pub mcp_servers: BTreeMap<String, SourceSettings>,
     /// What agents recall by meaning with.
@@ -169,8 +173,56 @@ impl Config {
         let default_listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 4111));
         let seconds = Duration::from_secs;
         let data = from.path("data", flags.data.as_ref(), file.data.as_deref(), base, ".hotbay")?;
+        let listen =
+            from.pick("listen", flags.listen.as_ref(), file.listen.as_ref(), default_listen, parse::address)?;
+        let deadlines = Deadlines {
+            run: from.pick(
+                "run_deadline",
+                flags.run_deadline.as_ref(),
+                file.run_deadline.as_ref(),
+                seconds(600),
+                parse::duration,
+            )?,
+            call: from.pick(
+                "call_deadline",
+                flags.call_deadline.as_ref(),
+                file.call_deadline.as_ref(),
+                seconds(60),
+                parse::duration,
+            )?,
+            open: from.pick(
+                "open_deadline",
+                flags.open_deadline.as_ref(),
+                file.open_deadline.as_ref(),
+                seconds(10),
+                parse::duration,
+            )?,
+            drain: from.pick(
+                "drain_deadline",
+                flags.drain_deadline.as_ref(),
+                file.drain_deadline.as_ref(),
+                seconds(30),
+                parse::duration,
+            )?,
+            stream_drain: from.pick(
+                "stream_drain_deadline",
+                flags.stream_drain_deadline.as_ref(),
+                file.stream_drain_deadline.as_ref(),
+                seconds(600),
+                parse::duration,
+            )?,
+            lease: from.pick("lease", flags.lease.as_ref(), file.lease.as_ref(), seconds(30), parse::lease)?,
+            cancel_grace: from.pick(
+                "cancel_grace",
+                flags.cancel_grace.as_ref(),
+                file.cancel_grace.as_ref(),
+                seconds(30),
+                parse::duration,
+            )?,
+        };
+        let limits = LimitSettings::load(&from, flags, &file, listen.ip().is_loopback(), &deadlines)?;
         let config = Self {
-            listen: from.pick("listen", flags.listen.as_ref(), file.listen.as_ref(), default_listen, parse::address)?,
+            listen,
             prefix: from.pick("prefix", flags.prefix.as_ref(), file.prefix.as_ref(), "/api".into(), parse::prefix)?,
             data: data.clone(),
             database_url: from.pick(
@@ -236,51 +288,8 @@ impl Config {
             },
             otlp: OtlpSettings::load(&from, flags, &file)?,
             mcp: McpSettings::load(&from, flags, &file)?,
-            deadlines: Deadlines {
-                run: from.pick(
-                    "run_deadline",
-                    flags.run_deadline.as_ref(),
-                    file.run_deadline.as_ref(),
-                    seconds(600),
-                    parse::duration,
-                )?,
-                call: from.pick(
-                    "call_deadline",
-                    flags.call_deadline.as_ref(),
-                    file.call_deadline.as_ref(),
-                    seconds(60),
-                    parse::duration,
-                )?,
-                open: from.pick(
-                    "open_deadline",
-                    flags.open_deadline.as_ref(),
-                    file.open_deadline.as_ref(),
-                    seconds(10),
-                    parse::duration,
-                )?,
-                drain: from.pick(
-                    "drain_deadline",
-                    flags.drain_deadline.as_ref(),
-                    file.drain_deadline.as_ref(),
-                    seconds(30),
-                    parse::duration,
-                )?,
-                stream_drain: from.pick(
-                    "stream_drain_deadline",
-                    flags.stream_drain_deadline.as_ref(),
-                    file.stream_drain_deadline.as_ref(),
-                    seconds(600),
-                    parse::duration,
-                )?,
-                lease: from.pick("lease", flags.lease.as_ref(), file.lease.as_ref(), seconds(30), parse::lease)?,
-                cancel_grace: from.pick(
-                    "cancel_grace",
-                    flags.cancel_grace.as_ref(),
-                    file.cancel_grace.as_ref(),
-                    seconds(30),
-                    parse::duration,
-                )?,
-            },
+            deadlines,
+            limits,
             mcp_servers: mcp::servers(&from, file.mcp_servers)?,
             memory: file.memory,
             providers: file.providers,
@@ -349,6 +358,8 @@ impl Config {
             "stream_drain_deadline": parse::show_duration(self.deadlines.stream_drain),
             "lease": parse::show_duration(self.deadlines.lease),
             "cancel_grace": parse::show_duration(self.deadlines.cancel_grace),
+            "trusted_proxies": self.limits.shown_proxies(),
+            "limits": self.limits.shown(),
             "workflows": self.workflows,
             "mcp_servers": self.mcp_servers.iter().map(|(name, it)| (name.clone(), it.redacted())).collect::<BTreeMap<_, _>>(),
             "memory": self.memory,

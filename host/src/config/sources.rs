@@ -26,7 +26,9 @@ impl Sources<'_> {
 
     pub(super) fn in_file(&self, name: &str) -> String {
         let file = self.file.unwrap_or(Path::new(DEFAULT_FILE));
-        format!("`{name}` in {}", file.display())
+        // Limits are a section of the file.
+        let (section, name) = name.strip_prefix("limit_").map_or(("", name), |name| ("limits.", name));
+        format!("`{section}{name}` in {}", file.display())
     }
 
     /// Returns the first value that is set, and where.
