@@ -12,6 +12,7 @@ mod memory;
 mod model;
 mod plugin;
 mod serve;
+mod sign;
 mod table;
 
 use std::{future::Future, path::PathBuf, process::ExitCode};

@@ -12,6 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::trust::TrustSection;
 use crate::{
     engine::workflow::ConcurrencySettings,
     memory::semantic::RecallSettings,
@@ -60,6 +61,7 @@ pub(super) struct File {
     pub(super) mcp_servers: BTreeMap<String, SourceSettings>,
     pub(super) memory: RecallSettings,
     pub(super) providers: BTreeMap<String, ProviderSettings>,
+    pub(super) trust: TrustSection,
     pub(super) plugins: BTreeMap<String, PluginSection>,
     pub(super) secrets: BTreeMap<String, SecretSource>,
     pub(super) system: SystemSettings,
