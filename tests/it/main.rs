@@ -29,6 +29,7 @@ mod plugin_layout;
 mod plugin_load;
 mod plugin_sdk;
 mod plugin_swap;
+mod plugin_trust;
 mod plugin_workflows;
 mod records;
 mod replay;

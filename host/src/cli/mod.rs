@@ -12,6 +12,7 @@ mod memory;
 mod model;
 mod plugin;
 mod serve;
+mod sign;
 mod table;
 mod token;
 

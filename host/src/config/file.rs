@@ -12,7 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{auth::AuthSection, limits::LimitSection};
+use super::{auth::AuthSection, limits::LimitSection, trust::TrustSection};
 use crate::{
     engine::workflow::ConcurrencySettings,
     memory::semantic::RecallSettings,
@@ -63,6 +63,7 @@ pub(super) struct File {
     pub(super) mcp_servers: BTreeMap<String, SourceSettings>,
     pub(super) memory: RecallSettings,
     pub(super) providers: BTreeMap<String, ProviderSettings>,
+    pub(super) trust: TrustSection,
     pub(super) plugins: BTreeMap<String, PluginSection>,
     pub(super) secrets: BTreeMap<String, SecretSource>,
     pub(super) system: SystemSettings,

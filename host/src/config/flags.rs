@@ -33,6 +33,9 @@ pub struct Flags {
     /// Whether plugin directories are watched [default: true] [env: HOTBAY_WATCH]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub watch: Option<String>,
+    /// Who has to vouch for plugin files
+    #[command(flatten)]
+    pub trust: TrustFlags,
     /// Longest request body, for example 10MiB [default: 4.5MiB] [env: HOTBAY_BODY_LIMIT]
     #[arg(long, value_name = "SIZE")]
     pub body_limit: Option<String>,
@@ -123,4 +126,15 @@ pub struct Flags {
     /// Limits.
     #[command(flatten)]
     pub limits: LimitFlags,
+}
+
+/// Flags that say who is trusted.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TrustFlags {
+    /// Minisign key whose signatures are asked for beside plugin files, may be repeated [default: none] [env: HOTBAY_TRUST_KEYS]
+    #[arg(long, value_name = "[NAME=]KEY")]
+    pub trust_key: Vec<String>,
+    /// Hash of a plugin file that is loaded, may be repeated [default: all] [env: HOTBAY_TRUST_HASHES]
+    #[arg(long, value_name = "BLAKE3")]
+    pub trust_hash: Vec<String>,
 }

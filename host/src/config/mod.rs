@@ -13,6 +13,7 @@ mod mcp;
 mod otlp;
 mod parse;
 mod sources;
+mod trust;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -27,7 +28,7 @@ use serde_json::{Value, json};
 
 pub use error::ConfigError;
 pub use file::{LogFormat, SecretSource, SystemSettings};
-pub use flags::Flags;
+pub use flags::{Flags, TrustFlags};
 pub use limits::{LimitFlags, LimitSettings, Network};
 pub use mcp::McpSettings;
 pub use otlp::{OtlpProtocol, OtlpSettings};
@@ -38,7 +39,10 @@ use crate::{
     engine::workflow::ConcurrencySettings,
     memory::semantic::RecallSettings,
     model::catalog::ProviderSettings,
-    plugin::settings::{PluginOptions, PluginSettings},
+    plugin::{
+        settings::{PluginOptions, PluginSettings},
+        trust::TrustSettings,
+    },
     sources::settings::SourceSettings,
 };
 use file::File;
@@ -88,6 +92,8 @@ pub struct Config {
     pub memory: RecallSettings,
     /// Model providers by name.
     pub providers: BTreeMap<String, ProviderSettings>,
+    /// Who has to vouch for plugin files.
+    pub trust: TrustSettings,
     /// Options of plugins by name.
     pub plugins: BTreeMap<String, PluginOptions>,
     /// How many runs of a workflow go on at once, by its id; `*` for those not named.
@@ -288,6 +294,7 @@ impl Config {
             },
             otlp: OtlpSettings::load(&from, flags, &file)?,
             mcp: McpSettings::load(&from, flags, &file)?,
+            trust: TrustSettings::load(&from, flags, &file)?,
             deadlines,
             limits,
             mcp_servers: mcp::servers(&from, file.mcp_servers)?,
@@ -308,6 +315,7 @@ impl Config {
     pub fn plugin_settings(&self, executable: PathBuf) -> PluginSettings {
         let mut settings = PluginSettings::new(self.plugin_dirs.clone(), self.data.clone(), executable);
         settings.plugins.clone_from(&self.plugins);
+        settings.trust.clone_from(&self.trust);
         settings.watch.enabled = self.watch;
         settings.call_deadline = self.deadlines.call;
         settings.open_deadline = self.deadlines.open;
@@ -364,6 +372,7 @@ impl Config {
             "mcp_servers": self.mcp_servers.iter().map(|(name, it)| (name.clone(), it.redacted())).collect::<BTreeMap<_, _>>(),
             "memory": self.memory,
             "providers": self.providers,
+            "trust": self.trust.shown(),
             "plugins": plugins,
             "secrets": secrets,
             "system": self.system,

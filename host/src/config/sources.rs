@@ -101,6 +101,22 @@ impl Sources<'_> {
         }
     }
 
+    /// Picks a list, and where it was set: a flag that is repeated, a variable with commas, a list of the file.
+    pub(super) fn list(
+        &self,
+        variable: &str,
+        flag: (&str, &[String]),
+        file: (&str, Option<Vec<String>>),
+    ) -> Option<(Vec<String>, String)> {
+        if !flag.1.is_empty() {
+            return Some((flag.1.to_vec(), format!("the flag {}", flag.0)));
+        }
+        if let Some((value, place)) = self.variable(variable) {
+            return Some((value.split(',').map(|item| item.trim().to_owned()).collect(), place));
+        }
+        Some((file.1?, self.in_file(file.0)))
+    }
+
     pub(super) fn cors_origins(&self, flags: &Flags, file: &File) -> Result<Vec<String>, ConfigError> {
         let (origins, place) = if !flags.cors_origin.is_empty() {
             (flags.cors_origin.clone(), "the flag --cors-origin".to_owned())

@@ -19,12 +19,14 @@ pub mod error;
 pub mod in_flight;
 pub mod layout;
 pub mod probe;
+pub mod trust;
 
 mod bridge;
 mod elf;
 mod intake;
 mod loader;
 mod manifest;
+mod ownership;
 mod pool;
 pub(crate) mod process;
 mod state;
@@ -42,7 +44,7 @@ use tokio::sync::broadcast;
 
 use crate::{
     observe::Recorder,
-    types::plugin::{Capabilities, PluginNumbers, PluginStatus},
+    types::plugin::{Capabilities, PluginNumbers, PluginStatus, PluginTrust},
 };
 use error::{LoadCode, LoadError};
 use generation::DrainDeadlines;
@@ -192,6 +194,8 @@ pub struct CheckReport {
     pub capabilities: Capabilities,
     /// What it says about itself.
     pub manifest: hotbay_plugin::manifest::Manifest,
+    /// Who vouches for it, if the host would ask.
+    pub trust: Option<PluginTrust>,
 }
 
 /// Examines a file as a host would, up to the point where it would be mapped.
@@ -203,7 +207,8 @@ pub struct CheckReport {
 /// If a host would refuse the file.
 pub async fn check_file(path: &Path, settings: &PluginSettings) -> Result<CheckReport, LoadError> {
     let intake = Arc::new(intake::Intake::new(settings)?);
-    let staged = intake.stage(path).await?;
+    let absolute = std::path::absolute(path).map_err(|error| LoadError::io("resolve", path, &error))?;
+    let staged = intake.stage(&absolute).await?;
     Ok(CheckReport {
         file: path.to_owned(),
         hash: staged.hash.to_string(),
@@ -211,5 +216,6 @@ pub async fn check_file(path: &Path, settings: &PluginSettings) -> Result<CheckR
         abi: format!("{}.{}", hotbay_plugin::abi::ABI_MAJOR, staged.probed.abi_minor),
         capabilities: Capabilities::from(&staged.probed.manifest),
         manifest: staged.probed.manifest,
+        trust: staged.trust,
     })
 }

@@ -1,13 +1,11 @@
 //! What the plugin layer must be told: where plugins are, what they may use, how long things may take.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use super::trust::TrustSettings;
 
 /// Where a plugin's code runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,8 +82,8 @@ pub struct PluginSettings {
     pub probe_exe: PathBuf,
     /// Options by the plugin's name.
     pub plugins: BTreeMap<String, PluginOptions>,
-    /// If set, only files with these BLAKE3 hashes (lower-case hex) are loaded.
-    pub allowed_hashes: Option<HashSet<String>>,
+    /// Who has to vouch for a file.
+    pub trust: TrustSettings,
     /// Whether files owned by other users than the host's and root are loaded.
     pub any_owner: bool,
     /// Largest file that is loaded.
@@ -119,7 +117,7 @@ impl PluginSettings {
             data,
             probe_exe,
             plugins: BTreeMap::new(),
-            allowed_hashes: None,
+            trust: TrustSettings::default(),
             any_owner: false,
             max_file_bytes: 1 << 30,
             max_generations: 64,

@@ -1,6 +1,6 @@
 //! What operators see of a plugin: states, generations, errors.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use hotbay_plugin::manifest::{Build, Manifest};
 use serde::{Deserialize, Serialize};
@@ -142,6 +142,37 @@ pub struct GenerationStatus {
     pub build: Build,
     /// Length of its file in bytes.
     pub size: u64,
+    /// Who vouches for it, if anybody was asked when it was loaded.
+    pub trust: Option<PluginTrust>,
+}
+
+/// Who vouches for a build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "lowercase", rename_all_fields = "camelCase")]
+pub enum PluginTrust {
+    /// The operator, who listed its hash.
+    Hash,
+    /// Whoever has a key.
+    Signature {
+        /// The key's number.
+        key_id: String,
+        /// What the operator calls the key.
+        key_name: Option<String>,
+        /// What the signer says about the build; signed as well.
+        comment: String,
+    },
+}
+
+impl fmt::Display for PluginTrust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hash => f.write_str("its hash is listed"),
+            Self::Signature { key_id, key_name: Some(name), comment } => {
+                write!(f, "signed by {name} ({key_id}): {comment}")
+            }
+            Self::Signature { key_id, key_name: None, comment } => write!(f, "signed by {key_id}: {comment}"),
+        }
+    }
 }
 
 /// Why the last attempt to load a file failed.

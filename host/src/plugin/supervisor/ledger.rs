@@ -1,7 +1,7 @@
 //! What is known about each plugin and each file, and who owns which name.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -22,7 +22,7 @@ use crate::{
     },
     types::plugin::{
         Capabilities, GenerationState, GenerationStatus, MappedImages, PluginFailure, PluginNumbers, PluginState,
-        PluginStatus,
+        PluginStatus, PluginTrust,
     },
 };
 
@@ -35,6 +35,8 @@ pub(super) struct Ledger {
     plugins: BTreeMap<Arc<str>, Record>,
     /// Files that no plugin could be made of.
     refused: BTreeMap<PathBuf, PluginFailure>,
+    /// Who vouched for each build when it was loaded last, by hash.
+    vouched: HashMap<Arc<str>, PluginTrust>,
     kept: KeptState,
 }
 
@@ -67,7 +69,13 @@ pub(super) enum Decision {
 
 impl Ledger {
     pub(super) fn new(kept: KeptState) -> Self {
-        Self { offers: Offers::default(), plugins: BTreeMap::new(), refused: BTreeMap::new(), kept }
+        Self {
+            offers: Offers::default(),
+            plugins: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            vouched: HashMap::new(),
+            kept,
+        }
     }
 
     pub(super) fn kept(&self) -> &KeptState {
@@ -82,8 +90,22 @@ impl Ledger {
         self.kept.disabled.contains(name)
     }
 
+    /// Notes who vouches for a build.
+    pub(super) fn vouch(&mut self, staged: &Staged) {
+        match &staged.trust {
+            Some(trust) => drop(self.vouched.insert(Arc::clone(&staged.hash), trust.clone())),
+            None => drop(self.vouched.remove(&staged.hash)),
+        }
+    }
+
+    /// Returns who vouches for a build.
+    pub(super) fn trust(&self, hash: &str) -> Option<&PluginTrust> {
+        self.vouched.get(hash)
+    }
+
     /// Gives the file its plugin's name and a number, unless the name is another file's.
     pub(super) fn reserve(&mut self, file: &Path, staged: &Staged, why: Why) -> Result<Decision, LoadError> {
+        self.vouch(staged);
         let manifest = Arc::new(staged.probed.manifest.clone());
         let name: Arc<str> = manifest.name.as_str().into();
         let is_disabled = self.is_disabled(&name);
@@ -235,7 +257,7 @@ impl Ledger {
     pub(super) fn list(&self, intake: &Intake, settings: &PluginSettings) -> Vec<PluginStatus> {
         let known = self.plugins.iter().map(|(name, record)| {
             let (count, bytes) = intake.usage(name);
-            record.status(name, self.is_disabled(name), MappedImages { count, bytes }, settings)
+            record.status(name, self, MappedImages { count, bytes }, settings)
         });
         let refused = self.refused.iter().map(|(file, failure)| PluginStatus {
             name: stem(file),
@@ -314,23 +336,26 @@ impl Record {
         }
     }
 
-    fn status(&self, name: &str, is_disabled: bool, mapped: MappedImages, settings: &PluginSettings) -> PluginStatus {
+    fn status(&self, name: &str, ledger: &Ledger, mapped: MappedImages, settings: &PluginSettings) -> PluginStatus {
+        let status_of = |generation: &Arc<Generation>| {
+            generation_status(generation, ledger.trust(&generation.identity().hash).cloned())
+        };
         PluginStatus {
             name: name.to_owned(),
             version: self.manifest.version.clone(),
-            state: self.state(is_disabled),
+            state: self.state(ledger.is_disabled(name)),
             file: self.file.clone(),
             isolation: settings.options(name).isolation.as_str().to_owned(),
             capabilities: Capabilities::from(&*self.manifest),
             generation: self.current.as_ref().map(|generation| generation.number()),
-            generations: self.generations.iter().rev().map(|generation| generation_status(generation)).collect(),
+            generations: self.generations.iter().rev().map(status_of).collect(),
             last_error: self.failure.clone(),
             mapped,
         }
     }
 }
 
-fn generation_status(generation: &Generation) -> GenerationStatus {
+fn generation_status(generation: &Generation, trust: Option<PluginTrust>) -> GenerationStatus {
     let statistics = generation.statistics();
     GenerationStatus {
         number: generation.number(),
@@ -344,6 +369,7 @@ fn generation_status(generation: &Generation) -> GenerationStatus {
         latency_ms: statistics.latency(),
         build: generation.manifest().build.clone(),
         size: generation.identity().size,
+        trust,
     }
 }
 

@@ -272,12 +272,10 @@ impl Supervisor {
         let (hash, number) = self.ledger().previous(name)?;
         let span = LoadSpan::begin(&self.recorder, &file);
         let result = async {
-            let mapped = self.intake.known(&hash).ok_or_else(|| {
-                LoadError::new(
-                    LoadCode::State,
-                    format!("the former build of plugin `{name}` is not mapped; load its file"),
-                )
-            })?;
+            // It was trusted when it was loaded; whether it still is counts.
+            let staged = self.intake.stage_kept(&hash).await?;
+            self.ledger().vouch(&staged);
+            let mapped = self.intake.map(&staged).await?;
             let prepared = self.open(&file, mapped, number, None).await?;
             span.opened(&prepared.generation);
             self.commit(&file, prepared)
@@ -338,10 +336,12 @@ impl Supervisor {
         let former = self.ledger().commit(&self.registry, file, &generation, offer, file_hash);
         match former {
             Ok(former) => {
+                let trust = self.ledger().trust(&generation.identity().hash).map(ToString::to_string);
                 tracing::info!(
                     plugin.name = %generation.plugin(),
                     plugin.generation = generation.number(),
                     plugin.version = %generation.manifest().version,
+                    plugin.trust = trust,
                     "plugin serves"
                 );
                 self.tell(generation.plugin(), PluginChange::Serving { generation: generation.number() });
