@@ -36,7 +36,7 @@ use crate::{
     plugin::settings::{PluginOptions, PluginSettings},
     sources::settings::SourceSettings,
 };
-use file::File;
+use file::{File, PluginSection};
 use sources::Sources;
 
 /// The configuration file, if it is there and no other is named.
@@ -57,6 +57,8 @@ pub struct Config {
     pub database_url: Option<String>,
     /// Directories plugins are loaded from, the first one wins a conflict.
     pub plugin_dirs: Vec<PathBuf>,
+    /// Further ones, whose plugins run in processes of their own unless their options say otherwise.
+    pub isolated_plugin_dirs: Vec<PathBuf>,
     /// Whether those directories are watched.
     pub watch: bool,
     /// The longest body of a request, in bytes.
@@ -178,6 +180,12 @@ impl Config {
                 parse::database_url,
             )?,
             plugin_dirs: from.plugin_dirs(flags, &file, base),
+            isolated_plugin_dirs: from.directories(
+                "isolated_plugins",
+                &flags.isolated_plugins,
+                file.isolated_plugin_dirs.as_deref(),
+                base,
+            ),
             watch: from.pick("watch", flags.watch.as_ref(), file.watch.as_ref(), true, parse::boolean)?,
             body_limit: from.pick(
                 "body_limit",
@@ -287,7 +295,7 @@ impl Config {
             mcp_servers: mcp::servers(&from, file.mcp_servers)?,
             memory: file.memory,
             providers: file.providers,
-            plugins: file.plugins.into_iter().map(|(name, section)| (name, section.into())).collect(),
+            plugins: plugins(&from, file.plugins)?,
             workflows: file.workflows,
             secrets: file.secrets,
             system: file.system,
@@ -300,7 +308,9 @@ impl Config {
     /// Returns what the plugin layer is told. `executable` is the host itself, which it starts as a probe.
     #[must_use]
     pub fn plugin_settings(&self, executable: PathBuf) -> PluginSettings {
-        let mut settings = PluginSettings::new(self.plugin_dirs.clone(), self.data.clone(), executable);
+        let directories = self.plugin_dirs.iter().chain(&self.isolated_plugin_dirs).cloned().collect();
+        let mut settings = PluginSettings::new(directories, self.data.clone(), executable);
+        settings.isolated_directories.clone_from(&self.isolated_plugin_dirs);
         settings.plugins.clone_from(&self.plugins);
         settings.watch.enabled = self.watch;
         settings.call_deadline = self.deadlines.call;
@@ -318,7 +328,20 @@ impl Config {
             .iter()
             .map(|(name, options)| {
                 let config = redact(options.config.clone());
-                (name.clone(), json!({ "isolation": options.isolation, "config": config }))
+                (
+                    name.clone(),
+                    json!({
+                        "isolation": options.isolation,
+                        "config": config,
+                        "env": options.env.keys().map(|name| (name.clone(), "***")).collect::<BTreeMap<_, _>>(),
+                        "limits": {
+                            "memory": options.limits.memory,
+                            "open_files": options.limits.open_files,
+                            "cpu": options.limits.cpu.map(parse::show_duration),
+                            "processes": options.limits.processes,
+                        },
+                    }),
+                )
             })
             .collect();
         let secrets: BTreeMap<&String, Value> =
@@ -330,6 +353,7 @@ impl Config {
             "data": self.data,
             "database_url": self.database_url.as_deref().map(parse::without_password),
             "plugin_dirs": self.plugin_dirs,
+            "isolated_plugin_dirs": self.isolated_plugin_dirs,
             "watch": self.watch,
             "body_limit": self.body_limit,
             "cors_origins": self.cors_origins,
@@ -373,6 +397,18 @@ impl Config {
         }
         Err(ConfigError::Exposed { listen: self.listen })
     }
+}
+
+/// Reads what is said of single plugins.
+fn plugins(
+    from: &Sources<'_>,
+    sections: BTreeMap<String, PluginSection>,
+) -> Result<BTreeMap<String, PluginOptions>, ConfigError> {
+    let options = |(name, section): (String, PluginSection)| {
+        let options = section.options(|setting| from.in_file(&format!("plugins.{name}.{setting}")))?;
+        Ok((name, options))
+    };
+    sections.into_iter().map(options).collect()
 }
 
 /// Reads one variable of the environment; one that is not UTF-8 counts as not set.

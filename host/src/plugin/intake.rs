@@ -5,13 +5,13 @@
 //! afterwards reaches the host. Opening a plugin is [`super::bridge`]'s.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     io::{BufRead, BufReader, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -65,9 +65,11 @@ pub(crate) struct Intake {
     max_file_bytes: u64,
     max_generations: usize,
     any_owner: bool,
-    allowed: Option<std::collections::HashSet<String>>,
+    allowed: Option<HashSet<String>>,
     /// Every image by hash. Grows only: images are never unloaded. Held for a few lines.
     mapped: Mutex<HashMap<Arc<str>, Arc<Mapped>>>,
+    /// Hashes of copies that are opened here or in processes, or were. Held for one line.
+    taken: Mutex<HashSet<Arc<str>>>,
     serial: AtomicU64,
 }
 
@@ -98,6 +100,7 @@ impl Intake {
             any_owner: settings.any_owner,
             allowed: settings.allowed_hashes.clone(),
             mapped: Mutex::default(),
+            taken: Mutex::default(),
             serial: AtomicU64::new(0),
         })
     }
@@ -120,7 +123,27 @@ impl Intake {
             None => self.probe(&copy).await?,
         };
         manifest::check(&probed.manifest)?;
+        self.taken().insert(Arc::clone(&hash));
         Ok(Staged { hash, size, copy, probed })
+    }
+
+    /// Returns the copy with this hash, which was opened before and is not trusted to be as it was.
+    pub(crate) async fn copy_of(self: &Arc<Self>, hash: &Arc<str>) -> Result<PathBuf, LoadError> {
+        let copy = self.copies.join(format!("{hash}.so"));
+        let (read, expected) = (copy.clone(), Arc::clone(hash));
+        let is_same = tokio::task::spawn_blocking(move || {
+            fs::read(&read).is_ok_and(|bytes| *blake3::hash(&bytes).to_hex().as_str() == *expected)
+        });
+        if is_same.await.unwrap_or_default() {
+            return Ok(copy);
+        }
+        let message =
+            format!("the private copy {} of the former build is gone or was changed; load its file", copy.display());
+        Err(LoadError::new(LoadCode::State, message))
+    }
+
+    fn taken(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Maps a staged file, or returns the image if these bytes are mapped already.
@@ -154,7 +177,7 @@ impl Intake {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let hash = name.split('.').next().unwrap_or_default();
             let is_ours = name.ends_with(".so") || name.ends_with(".probe.json") || name.ends_with(".tmp");
-            if !is_ours || self.known(hash).is_some() {
+            if !is_ours || self.taken().contains(hash) {
                 continue;
             }
             let age = fs::metadata(&path)?.modified()?.elapsed().unwrap_or_default();
