@@ -20,6 +20,7 @@ mod meaning;
 mod memory;
 mod metrics;
 mod models;
+mod modes;
 mod otlp;
 mod plugin_abort;
 mod plugin_admin;

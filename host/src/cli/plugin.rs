@@ -168,7 +168,7 @@ async fn list(server: ServerArguments) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     let plugins = answer.get("plugins").unwrap_or(&answer).as_array().cloned().unwrap_or_default();
-    let mut table = Table::new(&["NAME", "STATE", "VERSION", "GENERATION", "CALLS", "ERRORS", "OFFERS"]);
+    let mut table = Table::new(&["NAME", "STATE", "ISOLATION", "VERSION", "GENERATION", "CALLS", "ERRORS", "OFFERS"]);
     for plugin in &plugins {
         table.row(row(plugin));
     }
@@ -204,12 +204,33 @@ fn row(plugin: &Value) -> Vec<String> {
     vec![
         text(plugin.get("name")),
         text(plugin.get("state")),
+        isolation(plugin),
         text(plugin.get("version")),
         text(plugin.get("generation")),
         count("calls"),
         count("errors"),
         offers.join("; "),
     ]
+}
+
+/// Returns where it runs; of one with a process of its own also how that fares.
+fn isolation(plugin: &Value) -> String {
+    let place = text(plugin.get("isolation"));
+    let Some(process) = plugin.get("process") else { return place };
+    let id = match process.get("pid") {
+        None | Some(Value::Null) => String::from("none"),
+        pid => text(pid),
+    };
+    let crashes = process.get("crashes").and_then(Value::as_u64).unwrap_or_default();
+    let mut shown = format!("{place} {id}");
+    if crashes > 0 {
+        shown.push_str(&format!(", {crashes} crashes"));
+    }
+    match process.get("breaker").and_then(Value::as_str) {
+        None | Some("closed") => {}
+        Some(breaker) => shown.push_str(&format!(", breaker {breaker}")),
+    }
+    shown
 }
 
 /// Returns the kinds of which there is something, with the names.

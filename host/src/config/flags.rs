@@ -30,6 +30,9 @@ pub struct Flags {
     /// Directory plugins are loaded from, may be repeated [default: ./plugins.d] [env: HOTBAY_PLUGINS]
     #[arg(long, value_name = "DIR")]
     pub plugins: Vec<PathBuf>,
+    /// Directory whose plugins run in processes of their own, may be repeated [default: none] [env: HOTBAY_ISOLATED_PLUGINS]
+    #[arg(long, value_name = "DIR")]
+    pub isolated_plugins: Vec<PathBuf>,
     /// Whether plugin directories are watched [default: true] [env: HOTBAY_WATCH]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub watch: Option<String>,

@@ -45,7 +45,7 @@ use crate::{
     },
     sources::settings::SourceSettings,
 };
-use file::File;
+use file::{File, PluginSection};
 use sources::Sources;
 
 /// The configuration file, if it is there and no other is named.
@@ -66,6 +66,8 @@ pub struct Config {
     pub database_url: Option<String>,
     /// Directories plugins are loaded from, the first one wins a conflict.
     pub plugin_dirs: Vec<PathBuf>,
+    /// Further ones, whose plugins run in processes of their own unless their options say otherwise.
+    pub isolated_plugin_dirs: Vec<PathBuf>,
     /// Whether those directories are watched.
     pub watch: bool,
     /// The longest body of a request, in bytes.
@@ -239,6 +241,12 @@ impl Config {
                 parse::database_url,
             )?,
             plugin_dirs: from.plugin_dirs(flags, &file, base),
+            isolated_plugin_dirs: from.directories(
+                "isolated_plugins",
+                &flags.isolated_plugins,
+                file.isolated_plugin_dirs.as_deref(),
+                base,
+            ),
             watch: from.pick("watch", flags.watch.as_ref(), file.watch.as_ref(), true, parse::boolean)?,
             body_limit: from.pick(
                 "body_limit",
@@ -300,7 +308,7 @@ impl Config {
             mcp_servers: mcp::servers(&from, file.mcp_servers)?,
             memory: file.memory,
             providers: file.providers,
-            plugins: file.plugins.into_iter().map(|(name, section)| (name, section.into())).collect(),
+            plugins: plugins(&from, file.plugins)?,
             workflows: file.workflows,
             secrets: file.secrets,
             system: file.system,
@@ -313,7 +321,9 @@ impl Config {
     /// Returns what the plugin layer is told. `executable` is the host itself, which it starts as a probe.
     #[must_use]
     pub fn plugin_settings(&self, executable: PathBuf) -> PluginSettings {
-        let mut settings = PluginSettings::new(self.plugin_dirs.clone(), self.data.clone(), executable);
+        let directories = self.plugin_dirs.iter().chain(&self.isolated_plugin_dirs).cloned().collect();
+        let mut settings = PluginSettings::new(directories, self.data.clone(), executable);
+        settings.isolated_directories.clone_from(&self.isolated_plugin_dirs);
         settings.plugins.clone_from(&self.plugins);
         settings.trust.clone_from(&self.trust);
         settings.watch.enabled = self.watch;
@@ -332,7 +342,20 @@ impl Config {
             .iter()
             .map(|(name, options)| {
                 let config = redact(options.config.clone());
-                (name.clone(), json!({ "isolation": options.isolation, "config": config }))
+                (
+                    name.clone(),
+                    json!({
+                        "isolation": options.isolation,
+                        "config": config,
+                        "env": options.env.keys().map(|name| (name.clone(), "***")).collect::<BTreeMap<_, _>>(),
+                        "limits": {
+                            "memory": options.limits.memory,
+                            "open_files": options.limits.open_files,
+                            "cpu": options.limits.cpu.map(parse::show_duration),
+                            "processes": options.limits.processes,
+                        },
+                    }),
+                )
             })
             .collect();
         let secrets: BTreeMap<&String, Value> =
@@ -344,6 +367,7 @@ impl Config {
             "data": self.data,
             "database_url": self.database_url.as_deref().map(parse::without_password),
             "plugin_dirs": self.plugin_dirs,
+            "isolated_plugin_dirs": self.isolated_plugin_dirs,
             "watch": self.watch,
             "body_limit": self.body_limit,
             "cors_origins": self.cors_origins,
@@ -390,6 +414,18 @@ impl Config {
         }
         Err(ConfigError::Exposed { listen: self.listen })
     }
+}
+
+/// Reads what is said of single plugins.
+fn plugins(
+    from: &Sources<'_>,
+    sections: BTreeMap<String, PluginSection>,
+) -> Result<BTreeMap<String, PluginOptions>, ConfigError> {
+    let options = |(name, section): (String, PluginSection)| {
+        let options = section.options(|setting| from.in_file(&format!("plugins.{name}.{setting}")))?;
+        Ok((name, options))
+    };
+    sections.into_iter().map(options).collect()
 }
 
 /// Reads one variable of the environment; one that is not UTF-8 counts as not set.

@@ -89,16 +89,29 @@ impl Sources<'_> {
     }
 
     pub(super) fn plugin_dirs(&self, flags: &Flags, file: &File, base: &Path) -> Vec<PathBuf> {
-        if !flags.plugins.is_empty() {
-            return flags.plugins.clone();
+        let is_set = !flags.plugins.is_empty() || self.variable("plugins").is_some() || file.plugin_dirs.is_some();
+        if is_set {
+            self.directories("plugins", &flags.plugins, file.plugin_dirs.as_deref(), base)
+        } else {
+            vec![PathBuf::from("plugins.d")]
         }
-        if let Some((value, _)) = self.variable("plugins") {
+    }
+
+    /// Picks a list of directories, empty if there is none; those from the file are relative to `base`.
+    pub(super) fn directories(
+        &self,
+        name: &str,
+        flags: &[PathBuf],
+        file: Option<&[PathBuf]>,
+        base: &Path,
+    ) -> Vec<PathBuf> {
+        if !flags.is_empty() {
+            return flags.to_vec();
+        }
+        if let Some((value, _)) = self.variable(name) {
             return std::env::split_paths(&value).filter(|path| !path.as_os_str().is_empty()).collect();
         }
-        match &file.plugin_dirs {
-            Some(directories) => directories.iter().map(|path| base.join(path)).collect(),
-            None => vec![PathBuf::from("plugins.d")],
-        }
+        file.into_iter().flatten().map(|path| base.join(path)).collect()
     }
 
     /// Picks a list, and where it was set: a flag that is repeated, a variable with commas, a list of the file.

@@ -177,7 +177,7 @@ fn plugins_providers_and_secrets_come_from_the_file_and_secrets_stay_hidden() {
     )
     .unwrap();
     let weather = &config.plugins["weather"];
-    assert_eq!(weather.isolation, Isolation::Process);
+    assert_eq!(weather.isolation, Some(Isolation::Process));
     assert_eq!(weather.config["unit"], "celsius");
     assert_eq!(config.plugin_settings("x".into()).options("weather"), *weather);
     let shown = config.redacted();

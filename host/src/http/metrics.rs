@@ -25,7 +25,10 @@ use super::{access::Access, endpoint::Endpoint, error::ApiError, limited::Work};
 use crate::{
     app::{App, AppState},
     observe::metrics::{Histogram, Kind, Text},
-    types::{log::Level, plugin::PluginState},
+    types::{
+        log::Level,
+        plugin::{BreakerState, PluginState},
+    },
 };
 
 /// Where they are.
@@ -162,6 +165,13 @@ fn plugins(app: &App, text: &mut Text) {
     each("hotbay_plugin_calls_in_flight", Kind::Gauge, "Calls of plugins that go on.", |it| it.in_flight);
     each("hotbay_plugin_generations_total", Kind::Counter, "Generations of plugins that were opened.", |it| it.opened);
     each("hotbay_plugin_generations_alive", Kind::Gauge, "Generations that have not shut down.", |it| it.alive);
+    each("hotbay_plugin_crashes_total", Kind::Counter, "Crashes of plugins' own processes.", |it| it.crashes);
+    each(
+        "hotbay_plugin_breaker_open",
+        Kind::Gauge,
+        "Whether a plugin's process crashed too often to be started now.",
+        |it| u64::from(it.breaker == BreakerState::Open),
+    );
     each("hotbay_plugin_mapped_images", Kind::Gauge, "Builds that stay in memory.", |it| it.mapped.count as u64);
     each("hotbay_plugin_mapped_bytes", Kind::Gauge, "The length of their files.", |it| it.mapped.bytes);
     let name = "hotbay_plugin_state";

@@ -5,13 +5,13 @@
 //! afterwards reaches the host. Opening a plugin is [`super::bridge`]'s.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     io::{BufRead, BufReader, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -80,6 +80,8 @@ pub(crate) struct Intake {
     trust: TrustSettings,
     /// Every image by hash. Grows only: images are never unloaded. Held for a few lines.
     mapped: Mutex<HashMap<Arc<str>, Arc<Mapped>>>,
+    /// Hashes of copies that are opened here or in processes, or were. Held for one line.
+    taken: Mutex<HashSet<Arc<str>>>,
     serial: AtomicU64,
 }
 
@@ -112,6 +114,7 @@ impl Intake {
             any_owner: settings.any_owner,
             trust: settings.trust.clone(),
             mapped: Mutex::default(),
+            taken: Mutex::default(),
             serial: AtomicU64::new(0),
         })
     }
@@ -150,7 +153,12 @@ impl Intake {
             None => self.probe(&copy).await?,
         };
         manifest::check(&probed.manifest)?;
+        self.taken().insert(Arc::clone(&hash));
         Ok(Staged { hash, size, copy, probed, trust })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Maps a staged file, or returns the image if these bytes are mapped already.
@@ -184,7 +192,7 @@ impl Intake {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let hash = name.split('.').next().unwrap_or_default();
             let is_ours = [".so", ".probe.json", ".minisig", ".tmp"].iter().any(|end| name.ends_with(end));
-            if !is_ours || self.known(hash).is_some() {
+            if !is_ours || self.taken().contains(hash) {
                 continue;
             }
             let age = fs::metadata(&path)?.modified()?.elapsed().unwrap_or_default();

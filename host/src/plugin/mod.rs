@@ -6,6 +6,9 @@
 //! can be called) -> [`registry`] (others find it), all directed by `supervisor`, which
 //! also takes generations out again. Plugin code runs on the threads of `pool` only.
 //!
+//! A plugin that is isolated is not mapped here: `isolated` starts a child which does that
+//! ([`runner`]) and talks to it in `frames`. Which of the two it is, only `supervisor` knows.
+//!
 //! Knows nothing of agents, runs or HTTP: a call is bytes in, bytes out ([`call`]), and what
 //! a plugin asks of the host goes to [`services::HostServices`].
 
@@ -21,9 +24,14 @@ pub mod layout;
 pub mod probe;
 pub mod trust;
 
+pub mod runner;
+
 mod bridge;
+mod confine;
 mod elf;
+mod frames;
 mod intake;
+mod isolated;
 mod loader;
 mod manifest;
 mod ownership;
@@ -76,7 +84,7 @@ impl Plugins {
         spawner: Spawner,
         recorder: Recorder,
     ) -> Result<Self, LoadError> {
-        for directory in &mut settings.directories {
+        for directory in settings.directories.iter_mut().chain(&mut settings.isolated_directories) {
             *directory =
                 std::path::absolute(&*directory).map_err(|error| LoadError::io("resolve", directory, &error))?;
         }

@@ -197,6 +197,47 @@ pub struct MappedImages {
     pub bytes: u64,
 }
 
+/// Whether a plugin's process that crashes is started again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BreakerState {
+    /// It is.
+    #[default]
+    Closed,
+    /// It crashed too often; it is not for a while, and calls fail at once.
+    Open,
+    /// It was started again after that while; if it crashes before it has answered a call, it is not.
+    HalfOpen,
+}
+
+impl BreakerState {
+    /// Returns its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half-open",
+        }
+    }
+}
+
+/// How a plugin's own process fares.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProcessStatus {
+    /// Its id, absent while there is none.
+    pub pid: Option<u32>,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// How often it crashed, or did not start.
+    pub crashes: u64,
+    /// Whether it is started again when it crashes.
+    pub breaker: BreakerState,
+    /// How it crashed last.
+    pub last_crash: Option<String>,
+}
+
 /// What is counted of one plugin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PluginNumbers {
@@ -214,6 +255,10 @@ pub struct PluginNumbers {
     pub opened: u64,
     /// Generations that serve, or have not shut down.
     pub alive: u64,
+    /// Crashes of its processes.
+    pub crashes: u64,
+    /// Whether its process is started again when it crashes.
+    pub breaker: BreakerState,
     /// How long calls of the generation that serves took.
     pub latency_ms: LatencyMs,
     /// What stays in memory.
@@ -234,6 +279,9 @@ pub struct PluginStatus {
     pub file: PathBuf,
     /// Where its code runs, `inline` or `process`.
     pub isolation: String,
+    /// How its process fares, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessStatus>,
     /// What it offers.
     pub capabilities: Capabilities,
     /// The number of the generation that serves.

@@ -49,8 +49,8 @@ struct Record {
     /// Oldest first, the current one among them.
     generations: Vec<Arc<Generation>>,
     last_number: u64,
-    /// Calls, and failed calls, of generations that are no longer listed.
-    forgotten: (u64, u64),
+    /// Calls, failed calls, and crashes, of generations that are no longer listed.
+    forgotten: (u64, u64, u64),
     /// A load that has its number and is not committed.
     is_loading: bool,
     failure: Option<PluginFailure>,
@@ -162,6 +162,7 @@ impl Ledger {
                 let oldest = record.generations.remove(0);
                 record.forgotten.0 += oldest.statistics().calls();
                 record.forgotten.1 += oldest.statistics().errors();
+                record.forgotten.2 += oldest.process().unwrap_or_default().crashes;
             }
         }
         // The file may have held a plugin of another name before.
@@ -222,13 +223,13 @@ impl Ledger {
         self.plugins.keys().filter_map(|name| self.offers.remove(registry, name)).collect()
     }
 
-    /// Returns the hash to roll back to and the number the new generation gets.
-    pub(super) fn previous(&mut self, name: &str) -> Result<(Arc<str>, u64), LoadError> {
+    /// Returns the generation whose build to roll back to and the number the new one gets.
+    pub(super) fn previous(&mut self, name: &str) -> Result<(Arc<Generation>, u64), LoadError> {
         let record = self.plugins.get_mut(name).ok_or_else(|| unknown(name))?;
         let serving = record.current.as_ref().map(|generation| Arc::clone(&generation.identity().hash));
         let earlier =
             record.generations.iter().rev().find(|generation| Some(&generation.identity().hash) != serving.as_ref());
-        let hash = earlier.map(|generation| Arc::clone(&generation.identity().hash)).ok_or_else(|| {
+        let former = earlier.cloned().ok_or_else(|| {
             LoadError::new(
                 LoadCode::State,
                 format!("plugin `{name}` has no earlier build in this host; load one first"),
@@ -236,7 +237,7 @@ impl Ledger {
         })?;
         record.is_loading = true;
         record.last_number += 1;
-        Ok((hash, record.last_number))
+        Ok((former, record.last_number))
     }
 
     pub(super) fn file_of(&self, name: &str) -> Result<PathBuf, LoadError> {
@@ -264,7 +265,8 @@ impl Ledger {
             version: String::new(),
             state: PluginState::Refused,
             file: file.clone(),
-            isolation: String::from("inline"),
+            isolation: settings.isolation(&stem(file), file).as_str().to_owned(),
+            process: None,
             capabilities: Capabilities::default(),
             generation: None,
             generations: Vec::new(),
@@ -296,7 +298,7 @@ impl Record {
             current: None,
             generations: Vec::new(),
             last_number: 0,
-            forgotten: (0, 0),
+            forgotten: (0, 0, 0),
             is_loading: false,
             failure: None,
             manifest: Arc::clone(manifest),
@@ -331,6 +333,8 @@ impl Record {
             in_flight: sum(Generation::in_flight),
             opened: self.last_number,
             alive: sum(|it| u64::from(it.state() != GenerationState::Retired)),
+            crashes: self.forgotten.2 + sum(|it| it.process().unwrap_or_default().crashes),
+            breaker: self.current.as_ref().and_then(|it| it.process()).unwrap_or_default().breaker,
             latency_ms: self.current.as_ref().map(|it| it.statistics().latency()).unwrap_or_default(),
             mapped,
         }
@@ -345,7 +349,8 @@ impl Record {
             version: self.manifest.version.clone(),
             state: self.state(ledger.is_disabled(name)),
             file: self.file.clone(),
-            isolation: settings.options(name).isolation.as_str().to_owned(),
+            isolation: settings.isolation(name, &self.file).as_str().to_owned(),
+            process: self.current.as_ref().and_then(|generation| generation.process()),
             capabilities: Capabilities::from(&*self.manifest),
             generation: self.current.as_ref().map(|generation| generation.number()),
             generations: self.generations.iter().rev().map(status_of).collect(),
