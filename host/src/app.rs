@@ -20,6 +20,7 @@ use crate::{
         error::EngineError,
         workflow::{WorkflowSettings, Workflows},
     },
+    limits::Limits,
     mcp::Mcp,
     model::{self, ModelError, catalog::Models},
     observe::{
@@ -55,6 +56,8 @@ pub type AppState = Arc<App>;
 pub struct App {
     /// The settings.
     pub config: Config,
+    /// How much is asked of the host.
+    pub limits: Arc<Limits>,
     /// Starts, streams and cancels runs.
     pub engine: Engine,
     /// Runs of workflows.
@@ -193,8 +196,10 @@ impl App {
             .map_err(|source| StartError::Data { path: config.data.clone(), source })?;
         let watched = mcp.clone();
         background.spawn("mcp-changes", |cancel| watched.watch(cancel));
+        let limits = Arc::new(Limits::new(&config.limits, config.body_limit));
         Ok(Arc::new(Self {
             config,
+            limits,
             engine,
             workflows,
             mcp,

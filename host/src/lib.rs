@@ -10,7 +10,8 @@
 //! | [`cli`] | arguments, output, exit codes; `hotbay dev` |
 //! | [`config`] | every flag, variable and file setting; the only reader of the environment |
 //! | [`app`] | the long-lived parts, the order in which they start and end |
-//! | [`server`] | the socket: bound, served, closed |
+//! | [`server`] | the socket: bound, served, closed; what is late on a connection |
+//! | [`limits`] | how much is asked of the host at once, and by whom |
 //! | [`tasks`] | the only spawner: names and ends background work |
 //! | [`http`] | routes, request and response types; the only part that knows HTTP of our own |
 //! | [`mcp`] | what plugins offer, offered to MCP clients |
@@ -61,6 +62,7 @@ pub mod cli;
 pub mod config;
 
 pub mod app;
+pub mod limits;
 pub mod server;
 pub mod tasks;
 

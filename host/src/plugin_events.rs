@@ -54,6 +54,9 @@ fn changed(plugin: &str, change: &PluginChange) -> Event {
         PluginChange::Serving { generation: 1 } => event(plugin, "loaded").number("generation", 1),
         PluginChange::Serving { generation } => event(plugin, "swapped").number("generation", *generation),
         PluginChange::Failed { error } => refused(plugin, error.code.as_str(), &error.message),
+        PluginChange::Crashed { generation, how } => {
+            event(plugin, "crashed").level(Level::Error).number("generation", *generation).text("message", how)
+        }
         PluginChange::Removed => event(plugin, "removed"),
         PluginChange::Disabled => event(plugin, "disabled"),
         PluginChange::Retired { generation, state } => {

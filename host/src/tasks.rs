@@ -82,15 +82,19 @@ impl Tasks {
         self.len() == 0
     }
 
+    /// Tells every task to end and waits for it; `false` if some run on after `deadline`.
+    pub async fn end(&self, deadline: Duration) -> bool {
+        self.shared.cancel.cancel();
+        self.shared.tracker.close();
+        tokio::time::timeout(deadline, self.shared.tracker.wait()).await.is_ok()
+    }
+
     /// Tells every task to end and waits for it; those that run on after `deadline` are dropped.
     pub async fn shut_down(&self, deadline: Duration) {
-        let shared = &self.shared;
-        shared.cancel.cancel();
-        shared.tracker.close();
-        if tokio::time::timeout(deadline, shared.tracker.wait()).await.is_ok() {
+        if self.end(deadline).await {
             return;
         }
-        let late: Vec<_> = shared.running().values().map(|(name, handle)| (*name, handle.clone())).collect();
+        let late: Vec<_> = self.shared.running().values().map(|(name, handle)| (*name, handle.clone())).collect();
         for (name, handle) in late {
             tracing::warn!(task = name, "the task did not end in time and is dropped");
             handle.abort();

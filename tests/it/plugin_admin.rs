@@ -113,6 +113,7 @@ async fn a_plugin_is_shown_with_everything_an_operator_asks_for() {
             "latencyMs": latency,
             "build": {"sdk": "", "rustc": "", "profile": "debug", "panic": "unwind", "target": ""},
             "size": size,
+            "trust": null,
         }],
         "lastError": null,
         "mapped": {"count": 1, "bytes": size},

@@ -228,7 +228,7 @@ async fn a_hash_off_the_allow_list_is_refused() {
         put(directory, "bad.so", &good());
         let good = build_of("good", "1");
         put(directory, "good.so", &good);
-        settings.allowed_hashes = Some([blake3::hash(&good).to_hex().to_string()].into());
+        settings.trust.hashes = Some([blake3::hash(&good).to_hex().to_string()].into());
     })
     .await;
     check_refused(&host, "bad", "E_UNTRUSTED", "allow-list").await;

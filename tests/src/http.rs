@@ -35,6 +35,11 @@ impl Address {
         Ok(Self { authority: format!("{host}:{port}"), prefix: uri.path().trim_end_matches('/').to_owned() })
     }
 
+    /// Its host and port.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
     /// The URL of a path on this server.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{}{path}", self.authority, self.prefix)

@@ -13,6 +13,7 @@ pub mod openai_fake;
 pub mod plugin_host;
 pub mod postgres;
 pub mod process;
+pub mod raw;
 pub mod replay;
 pub mod sse;
 pub mod wait;

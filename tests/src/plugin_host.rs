@@ -17,7 +17,7 @@ use hotbay::{
         Plugins,
         call::{Call, CallContext, CallError, ChunkSender, Reply, Target},
         services::{Caller, HostServices},
-        settings::PluginSettings,
+        settings::{Isolation, PluginSettings},
     },
     tasks::Tasks,
     types::plugin::{PluginState, PluginStatus},
@@ -91,6 +91,14 @@ pub fn compile_c(directory: &Path, source: &str, output: &Path) {
     fs::write(&file, source).expect("the directory is writable");
     let status = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(output).arg(&file).status();
     assert!(status.expect("a C compiler is installed").success(), "the C file compiles");
+}
+
+/// Has the plugins in a directory run where `isolation` says.
+pub fn isolate(isolation: Isolation, directory: &Path, settings: &mut PluginSettings) {
+    settings.isolated_directories = match isolation {
+        Isolation::Inline => Vec::new(),
+        Isolation::Process => vec![directory.to_owned()],
+    };
 }
 
 /// Waits until `probe` returns something.

@@ -12,6 +12,7 @@ mod memory;
 mod model;
 mod plugin;
 mod serve;
+mod sign;
 mod table;
 mod token;
 
@@ -19,7 +20,13 @@ use std::{future::Future, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::{config::Flags, plugin::probe::probe_main};
+use crate::{
+    config::Flags,
+    plugin::{
+        probe::probe_main,
+        runner::{RunnerArguments, runner_main},
+    },
+};
 
 /// What a command fails with; its text is printed.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -75,6 +82,9 @@ enum Command {
         /// The file.
         file: PathBuf,
     },
+    /// Run one plugin for the host that starts this itself
+    #[command(hide = true)]
+    PluginRunner(RunnerArguments),
 }
 
 /// Runs the command of this process's arguments.
@@ -83,6 +93,7 @@ pub fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         // Before anything has threads: the child limits itself.
         Command::Probe { file } => return probe_main(&file),
+        Command::PluginRunner(arguments) => return runner_main(&arguments),
         Command::Serve(flags) => serve::run(&flags),
         Command::Dev(arguments) => dev::run(arguments),
         Command::Plugin(command) => plugin::run(command),

@@ -5,9 +5,16 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Failure, block_on, client::ServerClient, say, table::Table};
+use super::{
+    Failure, block_on,
+    client::ServerClient,
+    say,
+    sign::{self, KeygenArguments, SignArguments, VerifyArguments},
+    table::Table,
+};
 use crate::{
-    plugin::{check_file, settings::PluginSettings},
+    config::{Flags, TrustFlags},
+    plugin::{check_file, settings::PluginSettings, trust::TrustSettings},
     scaffold::{self, Kind, Sdk},
 };
 
@@ -18,13 +25,13 @@ pub(super) enum PluginCommand {
     /// Begin a plugin: a crate that builds and passes its tests at once
     New(NewArguments),
     /// Say whether a host would load a file, and what is in it
-    Check {
-        /// The shared library.
-        file: PathBuf,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Check(CheckArguments),
+    /// Make a pair of keys to sign plugin files with, as minisign does
+    Keygen(KeygenArguments),
+    /// Sign plugin files
+    Sign(SignArguments),
+    /// Say who signed a plugin file, and what about it
+    Verify(VerifyArguments),
     /// List the plugins of a running server
     List(ServerArguments),
     /// Load a plugin's file again, also if it did not change
@@ -41,6 +48,7 @@ const EXAMPLES: &str = "\
 Examples:
   hotbay plugin new weather --kind tool
   hotbay plugin check target/release/libweather.so
+  hotbay plugin sign target/release/libweather.so --secret ~/minisign.key
   hotbay plugin list --url http://127.0.0.1:4111
   hotbay plugin rollback weather";
 
@@ -57,6 +65,20 @@ pub(super) struct NewArguments {
     /// The SDK: its directory or a git URL [default: beside the sources of this `hotbay`]
     #[arg(long, value_name = "DIR|URL")]
     sdk: Option<String>,
+}
+
+#[derive(Args)]
+pub(super) struct CheckArguments {
+    /// The shared library
+    file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Configuration file that says whom the host trusts [default: ./hotbay.toml if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    trust: TrustFlags,
 }
 
 #[derive(Args)]
@@ -87,7 +109,10 @@ pub(super) struct NamedArguments {
 pub(super) fn run(command: PluginCommand) -> Result<ExitCode, Failure> {
     match command {
         PluginCommand::New(arguments) => create(arguments),
-        PluginCommand::Check { file, json } => block_on(check(file, json)),
+        PluginCommand::Check(arguments) => block_on(check(arguments)),
+        PluginCommand::Keygen(arguments) => sign::keygen(&arguments),
+        PluginCommand::Sign(arguments) => sign::sign(&arguments),
+        PluginCommand::Verify(arguments) => sign::verify(arguments),
         PluginCommand::List(server) => block_on(list(server)),
         PluginCommand::Reload(arguments) => block_on(direct("reload", arguments)),
         PluginCommand::Rollback(arguments) => block_on(direct("rollback", arguments)),
@@ -104,10 +129,12 @@ fn create(arguments: NewArguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn check(file: PathBuf, as_json: bool) -> Result<ExitCode, Failure> {
+async fn check(arguments: CheckArguments) -> Result<ExitCode, Failure> {
+    let CheckArguments { file, json: as_json, config, trust } = arguments;
     // The copy that is examined goes with the directory.
     let data = tempfile::TempDir::with_prefix("hotbay-check-")?;
-    let settings = PluginSettings::new(Vec::new(), data.path().to_owned(), std::env::current_exe()?);
+    let mut settings = PluginSettings::new(Vec::new(), data.path().to_owned(), std::env::current_exe()?);
+    settings.trust = TrustSettings::of_configuration(&Flags { config, trust, ..Flags::default() })?;
     match check_file(&file, &settings).await {
         Ok(report) if as_json => say(serde_json::to_string_pretty(&report)?),
         Ok(report) => {
@@ -115,6 +142,9 @@ async fn check(file: PathBuf, as_json: bool) -> Result<ExitCode, Failure> {
             say(format_args!("{} {} would be loaded", manifest.name, manifest.version));
             say(format_args!("  file   {} ({} bytes)", report.file.display(), report.size));
             say(format_args!("  blake3 {}", report.hash));
+            if let Some(trust) = &report.trust {
+                say(format_args!("  trust  {trust}"));
+            }
             say(format_args!("  abi    {}", report.abi));
             for (kind, names) in offers(&serde_json::to_value(&report.capabilities)?) {
                 say(format_args!("  {kind}: {names}"));
@@ -138,7 +168,7 @@ async fn list(server: ServerArguments) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     let plugins = answer.get("plugins").unwrap_or(&answer).as_array().cloned().unwrap_or_default();
-    let mut table = Table::new(&["NAME", "STATE", "VERSION", "GENERATION", "CALLS", "ERRORS", "OFFERS"]);
+    let mut table = Table::new(&["NAME", "STATE", "ISOLATION", "VERSION", "GENERATION", "CALLS", "ERRORS", "OFFERS"]);
     for plugin in &plugins {
         table.row(row(plugin));
     }
@@ -174,12 +204,33 @@ fn row(plugin: &Value) -> Vec<String> {
     vec![
         text(plugin.get("name")),
         text(plugin.get("state")),
+        isolation(plugin),
         text(plugin.get("version")),
         text(plugin.get("generation")),
         count("calls"),
         count("errors"),
         offers.join("; "),
     ]
+}
+
+/// Returns where it runs; of one with a process of its own also how that fares.
+fn isolation(plugin: &Value) -> String {
+    let place = text(plugin.get("isolation"));
+    let Some(process) = plugin.get("process") else { return place };
+    let id = match process.get("pid") {
+        None | Some(Value::Null) => String::from("none"),
+        pid => text(pid),
+    };
+    let crashes = process.get("crashes").and_then(Value::as_u64).unwrap_or_default();
+    let mut shown = format!("{place} {id}");
+    if crashes > 0 {
+        shown.push_str(&format!(", {crashes} crashes"));
+    }
+    match process.get("breaker").and_then(Value::as_str) {
+        None | Some("closed") => {}
+        Some(breaker) => shown.push_str(&format!(", breaker {breaker}")),
+    }
+    shown
 }
 
 /// Returns the kinds of which there is something, with the names.

@@ -12,12 +12,12 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::auth::AuthSection;
+use super::{ConfigError, auth::AuthSection, limits::LimitSection, parse, trust::TrustSection};
 use crate::{
     engine::workflow::ConcurrencySettings,
     memory::semantic::RecallSettings,
     model::catalog::{ProviderSettings, Secret},
-    plugin::settings::{Isolation, PluginOptions},
+    plugin::settings::{Isolation, PluginOptions, ProcessLimits},
     sources::settings::SourceSettings,
 };
 
@@ -30,6 +30,7 @@ pub(super) struct File {
     pub(super) data: Option<PathBuf>,
     pub(super) database_url: Option<Scalar>,
     pub(super) plugin_dirs: Option<Vec<PathBuf>>,
+    pub(super) isolated_plugin_dirs: Option<Vec<PathBuf>>,
     pub(super) watch: Option<Scalar>,
     pub(super) body_limit: Option<Scalar>,
     pub(super) cors_origins: Option<Vec<String>>,
@@ -57,10 +58,13 @@ pub(super) struct File {
     pub(super) lease: Option<Scalar>,
     pub(super) cancel_grace: Option<Scalar>,
     pub(super) auth: AuthSection,
+    pub(super) trusted_proxies: Option<Scalar>,
+    pub(super) limits: LimitSection,
     pub(super) workflows: HashMap<String, ConcurrencySettings>,
     pub(super) mcp_servers: BTreeMap<String, SourceSettings>,
     pub(super) memory: RecallSettings,
     pub(super) providers: BTreeMap<String, ProviderSettings>,
+    pub(super) trust: TrustSection,
     pub(super) plugins: BTreeMap<String, PluginSection>,
     pub(super) secrets: BTreeMap<String, SecretSource>,
     pub(super) system: SystemSettings,
@@ -96,13 +100,72 @@ impl Default for SystemSettings {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct PluginSection {
     config: Map<String, Value>,
-    isolation: Isolation,
+    isolation: Option<Isolation>,
+    env: BTreeMap<String, String>,
+    limits: LimitsSection,
 }
 
-impl From<PluginSection> for PluginOptions {
-    fn from(section: PluginSection) -> Self {
-        Self { config: Value::Object(section.config), isolation: section.isolation }
+/// `[plugins.<name>.limits]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct LimitsSection {
+    memory: Option<Scalar>,
+    open_files: Option<u64>,
+    cpu: Option<Scalar>,
+    processes: Option<bool>,
+}
+
+impl PluginSection {
+    /// Returns the options; `place` says where one is of this name.
+    pub(super) fn options(self, place: impl Fn(&str) -> String) -> Result<PluginOptions, ConfigError> {
+        let LimitsSection { memory, open_files, cpu, processes } = self.limits;
+        let defaults = ProcessLimits::default();
+        let wrong = |name: &str, value: String, expected: &str| ConfigError::Setting {
+            place: place(name),
+            value,
+            expected: expected.to_owned(),
+        };
+        if let Some(few) = open_files.filter(|files| *files < LEAST_FILES) {
+            return Err(wrong("limits.open_files", few.to_string(), "at least 16"));
+        }
+        if let Some((name, _)) = self.env.iter().find(|(name, value)| !is_variable(name) || value.contains('\0')) {
+            return Err(wrong(
+                "env",
+                name.clone(),
+                "names of variables with their values, for example { LANG = \"C\" }",
+            ));
+        }
+        let read = |name: &str, value: &Scalar, expected: String| wrong(name, value.to_string(), &expected);
+        let memory = match &memory {
+            Some(value) => parse::bytes(&value.to_string())
+                .ok()
+                .filter(|bytes| *bytes >= LEAST_MEMORY)
+                .map(|bytes| bytes as u64)
+                .ok_or_else(|| read("limits.memory", value, "a size of at least 32MiB, for example 512MiB".into()))?,
+            None => defaults.memory,
+        };
+        let cpu = match &cpu {
+            Some(value) => {
+                Some(parse::duration(&value.to_string()).map_err(|expected| read("limits.cpu", value, expected))?)
+            }
+            None => defaults.cpu,
+        };
+        let limits = ProcessLimits {
+            memory,
+            open_files: open_files.unwrap_or(defaults.open_files),
+            cpu,
+            processes: processes.unwrap_or(defaults.processes),
+        };
+        Ok(PluginOptions { config: Value::Object(self.config), isolation: self.isolation, env: self.env, limits })
     }
+}
+
+/// What a process needs to come up at all.
+const LEAST_MEMORY: usize = 32 << 20;
+const LEAST_FILES: u64 = 16;
+
+fn is_variable(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['=', '\0'])
 }
 
 /// A value that is no list and no table.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::limits::LimitFlags;
+
 /// Settings given on the command line; what is absent is looked for elsewhere.
 ///
 /// Values are kept as text and parsed with those of variables and of the file.
@@ -28,9 +30,15 @@ pub struct Flags {
     /// Directory plugins are loaded from, may be repeated [default: ./plugins.d] [env: HOTBAY_PLUGINS]
     #[arg(long, value_name = "DIR")]
     pub plugins: Vec<PathBuf>,
+    /// Directory whose plugins run in processes of their own, may be repeated [default: none] [env: HOTBAY_ISOLATED_PLUGINS]
+    #[arg(long, value_name = "DIR")]
+    pub isolated_plugins: Vec<PathBuf>,
     /// Whether plugin directories are watched [default: true] [env: HOTBAY_WATCH]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub watch: Option<String>,
+    /// Who has to vouch for plugin files
+    #[command(flatten)]
+    pub trust: TrustFlags,
     /// Longest request body, for example 10MiB [default: 4.5MiB] [env: HOTBAY_BODY_LIMIT]
     #[arg(long, value_name = "SIZE")]
     pub body_limit: Option<String>,
@@ -118,4 +126,18 @@ pub struct Flags {
     /// How long a step may go on once its run was cancelled [default: 30s] [env: HOTBAY_CANCEL_GRACE]
     #[arg(long, value_name = "TIME")]
     pub cancel_grace: Option<String>,
+    /// Limits.
+    #[command(flatten)]
+    pub limits: LimitFlags,
+}
+
+/// Flags that say who is trusted.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TrustFlags {
+    /// Minisign key whose signatures are asked for beside plugin files, may be repeated [default: none] [env: HOTBAY_TRUST_KEYS]
+    #[arg(long, value_name = "[NAME=]KEY")]
+    pub trust_key: Vec<String>,
+    /// Hash of a plugin file that is loaded, may be repeated [default: all] [env: HOTBAY_TRUST_HASHES]
+    #[arg(long, value_name = "BLAKE3")]
+    pub trust_hash: Vec<String>,
 }

@@ -8,10 +8,12 @@ mod auth;
 mod error;
 mod file;
 mod flags;
+mod limits;
 mod mcp;
 mod otlp;
 mod parse;
 mod sources;
+mod trust;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -26,7 +28,8 @@ use serde_json::{Value, json};
 
 pub use error::ConfigError;
 pub use file::{LogFormat, SecretSource, SystemSettings};
-pub use flags::Flags;
+pub use flags::{Flags, TrustFlags};
+pub use limits::{LimitFlags, LimitSettings, Network};
 pub use mcp::McpSettings;
 pub use otlp::{OtlpProtocol, OtlpSettings};
 pub(crate) use parse::long_duration;
@@ -36,10 +39,13 @@ use crate::{
     engine::workflow::ConcurrencySettings,
     memory::semantic::RecallSettings,
     model::catalog::ProviderSettings,
-    plugin::settings::{PluginOptions, PluginSettings},
+    plugin::{
+        settings::{PluginOptions, PluginSettings},
+        trust::TrustSettings,
+    },
     sources::settings::SourceSettings,
 };
-use file::File;
+use file::{File, PluginSection};
 use sources::Sources;
 
 /// The configuration file, if it is there and no other is named.
@@ -60,6 +66,8 @@ pub struct Config {
     pub database_url: Option<String>,
     /// Directories plugins are loaded from, the first one wins a conflict.
     pub plugin_dirs: Vec<PathBuf>,
+    /// Further ones, whose plugins run in processes of their own unless their options say otherwise.
+    pub isolated_plugin_dirs: Vec<PathBuf>,
     /// Whether those directories are watched.
     pub watch: bool,
     /// The longest body of a request, in bytes.
@@ -78,12 +86,16 @@ pub struct Config {
     pub mcp: McpSettings,
     /// How long things may take.
     pub deadlines: Deadlines,
+    /// How much may be asked at once, and how slowly.
+    pub limits: LimitSettings,
     /// Third-party MCP servers whose tools agents use, by name.
     pub mcp_servers: BTreeMap<String, SourceSettings>,
     /// What agents recall by meaning with.
     pub memory: RecallSettings,
     /// Model providers by name.
     pub providers: BTreeMap<String, ProviderSettings>,
+    /// Who has to vouch for plugin files.
+    pub trust: TrustSettings,
     /// Options of plugins by name.
     pub plugins: BTreeMap<String, PluginOptions>,
     /// How many runs of a workflow go on at once, by its id; `*` for those not named.
@@ -169,8 +181,56 @@ impl Config {
         let default_listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 4111));
         let seconds = Duration::from_secs;
         let data = from.path("data", flags.data.as_ref(), file.data.as_deref(), base, ".hotbay")?;
+        let listen =
+            from.pick("listen", flags.listen.as_ref(), file.listen.as_ref(), default_listen, parse::address)?;
+        let deadlines = Deadlines {
+            run: from.pick(
+                "run_deadline",
+                flags.run_deadline.as_ref(),
+                file.run_deadline.as_ref(),
+                seconds(600),
+                parse::duration,
+            )?,
+            call: from.pick(
+                "call_deadline",
+                flags.call_deadline.as_ref(),
+                file.call_deadline.as_ref(),
+                seconds(60),
+                parse::duration,
+            )?,
+            open: from.pick(
+                "open_deadline",
+                flags.open_deadline.as_ref(),
+                file.open_deadline.as_ref(),
+                seconds(10),
+                parse::duration,
+            )?,
+            drain: from.pick(
+                "drain_deadline",
+                flags.drain_deadline.as_ref(),
+                file.drain_deadline.as_ref(),
+                seconds(30),
+                parse::duration,
+            )?,
+            stream_drain: from.pick(
+                "stream_drain_deadline",
+                flags.stream_drain_deadline.as_ref(),
+                file.stream_drain_deadline.as_ref(),
+                seconds(600),
+                parse::duration,
+            )?,
+            lease: from.pick("lease", flags.lease.as_ref(), file.lease.as_ref(), seconds(30), parse::lease)?,
+            cancel_grace: from.pick(
+                "cancel_grace",
+                flags.cancel_grace.as_ref(),
+                file.cancel_grace.as_ref(),
+                seconds(30),
+                parse::duration,
+            )?,
+        };
+        let limits = LimitSettings::load(&from, flags, &file, listen.ip().is_loopback(), &deadlines)?;
         let config = Self {
-            listen: from.pick("listen", flags.listen.as_ref(), file.listen.as_ref(), default_listen, parse::address)?,
+            listen,
             prefix: from.pick("prefix", flags.prefix.as_ref(), file.prefix.as_ref(), "/api".into(), parse::prefix)?,
             data: data.clone(),
             database_url: from.pick(
@@ -181,6 +241,12 @@ impl Config {
                 parse::database_url,
             )?,
             plugin_dirs: from.plugin_dirs(flags, &file, base),
+            isolated_plugin_dirs: from.directories(
+                "isolated_plugins",
+                &flags.isolated_plugins,
+                file.isolated_plugin_dirs.as_deref(),
+                base,
+            ),
             watch: from.pick("watch", flags.watch.as_ref(), file.watch.as_ref(), true, parse::boolean)?,
             body_limit: from.pick(
                 "body_limit",
@@ -236,55 +302,13 @@ impl Config {
             },
             otlp: OtlpSettings::load(&from, flags, &file)?,
             mcp: McpSettings::load(&from, flags, &file)?,
-            deadlines: Deadlines {
-                run: from.pick(
-                    "run_deadline",
-                    flags.run_deadline.as_ref(),
-                    file.run_deadline.as_ref(),
-                    seconds(600),
-                    parse::duration,
-                )?,
-                call: from.pick(
-                    "call_deadline",
-                    flags.call_deadline.as_ref(),
-                    file.call_deadline.as_ref(),
-                    seconds(60),
-                    parse::duration,
-                )?,
-                open: from.pick(
-                    "open_deadline",
-                    flags.open_deadline.as_ref(),
-                    file.open_deadline.as_ref(),
-                    seconds(10),
-                    parse::duration,
-                )?,
-                drain: from.pick(
-                    "drain_deadline",
-                    flags.drain_deadline.as_ref(),
-                    file.drain_deadline.as_ref(),
-                    seconds(30),
-                    parse::duration,
-                )?,
-                stream_drain: from.pick(
-                    "stream_drain_deadline",
-                    flags.stream_drain_deadline.as_ref(),
-                    file.stream_drain_deadline.as_ref(),
-                    seconds(600),
-                    parse::duration,
-                )?,
-                lease: from.pick("lease", flags.lease.as_ref(), file.lease.as_ref(), seconds(30), parse::lease)?,
-                cancel_grace: from.pick(
-                    "cancel_grace",
-                    flags.cancel_grace.as_ref(),
-                    file.cancel_grace.as_ref(),
-                    seconds(30),
-                    parse::duration,
-                )?,
-            },
+            trust: TrustSettings::load(&from, flags, &file)?,
+            deadlines,
+            limits,
             mcp_servers: mcp::servers(&from, file.mcp_servers)?,
             memory: file.memory,
             providers: file.providers,
-            plugins: file.plugins.into_iter().map(|(name, section)| (name, section.into())).collect(),
+            plugins: plugins(&from, file.plugins)?,
             workflows: file.workflows,
             secrets: file.secrets,
             system: file.system,
@@ -297,8 +321,11 @@ impl Config {
     /// Returns what the plugin layer is told. `executable` is the host itself, which it starts as a probe.
     #[must_use]
     pub fn plugin_settings(&self, executable: PathBuf) -> PluginSettings {
-        let mut settings = PluginSettings::new(self.plugin_dirs.clone(), self.data.clone(), executable);
+        let directories = self.plugin_dirs.iter().chain(&self.isolated_plugin_dirs).cloned().collect();
+        let mut settings = PluginSettings::new(directories, self.data.clone(), executable);
+        settings.isolated_directories.clone_from(&self.isolated_plugin_dirs);
         settings.plugins.clone_from(&self.plugins);
+        settings.trust.clone_from(&self.trust);
         settings.watch.enabled = self.watch;
         settings.call_deadline = self.deadlines.call;
         settings.open_deadline = self.deadlines.open;
@@ -315,7 +342,20 @@ impl Config {
             .iter()
             .map(|(name, options)| {
                 let config = redact(options.config.clone());
-                (name.clone(), json!({ "isolation": options.isolation, "config": config }))
+                (
+                    name.clone(),
+                    json!({
+                        "isolation": options.isolation,
+                        "config": config,
+                        "env": options.env.keys().map(|name| (name.clone(), "***")).collect::<BTreeMap<_, _>>(),
+                        "limits": {
+                            "memory": options.limits.memory,
+                            "open_files": options.limits.open_files,
+                            "cpu": options.limits.cpu.map(parse::show_duration),
+                            "processes": options.limits.processes,
+                        },
+                    }),
+                )
             })
             .collect();
         let secrets: BTreeMap<&String, Value> =
@@ -327,6 +367,7 @@ impl Config {
             "data": self.data,
             "database_url": self.database_url.as_deref().map(parse::without_password),
             "plugin_dirs": self.plugin_dirs,
+            "isolated_plugin_dirs": self.isolated_plugin_dirs,
             "watch": self.watch,
             "body_limit": self.body_limit,
             "cors_origins": self.cors_origins,
@@ -349,10 +390,13 @@ impl Config {
             "stream_drain_deadline": parse::show_duration(self.deadlines.stream_drain),
             "lease": parse::show_duration(self.deadlines.lease),
             "cancel_grace": parse::show_duration(self.deadlines.cancel_grace),
+            "trusted_proxies": self.limits.shown_proxies(),
+            "limits": self.limits.shown(),
             "workflows": self.workflows,
             "mcp_servers": self.mcp_servers.iter().map(|(name, it)| (name.clone(), it.redacted())).collect::<BTreeMap<_, _>>(),
             "memory": self.memory,
             "providers": self.providers,
+            "trust": self.trust.shown(),
             "plugins": plugins,
             "secrets": secrets,
             "system": self.system,
@@ -370,6 +414,18 @@ impl Config {
         }
         Err(ConfigError::Exposed { listen: self.listen })
     }
+}
+
+/// Reads what is said of single plugins.
+fn plugins(
+    from: &Sources<'_>,
+    sections: BTreeMap<String, PluginSection>,
+) -> Result<BTreeMap<String, PluginOptions>, ConfigError> {
+    let options = |(name, section): (String, PluginSection)| {
+        let options = section.options(|setting| from.in_file(&format!("plugins.{name}.{setting}")))?;
+        Ok((name, options))
+    };
+    sections.into_iter().map(options).collect()
 }
 
 /// Reads one variable of the environment; one that is not UTF-8 counts as not set.

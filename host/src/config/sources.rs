@@ -26,7 +26,9 @@ impl Sources<'_> {
 
     pub(super) fn in_file(&self, name: &str) -> String {
         let file = self.file.unwrap_or(Path::new(DEFAULT_FILE));
-        format!("`{name}` in {}", file.display())
+        // Limits are a section of the file.
+        let (section, name) = name.strip_prefix("limit_").map_or(("", name), |name| ("limits.", name));
+        format!("`{section}{name}` in {}", file.display())
     }
 
     /// Returns the first value that is set, and where.
@@ -87,16 +89,45 @@ impl Sources<'_> {
     }
 
     pub(super) fn plugin_dirs(&self, flags: &Flags, file: &File, base: &Path) -> Vec<PathBuf> {
-        if !flags.plugins.is_empty() {
-            return flags.plugins.clone();
+        let is_set = !flags.plugins.is_empty() || self.variable("plugins").is_some() || file.plugin_dirs.is_some();
+        if is_set {
+            self.directories("plugins", &flags.plugins, file.plugin_dirs.as_deref(), base)
+        } else {
+            vec![PathBuf::from("plugins.d")]
         }
-        if let Some((value, _)) = self.variable("plugins") {
+    }
+
+    /// Picks a list of directories, empty if there is none; those from the file are relative to `base`.
+    pub(super) fn directories(
+        &self,
+        name: &str,
+        flags: &[PathBuf],
+        file: Option<&[PathBuf]>,
+        base: &Path,
+    ) -> Vec<PathBuf> {
+        if !flags.is_empty() {
+            return flags.to_vec();
+        }
+        if let Some((value, _)) = self.variable(name) {
             return std::env::split_paths(&value).filter(|path| !path.as_os_str().is_empty()).collect();
         }
-        match &file.plugin_dirs {
-            Some(directories) => directories.iter().map(|path| base.join(path)).collect(),
-            None => vec![PathBuf::from("plugins.d")],
+        file.into_iter().flatten().map(|path| base.join(path)).collect()
+    }
+
+    /// Picks a list, and where it was set: a flag that is repeated, a variable with commas, a list of the file.
+    pub(super) fn list(
+        &self,
+        variable: &str,
+        flag: (&str, &[String]),
+        file: (&str, Option<Vec<String>>),
+    ) -> Option<(Vec<String>, String)> {
+        if !flag.1.is_empty() {
+            return Some((flag.1.to_vec(), format!("the flag {}", flag.0)));
         }
+        if let Some((value, place)) = self.variable(variable) {
+            return Some((value.split(',').map(|item| item.trim().to_owned()).collect(), place));
+        }
+        Some((file.1?, self.in_file(file.0)))
     }
 
     pub(super) fn cors_origins(&self, flags: &Flags, file: &File) -> Result<Vec<String>, ConfigError> {

@@ -177,7 +177,7 @@ fn plugins_providers_and_secrets_come_from_the_file_and_secrets_stay_hidden() {
     )
     .unwrap();
     let weather = &config.plugins["weather"];
-    assert_eq!(weather.isolation, Isolation::Process);
+    assert_eq!(weather.isolation, Some(Isolation::Process));
     assert_eq!(weather.config["unit"], "celsius");
     assert_eq!(config.plugin_settings("x".into()).options("weather"), *weather);
     let shown = config.redacted();
@@ -211,4 +211,39 @@ fn errors_about_a_collector_do_not_repeat_what_may_be_a_key() {
     check_error("otlp_endpoint = 'collector:4318'", &[], flags(), &["`otlp_endpoint`", "http://127.0.0.1:4318"]);
     check_error("otlp_protocol = 'grpc'", &[], flags(), &["`protobuf` or `json`"]);
     check_error("", &[("HOTBAY_OTLP_HEADERS", "sk-hidden")], flags(), &["HOTBAY_OTLP_HEADERS is `***`"]);
+}
+
+const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+
+#[test]
+fn whom_plugins_are_trusted_from_is_read_from_every_place() {
+    let hash = "0a".repeat(32);
+    assert!(!defaults().trust.is_on());
+    let file = format!("[trust]\nkeys = ['{KEY}', {{ name = 'acme', key = '{KEY}' }}]\nhashes = ['{hash}']");
+    let config = load(&file, &[], Flags::default()).unwrap();
+    let names: Vec<_> = config.trust.keys.iter().map(|key| key.name.as_deref()).collect();
+    assert_eq!(names, [None, Some("acme")]);
+    assert_eq!(config.plugin_settings("hotbay".into()).trust, config.trust);
+    let id = "E7620F1842B4E81F";
+    let keys = json!([{"name": null, "id": id}, {"name": "acme", "id": id}]);
+    assert_eq!(config.redacted()["trust"], json!({"keys": keys, "hashes": [hash]}));
+
+    let named = format!("home={KEY}, {KEY}");
+    let variables = [("HOTBAY_TRUST_KEYS", named.as_str()), ("HOTBAY_TRUST_HASHES", hash.as_str())];
+    let config = load("", &variables, Flags::default()).unwrap();
+    assert_eq!((config.trust.keys.len(), config.trust.keys[0].name.as_deref()), (2, Some("home")));
+    assert_eq!(config.trust.hashes, Some([hash.clone()].into()));
+    let trust = TrustFlags { trust_key: vec![KEY.into()], trust_hash: vec!["0B".repeat(32)] };
+    let config = load(&file, &variables, Flags { trust, ..Flags::default() }).unwrap();
+    assert_eq!((config.trust.keys.len(), config.trust.hashes), (1, Some(["0b".repeat(32)].into())));
+}
+
+#[test]
+fn a_trust_that_cannot_be_meant_is_refused() {
+    let flags = Flags::default;
+    check_error("[trust]\nkeys = []", &[], flags(), &["`trust.keys` in", "at least one"]);
+    check_error("[trust]\nhashes = []", &[], flags(), &["`trust.hashes` in", "at least one"]);
+    check_error("[trust]\nkeys = ['RW1']", &[], flags(), &["`RW1`", "56 characters"]);
+    check_error("[trust]\nkeys = [{ key = 'RW1' }]", &[], flags(), &["line 2", "name"]);
+    check_error("", &[("HOTBAY_TRUST_HASHES", "12")], flags(), &["HOTBAY_TRUST_HASHES", "hotbay plugin check"]);
 }

@@ -99,14 +99,12 @@ pub(super) async fn admit(auth: &Auth, access: Access, request: &mut Request) ->
         Some(shown) => auth.who(&shown).await,
         None => None,
     };
-    if access.role.is_some() {
-        let caller = caller.as_deref().ok_or_else(unknown)?;
-        access.check(caller)?;
+    match &caller {
+        Some(caller) => request.extensions_mut().insert(Arc::clone(caller)).map_or((), drop),
+        None => request.extensions_mut().insert(Nobody).map_or((), drop),
     }
-    if let Some(caller) = caller {
-        request.extensions_mut().insert(Asker(caller));
-    } else {
-        request.extensions_mut().insert(Nobody);
+    if access.role.is_some() {
+        access.check(&*caller.ok_or_else(unknown)?)?;
     }
     Ok(())
 }
@@ -168,8 +166,8 @@ impl<S: Sync> FromRequestParts<S> for Asker {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        match parts.extensions.get::<Self>() {
-            Some(asker) => Ok(asker.clone()),
+        match parts.extensions.get::<Arc<Caller>>() {
+            Some(caller) => Ok(Self(Arc::clone(caller))),
             None if parts.extensions.get::<Nobody>().is_some() => Err(unknown()),
             None => Ok(Self::anyone()),
         }
@@ -186,7 +184,7 @@ impl<S: Sync> FromRequestParts<S> for MaybeAsker {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self(parts.extensions.get::<Asker>().map(|asker| Arc::clone(&asker.0))))
+        Ok(Self(parts.extensions.get::<Arc<Caller>>().cloned()))
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::extract::Request;
 use http::StatusCode;
 
-use super::{access::Asker, metrics::Route};
+use super::metrics::Route;
 use crate::types::caller::{Caller, Role};
 
 /// Something that somebody does to the server.
@@ -24,7 +24,7 @@ impl Act {
         if !route.access.is_audited(request.method()) {
             return None;
         }
-        let by = request.extensions().get::<Asker>().map(|asker| Arc::clone(&asker.0));
+        let by = request.extensions().get::<Arc<Caller>>().cloned();
         let what = format!("{} {}", request.method(), route.template);
         Some(Self { by, what, path: request.uri().path().to_owned() })
     }

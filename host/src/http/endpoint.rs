@@ -17,11 +17,12 @@ use schemars::JsonSchema;
 use super::{
     access::{Access, Reach},
     extract::{self, Shape},
+    limited::Work,
     metrics::{self, Requests},
     openapi::{self, Description},
     sse::EVENT_STREAM,
 };
-use crate::{app::AppState, types::caller::Role};
+use crate::{app::AppState, limits::Limits, types::caller::Role};
 
 /// What a handler reads from a request.
 #[derive(Debug, Default, Clone)]
@@ -104,6 +105,7 @@ pub(super) struct Endpoint {
     /// Who may call it. If nothing is said: viewers what is read, operators what is not, and nobody who is
     /// bound to one owner.
     pub(super) access: Access,
+    pub(super) work: Work,
     route: MethodRouter<AppState>,
 }
 
@@ -129,7 +131,17 @@ impl Endpoint {
     {
         let (takes, route) = (T::takes(), on(filter, handler));
         let access = Access::of(&method);
-        Self { method, path, tag: "", summary: "", takes, answers: Answers::default(), access, route }
+        Self {
+            method,
+            path,
+            tag: "",
+            summary: "",
+            takes,
+            answers: Answers::default(),
+            access,
+            work: Work::default(),
+            route,
+        }
     }
 
     /// Lets anybody call it, also who does not say who they are.
@@ -171,12 +183,26 @@ impl Endpoint {
     /// Says that it answers with server-sent events.
     pub(super) fn streams(mut self) -> Self {
         self.answers = Answers::Events;
+        self.work = self.work.streamed();
         self
     }
 
     /// Says that it answers with JSON documents, each followed by the byte 0x1E.
     pub(super) fn chunks(mut self) -> Self {
         self.answers = Answers::Chunks;
+        self.work = self.work.streamed();
+        self
+    }
+
+    /// Says that it runs something.
+    pub(super) fn runs(mut self) -> Self {
+        self.work = self.work.run();
+        self
+    }
+
+    /// Says that it is answered however much there is to do.
+    pub(super) fn always(mut self) -> Self {
+        self.work = Work::Vital;
         self
     }
 
@@ -192,7 +218,11 @@ impl Endpoint {
         let mut route = self.route.clone();
         if self.takes.body.is_some() {
             // A body that is not JSON is reported before anything else about the request.
-            route = route.layer(middleware::from_fn(move |request, next| extract::read_json(limit, request, next)));
+            let (depth, limits) = (common.limits.settings().json_depth, Arc::clone(&common.limits));
+            let most = extract::Most { bytes: limit, depth };
+            route = route.layer(middleware::from_fn(move |request, next| {
+                extract::read_json(most, Arc::clone(&limits), request, next)
+            }));
         } else if self.method != Method::GET {
             route = route.layer(DefaultBodyLimit::max(limit));
         }
@@ -248,6 +278,8 @@ pub(super) fn tagged<const N: usize>(tag: &'static str, endpoints: [Endpoint; N]
 pub(super) struct Common {
     /// The longest a body may be, in bytes.
     pub(super) body_limit: usize,
+    /// How much is asked of the host.
+    pub(super) limits: Arc<Limits>,
     /// The description of the API.
     pub(super) description: Arc<Description>,
     /// What is counted of requests.

@@ -293,7 +293,8 @@ impl From<&CallError> for ApiError {
                 Self::new(StatusCode::BAD_GATEWAY, format!("plugin `{plugin}` panicked"))
             }
             CallError::TimedOut { .. } => Self::new(StatusCode::GATEWAY_TIMEOUT, error.to_string()),
-            CallError::Cancelled { .. } | CallError::Unavailable { .. } => {
+            CallError::Crashed { retryable: false, .. } => Self::new(StatusCode::BAD_GATEWAY, error.to_string()),
+            CallError::Cancelled { .. } | CallError::Unavailable { .. } | CallError::Crashed { .. } => {
                 Self::unavailable(error.to_string(), RETRY_AFTER)
             }
             CallError::Unsupported { .. } => Self::not_found(error.to_string()),

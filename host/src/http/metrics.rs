@@ -21,19 +21,22 @@ use axum::{
 };
 use http::{Method, StatusCode, header};
 
-use super::{access::Access, endpoint::Endpoint, error::ApiError};
+use super::{access::Access, endpoint::Endpoint, error::ApiError, limited::Work};
 use crate::{
     app::{App, AppState},
     observe::metrics::{Histogram, Kind, Text},
-    types::{log::Level, plugin::PluginState},
+    types::{
+        log::Level,
+        plugin::{BreakerState, PluginState},
+    },
 };
 
 /// Where they are.
 pub(super) const PATH: &str = "/metrics";
 
 /// Statuses that are counted each by itself; others are counted together.
-const STATUSES: [u16; 20] =
-    [200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 501, 502, 503, 504];
+const STATUSES: [u16; 22] =
+    [200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 408, 409, 413, 414, 415, 422, 429, 500, 501, 502, 503, 504];
 
 /// What is counted of requests.
 pub(super) struct Requests {
@@ -45,6 +48,8 @@ pub(super) struct Requests {
 
 /// What is counted of one route.
 pub(super) struct Route {
+    /// What it asks of the host.
+    pub(super) work: Work,
     method: Method,
     /// Its template, as it is noted.
     pub(super) template: String,
@@ -56,8 +61,9 @@ pub(super) struct Route {
 }
 
 impl Route {
-    fn new(method: Method, template: String, access: Access) -> Self {
+    fn new(method: Method, template: String, access: Access, work: Work) -> Self {
         Self {
+            work,
             method,
             template,
             access,
@@ -83,11 +89,11 @@ impl Requests {
         let outside = outside.iter().map(|endpoint| ("", endpoint));
         for (prefix, endpoint) in outside.chain(inside.iter().map(|endpoint| (prefix, endpoint))) {
             let template = format!("{prefix}{}", endpoint.template());
-            let route = Route::new(endpoint.method.clone(), template.clone(), endpoint.access);
+            let route = Route::new(endpoint.method.clone(), template.clone(), endpoint.access, endpoint.work);
             routes.entry(template).or_default().push(route);
         }
         // What is not there is told to anybody.
-        Self { routes, unmatched: Route::new(Method::GET, String::new(), Access::OPEN) }
+        Self { routes, unmatched: Route::new(Method::GET, String::new(), Access::OPEN, Work::default()) }
     }
 
     /// Returns the counters of a request.
@@ -137,6 +143,7 @@ pub(super) async fn show(
     let process = tokio::task::spawn_blocking(Process::look).await.map_err(ApiError::internal)?;
     let mut text = Text::default();
     requests.write(&mut text);
+    app.limits.write(&mut text);
     app.observe.recorder().metrics().write(&mut text);
     plugins(&app, &mut text);
     store(&app, &mut text).await;
@@ -158,6 +165,13 @@ fn plugins(app: &App, text: &mut Text) {
     each("hotbay_plugin_calls_in_flight", Kind::Gauge, "Calls of plugins that go on.", |it| it.in_flight);
     each("hotbay_plugin_generations_total", Kind::Counter, "Generations of plugins that were opened.", |it| it.opened);
     each("hotbay_plugin_generations_alive", Kind::Gauge, "Generations that have not shut down.", |it| it.alive);
+    each("hotbay_plugin_crashes_total", Kind::Counter, "Crashes of plugins' own processes.", |it| it.crashes);
+    each(
+        "hotbay_plugin_breaker_open",
+        Kind::Gauge,
+        "Whether a plugin's process crashed too often to be started now.",
+        |it| u64::from(it.breaker == BreakerState::Open),
+    );
     each("hotbay_plugin_mapped_images", Kind::Gauge, "Builds that stay in memory.", |it| it.mapped.count as u64);
     each("hotbay_plugin_mapped_bytes", Kind::Gauge, "The length of their files.", |it| it.mapped.bytes);
     let name = "hotbay_plugin_state";
@@ -271,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_status_nobody_knows_is_counted_with_others() {
-        let route = Route::new(Method::GET, String::new(), Access::OPEN);
+        let route = Route::new(Method::GET, String::new(), Access::OPEN, Work::default());
         for status in [StatusCode::OK, StatusCode::IM_A_TEAPOT, StatusCode::LOOP_DETECTED] {
             route.answered(status, Duration::from_millis(1));
         }

@@ -1,6 +1,7 @@
 //! What happens to every request, outermost first: it gets an id; it is a span and one
 //! record in the log; browsers are told which origins may ask; a panic becomes a 500 (which
-//! a browser may read too); callers say who they are; what directs the server is noted.
+//! a browser may read too); callers say who they are, and what is too much is turned away; what
+//! directs the server is noted.
 //!
 //! One function does it all. As layers of their own these steps cost as much as the rest of
 //! a short request: the router keeps each layer in a box of its own and copies all of them
@@ -23,17 +24,22 @@ use super::{
     audit::Act,
     cors::Cors,
     error::{ApiError, Cause},
+    limited,
     metrics::{Requests, Route},
     not_found,
 };
-use crate::{app::AppState, auth::Auth, types::id};
+use crate::{app::AppState, auth::Auth, limits::Limits, types::id};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Puts the middleware around the routes.
 pub(super) fn wrap(router: Router<AppState>, app: &AppState, requests: &Arc<Requests>) -> Router<AppState> {
-    let cors = Cors::new(&app.config.cors_origins, app.auth.is_required());
-    let around = Arc::new(Around { cors, requests: Arc::clone(requests), auth: app.auth.clone() });
+    let around = Arc::new(Around {
+        cors: Cors::new(&app.config.cors_origins, app.auth.is_required()),
+        requests: Arc::clone(requests),
+        auth: app.auth.clone(),
+        limits: Arc::clone(&app.limits),
+    });
     router.layer(from_fn(move |request, next| answer(Arc::clone(&around), request, next)))
 }
 
@@ -42,6 +48,7 @@ struct Around {
     cors: Cors,
     requests: Arc<Requests>,
     auth: Auth,
+    limits: Arc<Limits>,
 }
 
 async fn answer(around: Arc<Around>, request: Request, next: Next) -> Response {
@@ -92,19 +99,21 @@ async fn guarded(around: &Around, route: &Route, request: Request, next: Next) -
         around.cors.answer_preflight(origin.as_ref(), response.headers_mut());
         return response;
     }
-    let answered = AssertUnwindSafe(admitted(&around.auth, route, request, next)).catch_unwind().await;
+    let answered = AssertUnwindSafe(admitted(around, route, request, next)).catch_unwind().await;
     let mut response = answered.unwrap_or_else(|panic| panicked(&*panic));
     around.cors.mark(origin.as_ref(), response.headers_mut());
     response
 }
 
-/// Answers a request if its caller may make it, and takes note of those that direct the server.
-async fn admitted(auth: &Auth, route: &Route, mut request: Request, next: Next) -> Response {
+/// Answers a request if its caller may make it and does not ask too much, and takes note of those that
+/// direct the server.
+async fn admitted(Around { auth, limits, .. }: &Around, route: &Route, mut request: Request, next: Next) -> Response {
     let admission = access::admit(auth, route.access, &mut request).await;
     let act = Act::of(route, &request);
     let response = match admission {
-        Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
+        Ok(()) => limited::answer(limits, route.work, request, next).await,
+        // Who is turned away has asked, too.
+        Err(error) => limited::refuse(limits, &request, error).into_response(),
     };
     if let Some(act) = act {
         act.note(response.status());

@@ -13,6 +13,7 @@ pub(crate) mod auth;
 mod cors;
 mod endpoint;
 mod events;
+mod limited;
 mod logs;
 mod mcp;
 mod memory;
@@ -58,12 +59,13 @@ fn outside() -> Vec<Endpoint> {
     tagged(
         "system",
         [
-            get("/health", system::health).open().says("Tells that the server is up").answers::<system::Health>(),
+            get("/health", system::health).open().says("Tells that the server is up").always().answers::<system::Health>(),
             get("/ready", system::ready)
                 .open()
                 .says("Tells whether the server can do its work")
+                .always()
                 .answers::<system::Readiness>(),
-            get(metrics::PATH, metrics::show).says("Returns what is counted, as Prometheus reads it").text(),
+            get(metrics::PATH, metrics::show).says("Returns what is counted, as Prometheus reads it").always().text(),
             post("/v1/traces", otlp::traces).says("Takes spans of other services, as OTLP"),
             post("/v1/logs", otlp::logs).says("Takes log records of other services, as OTLP"),
         ],
@@ -78,53 +80,53 @@ fn endpoints() -> Vec<Endpoint> {
             get("/agents", agents::list).common().says("Lists the agents"),
             get("/agents/providers", system::providers).common().says("Lists the providers of models"),
             get("/agents/:agentId", agents::get).common().says("Returns an agent"),
-            post("/agents/:agentId/generate", agents::generate).own().says("Asks an agent and waits for the answer"),
-            post("/agents/:agentId/stream", agents::stream).own().says("Asks an agent and streams the answer").streams(),
-            post("/agents/:agentId/approve-tool-call", agents::approve).own().says("Lets a tool call run, streams the rest").streams(),
-            post("/agents/:agentId/approve-tool-call-generate", agents::approve_generate).own().says("Lets a tool call run, waits for the rest"),
-            post("/agents/:agentId/decline-tool-call", agents::decline).own().says("Refuses a tool call, streams the rest").streams(),
-            post("/agents/:agentId/decline-tool-call-generate", agents::decline_generate).own().says("Refuses a tool call, waits for the rest"),
-            post("/agents/:agentId/resume-stream", agents::resume).own().says("Resumes a suspended tool call, streams the rest").streams(),
+            post("/agents/:agentId/generate", agents::generate).own().says("Asks an agent and waits for the answer").runs(),
+            post("/agents/:agentId/stream", agents::stream).own().says("Asks an agent and streams the answer").runs().streams(),
+            post("/agents/:agentId/approve-tool-call", agents::approve).own().says("Lets a tool call run, streams the rest").runs().streams(),
+            post("/agents/:agentId/approve-tool-call-generate", agents::approve_generate).own().says("Lets a tool call run, waits for the rest").runs(),
+            post("/agents/:agentId/decline-tool-call", agents::decline).own().says("Refuses a tool call, streams the rest").runs().streams(),
+            post("/agents/:agentId/decline-tool-call-generate", agents::decline_generate).own().says("Refuses a tool call, waits for the rest").runs(),
+            post("/agents/:agentId/resume-stream", agents::resume).own().says("Resumes a suspended tool call, streams the rest").runs().streams(),
             post("/agents/:agentId/generate-legacy", agents::legacy).common().says("Refuses clients of an older kind"),
             get("/agents/:agentId/tools", agents::own_tools).common().says("Lists an agent's tools"),
             get("/agents/:agentId/tools/:toolId", agents::tool).common().says("Returns one of an agent's tools"),
-            post("/agents/:agentId/tools/:toolId/execute", agents::execute_tool).common().says("Runs one of an agent's tools"),
+            post("/agents/:agentId/tools/:toolId/execute", agents::execute_tool).common().says("Runs one of an agent's tools").runs(),
         ]),
         tagged("tools", [
             get("/tools", tools::list).common().says("Lists the tools"),
             get("/tools/:toolId", tools::get).common().says("Returns a tool"),
-            post("/tools/:toolId/execute", tools::execute).common().says("Runs a tool"),
+            post("/tools/:toolId/execute", tools::execute).common().says("Runs a tool").runs(),
         ]),
         tagged("workflows", [
             get("/workflows", workflows::list).common().says("Lists the workflows"),
             get("/workflows/run-counts", workflows::runs::counts).says("Counts the runs that go on and that wait"),
             get("/workflows/:workflowId", workflows::get).common().says("Returns a workflow"),
             post("/workflows/:workflowId/create-run", workflows::runs::create).own().says("Makes a run"),
-            post("/workflows/:workflowId/start", workflows::drive::start).own().says("Begins a run that was made"),
-            post("/workflows/:workflowId/start-async", workflows::drive::start_async).own().says("Begins a run and waits for its end"),
-            post("/workflows/:workflowId/stream", workflows::drive::stream).own().says("Begins a run and streams it").chunks(),
-            post("/workflows/:workflowId/stream-legacy", workflows::drive::stream_legacy).own().says("Begins a run and streams it in an older shape").chunks(),
+            post("/workflows/:workflowId/start", workflows::drive::start).own().says("Begins a run that was made").runs(),
+            post("/workflows/:workflowId/start-async", workflows::drive::start_async).own().says("Begins a run and waits for its end").runs(),
+            post("/workflows/:workflowId/stream", workflows::drive::stream).own().says("Begins a run and streams it").runs().chunks(),
+            post("/workflows/:workflowId/stream-legacy", workflows::drive::stream_legacy).own().says("Begins a run and streams it in an older shape").runs().chunks(),
             post("/workflows/:workflowId/observe", workflows::drive::observe).own().says("Streams a run that was begun before").chunks(),
-            post("/workflows/:workflowId/resume", workflows::drive::resume).own().says("Answers a run that waits"),
-            post("/workflows/:workflowId/resume-async", workflows::drive::resume_async).own().says("Answers a run that waits, waits for its end"),
-            post("/workflows/:workflowId/resume-stream", workflows::drive::resume_stream).own().says("Answers a run that waits, streams the rest").chunks(),
-            post("/workflows/:workflowId/resume-no-wait", workflows::drive::resume_no_wait).own().says("Answers a run that waits"),
-            post("/workflows/:workflowId/restart", workflows::drive::restart).own().says("Lets a run that was left go on"),
-            post("/workflows/:workflowId/restart-async", workflows::drive::restart_async).own().says("Lets a run that was left go on, waits for its end"),
-            post("/workflows/:workflowId/time-travel", workflows::drive::travel).own().says("Runs a run again from a step on"),
-            post("/workflows/:workflowId/time-travel-async", workflows::drive::travel_async).own().says("Runs a run again from a step on, waits for its end"),
-            post("/workflows/:workflowId/time-travel-stream", workflows::drive::travel_stream).own().says("Runs a run again from a step on, streams it").chunks(),
+            post("/workflows/:workflowId/resume", workflows::drive::resume).own().says("Answers a run that waits").runs(),
+            post("/workflows/:workflowId/resume-async", workflows::drive::resume_async).own().says("Answers a run that waits, waits for its end").runs(),
+            post("/workflows/:workflowId/resume-stream", workflows::drive::resume_stream).own().says("Answers a run that waits, streams the rest").runs().chunks(),
+            post("/workflows/:workflowId/resume-no-wait", workflows::drive::resume_no_wait).own().says("Answers a run that waits").runs(),
+            post("/workflows/:workflowId/restart", workflows::drive::restart).own().says("Lets a run that was left go on").runs(),
+            post("/workflows/:workflowId/restart-async", workflows::drive::restart_async).own().says("Lets a run that was left go on, waits for its end").runs(),
+            post("/workflows/:workflowId/time-travel", workflows::drive::travel).own().says("Runs a run again from a step on").runs(),
+            post("/workflows/:workflowId/time-travel-async", workflows::drive::travel_async).own().says("Runs a run again from a step on, waits for its end").runs(),
+            post("/workflows/:workflowId/time-travel-stream", workflows::drive::travel_stream).own().says("Runs a run again from a step on, streams it").runs().chunks(),
             get("/workflows/:workflowId/runs", workflows::runs::list).own().says("Lists a workflow's runs"),
             get("/workflows/:workflowId/runs/:runId", workflows::runs::get).own().says("Returns a run"),
             delete("/workflows/:workflowId/runs/:runId", workflows::runs::delete).own().says("Removes a run"),
-            post("/workflows/:workflowId/runs/:runId/cancel", workflows::runs::cancel).own().says("Ends a run"),
+            post("/workflows/:workflowId/runs/:runId/cancel", workflows::runs::cancel).own().says("Ends a run").always(),
         ]),
         tagged("schedules", [
             get("/schedules", schedules::list).says("Lists the schedules").answers::<schedules::ListResponse>(),
             get("/schedules/:scheduleId", schedules::get).says("Returns a schedule"),
             post("/schedules/:scheduleId/pause", schedules::pause).says("Stops a schedule from starting runs"),
             post("/schedules/:scheduleId/resume", schedules::resume).says("Lets a schedule start runs again"),
-            post("/schedules/:scheduleId/run", schedules::run).says("Starts a schedule's workflow now"),
+            post("/schedules/:scheduleId/run", schedules::run).says("Starts a schedule's workflow now").runs(),
         ]),
         tagged("memory", [
             get("/memory/status", memory::status).common().says("Tells whether an agent has a memory"),
@@ -174,16 +176,16 @@ fn endpoints() -> Vec<Endpoint> {
             get("/mcp/servers/:serverId/tools", mcp::tools).common().says("Lists an MCP server's tools"),
             get("/mcp/:serverId/tools", mcp::tools).common().says("Lists an MCP server's tools"),
             get("/mcp/:serverId/tools/:toolId", mcp::tool).common().says("Returns an MCP server's tool"),
-            post("/mcp/:serverId/tools/:toolId/execute", mcp::execute).says("Runs an MCP server's tool"),
+            post("/mcp/:serverId/tools/:toolId/execute", mcp::execute).says("Runs an MCP server's tool").runs(),
             get("/mcp/:serverId/resources", mcp::resources).common().says("Lists an MCP server's resources"),
             get("/mcp/:serverId", mcp::speak).needs(Operator).says("Streams what an MCP server tells a session").streams(),
-            post("/mcp/:serverId", mcp::speak).needs(Operator).says("Speaks MCP, as Streamable HTTP"),
+            post("/mcp/:serverId", mcp::speak).needs(Operator).says("Speaks MCP, as Streamable HTTP").runs(),
             delete("/mcp/:serverId", mcp::speak).needs(Operator).says("Ends an MCP session"),
             get("/mcp/:serverId/mcp", mcp::speak).needs(Operator).says("Streams what an MCP server tells a session").streams(),
-            post("/mcp/:serverId/mcp", mcp::speak).needs(Operator).says("Speaks MCP, as Streamable HTTP"),
+            post("/mcp/:serverId/mcp", mcp::speak).needs(Operator).says("Speaks MCP, as Streamable HTTP").runs(),
             delete("/mcp/:serverId/mcp", mcp::speak).needs(Operator).says("Ends an MCP session"),
             get("/mcp/:serverId/sse", mcp::open).needs(Operator).says("Begins an MCP session of the older transport").streams(),
-            post("/mcp/:serverId/messages", mcp::messages).says("Takes a message of such a session").text(),
+            post("/mcp/:serverId/messages", mcp::messages).says("Takes a message of such a session").runs().text(),
         ]),
         tagged("logs", [
             get("/logs", logs::list).says("Lists log records as the logger wrote them").answers::<logs::ListResponse>(),
@@ -242,12 +244,12 @@ fn endpoints() -> Vec<Endpoint> {
             get("/observability/discovery/tags", discovery::tags).says("Lists the tags of traces"),
         ]),
         tagged("plugins", [
-            get("/plugins", plugins::list).says("Lists the plugins and the files that are none"),
-            get("/plugins/:name", plugins::get).says("Returns everything about a plugin"),
-            post("/plugins/:name/reload", plugins::reload).needs(Admin).says("Loads a plugin's file again"),
-            post("/plugins/:name/rollback", plugins::rollback).needs(Admin).says("Goes back to the build that served before"),
-            post("/plugins/:name/disable", plugins::disable).needs(Admin).says("Retires a plugin until it is enabled"),
-            post("/plugins/:name/enable", plugins::enable).needs(Admin).says("Loads a disabled plugin again"),
+            get("/plugins", plugins::list).says("Lists the plugins and the files that are none").always(),
+            get("/plugins/:name", plugins::get).says("Returns everything about a plugin").always(),
+            post("/plugins/:name/reload", plugins::reload).needs(Admin).says("Loads a plugin's file again").always(),
+            post("/plugins/:name/rollback", plugins::rollback).needs(Admin).says("Goes back to the build that served before").always(),
+            post("/plugins/:name/disable", plugins::disable).needs(Admin).says("Retires a plugin until it is enabled").always(),
+            post("/plugins/:name/enable", plugins::enable).needs(Admin).says("Loads a disabled plugin again").always(),
         ]),
         tagged("events", [
             get("/events", events::watch).says("Streams what happens").streams(),
@@ -279,7 +281,8 @@ fn serve(app: AppState, outside: Vec<Endpoint>, inside: Vec<Endpoint>) -> Router
     let prefix = app.config.prefix.trim_end_matches('/').to_owned();
     let common = Common {
         body_limit: app.config.body_limit,
-        description: Arc::new(Description::new(&prefix, &outside, &inside, app.auth.is_required())),
+        limits: Arc::clone(&app.limits),
+        description: Arc::new(Description::new(&prefix, &outside, &inside)),
         requests: Arc::new(Requests::new(&prefix, &outside, &inside)),
     };
     let inside = routes(&inside, &common);

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::in_flight::InFlightGuard;
-use crate::observe::tracer::SpanContext;
+use crate::{observe::tracer::SpanContext, types::plugin::ProcessStatus};
 
 /// What a call is made for, as far as the plugin layer needs to know: it is handed back with
 /// each request the plugin makes meanwhile.
@@ -93,7 +93,7 @@ pub enum ReplyKind {
 }
 
 /// What came back, copied into the host's memory.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Reply {
     /// How it ended.
     pub kind: ReplyKind,
@@ -152,6 +152,16 @@ pub enum CallError {
         /// Why, and what to do.
         reason: String,
     },
+    /// The plugin's own process ended while the call was in it.
+    #[error("plugin `{plugin}` crashed ({how})")]
+    Crashed {
+        /// The plugin.
+        plugin: Arc<str>,
+        /// How it ended.
+        how: Arc<str>,
+        /// Repeating the call does no harm, or another call was what ended the process.
+        retryable: bool,
+    },
     /// The plugin does not have what was asked for.
     #[error("plugin `{plugin}` has no {what}")]
     Unsupported {
@@ -167,7 +177,7 @@ impl CallError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Failed { retryable, .. } => *retryable,
+            Self::Failed { retryable, .. } | Self::Crashed { retryable, .. } => *retryable,
             Self::Cancelled { .. } | Self::Unavailable { .. } => true,
             Self::Panicked { .. } | Self::TimedOut { .. } | Self::Unsupported { .. } => false,
         }
@@ -182,6 +192,7 @@ impl CallError {
             Self::TimedOut { .. } => "E_DEADLINE",
             Self::Cancelled { .. } => "E_CANCELLED",
             Self::Unavailable { .. } => "E_UNAVAILABLE",
+            Self::Crashed { .. } => "E_PLUGIN_CRASHED",
             Self::Unsupported { .. } => "E_UNSUPPORTED",
         }
     }
@@ -214,5 +225,10 @@ pub trait Instance: Send + Sync {
     /// Whether a cancelled call does not return, so that the plugin should get no more.
     fn is_stuck(&self) -> bool {
         false
+    }
+
+    /// Returns how the plugin's own process fares, if it has one.
+    fn process(&self) -> Option<ProcessStatus> {
+        None
     }
 }

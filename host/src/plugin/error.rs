@@ -16,7 +16,7 @@ pub enum LoadCode {
     WrongArch,
     /// Parts of the file are missing.
     Truncated,
-    /// The file's owner, mode, size or hash is not allowed.
+    /// The file's owner, mode or size is not allowed, or nobody who is trusted vouches for it.
     Untrusted,
     /// The dynamic loader refused the file.
     Open,

@@ -5,13 +5,13 @@
 //! afterwards reaches the host. Opening a plugin is [`super::bridge`]'s.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     io::{BufRead, BufReader, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -24,11 +24,13 @@ use super::{
     elf,
     error::{LoadCode, LoadError},
     loader::Image,
-    manifest,
+    manifest, ownership,
     probe::{Probed, Prober},
     process,
     settings::PluginSettings,
+    trust::{self, TrustSettings},
 };
+use crate::types::plugin::PluginTrust;
 
 /// A file that passed everything but was not mapped yet.
 #[derive(Debug, Clone)]
@@ -41,6 +43,16 @@ pub(crate) struct Staged {
     pub(crate) copy: PathBuf,
     /// What the probe learned.
     pub(crate) probed: Probed,
+    /// Who vouches for it, if anybody was asked.
+    pub(crate) trust: Option<PluginTrust>,
+}
+
+/// A file whose private copy is there.
+struct Copied {
+    hash: Arc<str>,
+    size: u64,
+    copy: PathBuf,
+    trust: Option<PluginTrust>,
 }
 
 /// A mapped image; stays until the process ends.
@@ -65,9 +77,11 @@ pub(crate) struct Intake {
     max_file_bytes: u64,
     max_generations: usize,
     any_owner: bool,
-    allowed: Option<std::collections::HashSet<String>>,
+    trust: TrustSettings,
     /// Every image by hash. Grows only: images are never unloaded. Held for a few lines.
     mapped: Mutex<HashMap<Arc<str>, Arc<Mapped>>>,
+    /// Hashes of copies that are opened here or in processes, or were. Held for one line.
+    taken: Mutex<HashSet<Arc<str>>>,
     serial: AtomicU64,
 }
 
@@ -89,6 +103,8 @@ impl Intake {
             .mode(0o700)
             .create(&copies)
             .map_err(|error| LoadError::io("create", &copies, &error))?;
+        // What is mapped is opened by its name there.
+        ownership::check_directory(&copies, settings.any_owner)?;
         Ok(Self {
             copies,
             prober: Prober { executable: settings.probe_exe.clone(), deadline: settings.probe_deadline },
@@ -96,8 +112,9 @@ impl Intake {
             max_file_bytes: settings.max_file_bytes,
             max_generations: settings.max_generations,
             any_owner: settings.any_owner,
-            allowed: settings.allowed_hashes.clone(),
+            trust: settings.trust.clone(),
             mapped: Mutex::default(),
+            taken: Mutex::default(),
             serial: AtomicU64::new(0),
         })
     }
@@ -110,9 +127,25 @@ impl Intake {
     /// Checks, copies and probes a file.
     pub(crate) async fn stage(self: &Arc<Self>, file: &Path) -> Result<Staged, LoadError> {
         let (intake, path) = (Arc::clone(self), file.to_owned());
-        let work = tokio::task::spawn_blocking(move || intake.copy(&path));
-        let (hash, size, copy) =
+        self.stage_copied(move || intake.copy(&path)).await
+    }
+
+    /// Stages the private copy of a build that was loaded before, by its hash.
+    ///
+    /// Who vouched for it then is asked again: keys and hashes may be others since.
+    pub(crate) async fn stage_kept(self: &Arc<Self>, hash: &str) -> Result<Staged, LoadError> {
+        let (intake, hash) = (Arc::clone(self), hash.to_owned());
+        self.stage_copied(move || intake.kept_copy(&hash)).await
+    }
+
+    async fn stage_copied(
+        &self,
+        copy: impl FnOnce() -> Result<Copied, LoadError> + Send + 'static,
+    ) -> Result<Staged, LoadError> {
+        let work = tokio::task::spawn_blocking(copy);
+        let copied =
             work.await.map_err(|_| LoadError::new(LoadCode::Io, "reading the file was interrupted, try again"))??;
+        let Copied { hash, size, copy, trust } = copied;
         let probed = match self.known(&hash) {
             Some(mapped) => {
                 Probed { abi_minor: mapped.image.root.abi_minor(), manifest: mapped.image.manifest.clone() }
@@ -120,7 +153,12 @@ impl Intake {
             None => self.probe(&copy).await?,
         };
         manifest::check(&probed.manifest)?;
-        Ok(Staged { hash, size, copy, probed })
+        self.taken().insert(Arc::clone(&hash));
+        Ok(Staged { hash, size, copy, probed, trust })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Maps a staged file, or returns the image if these bytes are mapped already.
@@ -153,8 +191,8 @@ impl Intake {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let hash = name.split('.').next().unwrap_or_default();
-            let is_ours = name.ends_with(".so") || name.ends_with(".probe.json") || name.ends_with(".tmp");
-            if !is_ours || self.known(hash).is_some() {
+            let is_ours = [".so", ".probe.json", ".minisig", ".tmp"].iter().any(|end| name.ends_with(end));
+            if !is_ours || self.taken().contains(hash) {
                 continue;
             }
             let age = fs::metadata(&path)?.modified()?.elapsed().unwrap_or_default();
@@ -215,24 +253,43 @@ impl Intake {
     }
 
     /// Reads and checks the file, and makes sure its private copy is there. Blocks.
-    fn copy(&self, file: &Path) -> Result<(Arc<str>, u64, PathBuf), LoadError> {
+    fn copy(&self, file: &Path) -> Result<Copied, LoadError> {
         let bytes = self.read(file)?;
         elf::check(&bytes)?;
         let hash = blake3::hash(&bytes).to_hex();
-        if let Some(allowed) = &self.allowed
-            && !allowed.contains(hash.as_str())
-        {
-            return Err(LoadError::new(
-                LoadCode::Untrusted,
-                format!("its hash {hash} is not on the allow-list; add it there if you trust the file"),
-            ));
-        }
+        // Read after the bytes: one that comes with the next build fits neither, and is looked at again.
+        let signature = match self.trust.keys.is_empty() {
+            true => None,
+            false => trust::read_signature(&trust::signature_file(file))?,
+        };
+        let trust = self.trust.vouch(&hash, &bytes, signature.as_deref())?;
         let copy = self.copies.join(format!("{hash}.so"));
         if !is_same(&copy, &bytes) {
             self.write_new(&copy, &bytes, 0o500)
                 .map_err(|error| LoadError::io("write the private copy", &copy, &error))?;
         }
-        Ok((hash.as_str().into(), bytes.len() as u64, copy))
+        if let (Some(PluginTrust::Signature { .. }), Some(signature)) = (&trust, signature) {
+            let kept = copy.with_extension("minisig");
+            self.write_new(&kept, signature.as_bytes(), 0o400)
+                .map_err(|error| LoadError::io("keep the signature in", &kept, &error))?;
+        }
+        Ok(Copied { hash: hash.as_str().into(), size: bytes.len() as u64, copy, trust })
+    }
+
+    /// Finds the private copy of a build and checks it as a file that has just come. Blocks.
+    fn kept_copy(&self, hash: &str) -> Result<Copied, LoadError> {
+        let copy = self.copies.join(format!("{hash}.so"));
+        if let Some(mapped) = self.known(hash).filter(|_| !self.trust.is_on()) {
+            return Ok(Copied { hash: Arc::clone(&mapped.hash), size: mapped.size, copy, trust: None });
+        }
+        let bytes = self.read(&copy)?;
+        if blake3::hash(&bytes).to_hex().as_str() != hash {
+            let reason = format!("the host's copy {} is not what it was; load the build's file again", copy.display());
+            return Err(LoadError::new(LoadCode::Untrusted, reason));
+        }
+        let trust =
+            self.trust.vouch(hash, &bytes, trust::read_signature(&copy.with_extension("minisig"))?.as_deref())?;
+        Ok(Copied { hash: hash.into(), size: bytes.len() as u64, copy, trust })
     }
 
     fn read(&self, path: &Path) -> Result<Vec<u8>, LoadError> {
@@ -244,11 +301,7 @@ impl Intake {
         if !facts.is_file() {
             return Err(LoadError::new(LoadCode::NotElf, "it is not a regular file; put the library itself there"));
         }
-        self.check_trust("it", &facts)?;
-        if let Some(directory) = path.parent() {
-            let facts = fs::metadata(directory).map_err(|error| LoadError::io("examine", directory, &error))?;
-            self.check_trust("its directory", &facts)?;
-        }
+        ownership::check_file(path, &facts, self.any_owner)?;
         if facts.len() > self.max_file_bytes {
             return Err(LoadError::new(
                 LoadCode::Untrusted,
@@ -262,25 +315,6 @@ impl Intake {
         let mut bytes = Vec::with_capacity(usize::try_from(facts.len()).unwrap_or_default());
         Read::by_ref(&mut file).take(self.max_file_bytes + 1).read_to_end(&mut bytes).map_err(|error| io(&error))?;
         Ok(bytes)
-    }
-
-    fn check_trust(&self, what: &str, facts: &fs::Metadata) -> Result<(), LoadError> {
-        if facts.mode() & 0o002 != 0 {
-            return Err(LoadError::new(
-                LoadCode::Untrusted,
-                format!(
-                    "everybody may write to {what}, so anybody could change what the host runs; remove the permission (chmod o-w)"
-                ),
-            ));
-        }
-        let me = process::user();
-        if !self.any_owner && facts.uid() != me && facts.uid() != 0 {
-            return Err(LoadError::new(
-                LoadCode::Untrusted,
-                format!("{what} belongs to user {}, the host runs as user {me}; change its owner (chown)", facts.uid()),
-            ));
-        }
-        Ok(())
     }
 
     /// Writes a file so that it is either there whole or not at all, also after a power cut.

@@ -6,6 +6,9 @@
 //! can be called) -> [`registry`] (others find it), all directed by `supervisor`, which
 //! also takes generations out again. Plugin code runs on the threads of `pool` only.
 //!
+//! A plugin that is isolated is not mapped here: `isolated` starts a child which does that
+//! ([`runner`]) and talks to it in `frames`. Which of the two it is, only `supervisor` knows.
+//!
 //! Knows nothing of agents, runs or HTTP: a call is bytes in, bytes out ([`call`]), and what
 //! a plugin asks of the host goes to [`services::HostServices`].
 
@@ -19,12 +22,19 @@ pub mod error;
 pub mod in_flight;
 pub mod layout;
 pub mod probe;
+pub mod trust;
+
+pub mod runner;
 
 mod bridge;
+mod confine;
 mod elf;
+mod frames;
 mod intake;
+mod isolated;
 mod loader;
 mod manifest;
+mod ownership;
 mod pool;
 pub(crate) mod process;
 mod state;
@@ -42,7 +52,7 @@ use tokio::sync::broadcast;
 
 use crate::{
     observe::Recorder,
-    types::plugin::{Capabilities, PluginNumbers, PluginStatus},
+    types::plugin::{Capabilities, PluginNumbers, PluginStatus, PluginTrust},
 };
 use error::{LoadCode, LoadError};
 use generation::DrainDeadlines;
@@ -74,7 +84,7 @@ impl Plugins {
         spawner: Spawner,
         recorder: Recorder,
     ) -> Result<Self, LoadError> {
-        for directory in &mut settings.directories {
+        for directory in settings.directories.iter_mut().chain(&mut settings.isolated_directories) {
             *directory =
                 std::path::absolute(&*directory).map_err(|error| LoadError::io("resolve", directory, &error))?;
         }
@@ -192,6 +202,8 @@ pub struct CheckReport {
     pub capabilities: Capabilities,
     /// What it says about itself.
     pub manifest: hotbay_plugin::manifest::Manifest,
+    /// Who vouches for it, if the host would ask.
+    pub trust: Option<PluginTrust>,
 }
 
 /// Examines a file as a host would, up to the point where it would be mapped.
@@ -203,7 +215,8 @@ pub struct CheckReport {
 /// If a host would refuse the file.
 pub async fn check_file(path: &Path, settings: &PluginSettings) -> Result<CheckReport, LoadError> {
     let intake = Arc::new(intake::Intake::new(settings)?);
-    let staged = intake.stage(path).await?;
+    let absolute = std::path::absolute(path).map_err(|error| LoadError::io("resolve", path, &error))?;
+    let staged = intake.stage(&absolute).await?;
     Ok(CheckReport {
         file: path.to_owned(),
         hash: staged.hash.to_string(),
@@ -211,5 +224,6 @@ pub async fn check_file(path: &Path, settings: &PluginSettings) -> Result<CheckR
         abi: format!("{}.{}", hotbay_plugin::abi::ABI_MAJOR, staged.probed.abi_minor),
         capabilities: Capabilities::from(&staged.probed.manifest),
         manifest: staged.probed.manifest,
+        trust: staged.trust,
     })
 }

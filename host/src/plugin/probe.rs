@@ -109,14 +109,8 @@ fn crashed(status: ExitStatus) -> LoadError {
 
 fn signal_name(signal: i32) -> &'static str {
     match signal {
-        libc::SIGSEGV => "invalid memory access",
         libc::SIGBUS => "the file is shorter than it says",
-        libc::SIGABRT => "abort",
-        libc::SIGILL => "illegal instruction",
-        libc::SIGFPE => "arithmetic fault",
-        libc::SIGKILL => "killed",
-        libc::SIGXCPU => "too much CPU time",
-        _ => "crash",
+        other => process::signal_name(other),
     }
 }
 

@@ -39,7 +39,8 @@ pub(crate) fn prepare_child() -> io::Result<File> {
     Ok(unsafe { File::from_raw_fd(verdict) })
 }
 
-fn limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Result<()> {
+/// Sets both limits of a resource.
+pub(crate) fn limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Result<()> {
     let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
     // SAFETY: the pointer is to a live, initialised rlimit.
     if unsafe { libc::setrlimit(resource, &raw const limit) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -57,6 +58,39 @@ pub(crate) fn kill_group(leader: u32) {
     // SAFETY: `kill` takes plain numbers. Nothing is done about an error: the group has ended.
     unsafe {
         libc::kill(-leader, libc::SIGKILL);
+    }
+}
+
+/// Waits until a child has ended and leaves it to be waited for: its id is nobody else's until then. Blocks.
+pub(crate) fn wait_for_end(child: u32) -> io::Result<()> {
+    loop {
+        // SAFETY: a siginfo of zeros is one; it is plain data.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let options = libc::WEXITED | libc::WNOWAIT;
+        // SAFETY: the pointer is to a live siginfo, everything else are plain numbers.
+        if unsafe { libc::waitid(libc::P_PID, child, &raw mut info, options) } == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// Returns what a signal that ends a process says about it.
+pub(crate) fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        libc::SIGSEGV => "invalid memory access",
+        libc::SIGBUS => "access beyond the end of a file",
+        libc::SIGABRT => "abort",
+        libc::SIGILL => "illegal instruction",
+        libc::SIGFPE => "arithmetic fault",
+        libc::SIGKILL => "killed",
+        libc::SIGTERM => "asked to end",
+        libc::SIGSYS => "forbidden system call",
+        libc::SIGXCPU => "too much CPU time",
+        _ => "crash",
     }
 }
 

@@ -1,13 +1,15 @@
 //! What the plugin layer must be told: where plugins are, what they may use, how long things may take.
 
 use std::{
-    collections::{BTreeMap, HashSet},
-    path::PathBuf,
+    collections::BTreeMap,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use super::trust::TrustSettings;
 
 /// Where a plugin's code runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,13 +38,74 @@ impl Isolation {
 pub struct PluginOptions {
     /// Its configuration, validated against the plugin's schema.
     pub config: Value,
-    /// Where it runs.
-    pub isolation: Isolation,
+    /// Where it runs; what its directory says, if absent.
+    pub isolation: Option<Isolation>,
+    /// The whole environment of its process, if it has one.
+    pub env: BTreeMap<String, String>,
+    /// What its process may use, if it has one.
+    pub limits: ProcessLimits,
 }
 
 impl Default for PluginOptions {
     fn default() -> Self {
-        Self { config: Value::Object(serde_json::Map::new()), isolation: Isolation::Inline }
+        Self {
+            config: Value::Object(serde_json::Map::new()),
+            isolation: None,
+            env: BTreeMap::new(),
+            limits: ProcessLimits::default(),
+        }
+    }
+}
+
+/// What a plugin's own process may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessLimits {
+    /// Bytes of memory of its own: what is allocated, not what is mapped from files.
+    pub memory: u64,
+    /// Descriptors that are open at once.
+    pub open_files: u64,
+    /// Processor time of one process, after which it is ended and another started.
+    pub cpu: Option<Duration>,
+    /// Whether it may start further processes.
+    pub processes: bool,
+}
+
+impl Default for ProcessLimits {
+    fn default() -> Self {
+        Self { memory: 2 << 30, open_files: 1024, cpu: None, processes: false }
+    }
+}
+
+/// When a plugin's process that crashed is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RestartSettings {
+    /// Time before the second restart in a row, doubled with each further one. The first is at once.
+    pub delay: Duration,
+    /// Longest time between two.
+    pub longest_delay: Duration,
+    /// Who lives for this long begins a new row.
+    pub settled: Duration,
+    /// So many crashes within [`RestartSettings::window`] end the restarts for a while.
+    pub crashes: usize,
+    /// See [`RestartSettings::crashes`].
+    pub window: Duration,
+    /// How long that while is.
+    pub rest: Duration,
+    /// How long a call waits for a restart.
+    pub patience: Duration,
+}
+
+impl Default for RestartSettings {
+    fn default() -> Self {
+        Self {
+            delay: Duration::from_millis(100),
+            longest_delay: Duration::from_secs(30),
+            settled: Duration::from_secs(10),
+            crashes: 5,
+            window: Duration::from_secs(60),
+            rest: Duration::from_secs(30),
+            patience: Duration::from_secs(5),
+        }
     }
 }
 
@@ -78,14 +141,16 @@ impl Default for WatchSettings {
 pub struct PluginSettings {
     /// Directories whose shared libraries are loaded, first one wins a conflict.
     pub directories: Vec<PathBuf>,
+    /// Those of them whose plugins run in processes of their own unless their options say otherwise.
+    pub isolated_directories: Vec<PathBuf>,
     /// The host's data directory; copies and state are kept in its `plugins`.
     pub data: PathBuf,
-    /// The executable that understands `probe FILE`: the host itself.
+    /// The executable that understands `probe` and `plugin-runner`: the host itself.
     pub probe_exe: PathBuf,
     /// Options by the plugin's name.
     pub plugins: BTreeMap<String, PluginOptions>,
-    /// If set, only files with these BLAKE3 hashes (lower-case hex) are loaded.
-    pub allowed_hashes: Option<HashSet<String>>,
+    /// Who has to vouch for a file.
+    pub trust: TrustSettings,
     /// Whether files owned by other users than the host's and root are loaded.
     pub any_owner: bool,
     /// Largest file that is loaded.
@@ -106,6 +171,8 @@ pub struct PluginSettings {
     pub call_deadline: Duration,
     /// How long a cancelled call may go on blocking its thread before its plugin counts as stuck.
     pub stuck_grace: Duration,
+    /// When processes of plugins that crashed are started again.
+    pub restart: RestartSettings,
     /// How directories are watched.
     pub watch: WatchSettings,
 }
@@ -116,10 +183,11 @@ impl PluginSettings {
     pub fn new(directories: Vec<PathBuf>, data: PathBuf, probe_exe: PathBuf) -> Self {
         Self {
             directories,
+            isolated_directories: Vec::new(),
             data,
             probe_exe,
             plugins: BTreeMap::new(),
-            allowed_hashes: None,
+            trust: TrustSettings::default(),
             any_owner: false,
             max_file_bytes: 1 << 30,
             max_generations: 64,
@@ -130,6 +198,7 @@ impl PluginSettings {
             shutdown_deadline: Duration::from_secs(5),
             call_deadline: Duration::from_secs(60),
             stuck_grace: Duration::from_secs(2),
+            restart: RestartSettings::default(),
             watch: WatchSettings::default(),
         }
     }
@@ -138,5 +207,15 @@ impl PluginSettings {
     #[must_use]
     pub fn options(&self, name: &str) -> PluginOptions {
         self.plugins.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Returns where the plugin with this name and this file runs.
+    #[must_use]
+    pub fn isolation(&self, name: &str, file: &Path) -> Isolation {
+        let of_directory = || {
+            let isolated = file.parent().is_some_and(|parent| self.isolated_directories.iter().any(|it| it == parent));
+            if isolated { Isolation::Process } else { Isolation::Inline }
+        };
+        self.plugins.get(name).and_then(|options| options.isolation).unwrap_or_else(of_directory)
     }
 }

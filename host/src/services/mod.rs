@@ -266,6 +266,7 @@ fn call_failed(error: &CallError) -> Error {
         CallError::TimedOut { .. } => Error::with_code(code::DEADLINE, message),
         CallError::Cancelled { .. } => Error::with_code(code::CANCELLED, message),
         CallError::Unavailable { .. } => Error::with_code(code::UNAVAILABLE, message),
+        CallError::Crashed { .. } => Error::new(message),
         CallError::Unsupported { .. } => Error::with_code(code::NOT_FOUND, message),
     };
     told.retryable = error.is_retryable();

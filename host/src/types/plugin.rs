@@ -1,6 +1,6 @@
 //! What operators see of a plugin: states, generations, errors.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use hotbay_plugin::manifest::{Build, Manifest};
 use serde::{Deserialize, Serialize};
@@ -142,6 +142,37 @@ pub struct GenerationStatus {
     pub build: Build,
     /// Length of its file in bytes.
     pub size: u64,
+    /// Who vouches for it, if anybody was asked when it was loaded.
+    pub trust: Option<PluginTrust>,
+}
+
+/// Who vouches for a build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "lowercase", rename_all_fields = "camelCase")]
+pub enum PluginTrust {
+    /// The operator, who listed its hash.
+    Hash,
+    /// Whoever has a key.
+    Signature {
+        /// The key's number.
+        key_id: String,
+        /// What the operator calls the key.
+        key_name: Option<String>,
+        /// What the signer says about the build; signed as well.
+        comment: String,
+    },
+}
+
+impl fmt::Display for PluginTrust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hash => f.write_str("its hash is listed"),
+            Self::Signature { key_id, key_name: Some(name), comment } => {
+                write!(f, "signed by {name} ({key_id}): {comment}")
+            }
+            Self::Signature { key_id, key_name: None, comment } => write!(f, "signed by {key_id}: {comment}"),
+        }
+    }
 }
 
 /// Why the last attempt to load a file failed.
@@ -166,6 +197,47 @@ pub struct MappedImages {
     pub bytes: u64,
 }
 
+/// Whether a plugin's process that crashes is started again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BreakerState {
+    /// It is.
+    #[default]
+    Closed,
+    /// It crashed too often; it is not for a while, and calls fail at once.
+    Open,
+    /// It was started again after that while; if it crashes before it has answered a call, it is not.
+    HalfOpen,
+}
+
+impl BreakerState {
+    /// Returns its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half-open",
+        }
+    }
+}
+
+/// How a plugin's own process fares.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProcessStatus {
+    /// Its id, absent while there is none.
+    pub pid: Option<u32>,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// How often it crashed, or did not start.
+    pub crashes: u64,
+    /// Whether it is started again when it crashes.
+    pub breaker: BreakerState,
+    /// How it crashed last.
+    pub last_crash: Option<String>,
+}
+
 /// What is counted of one plugin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PluginNumbers {
@@ -183,6 +255,10 @@ pub struct PluginNumbers {
     pub opened: u64,
     /// Generations that serve, or have not shut down.
     pub alive: u64,
+    /// Crashes of its processes.
+    pub crashes: u64,
+    /// Whether its process is started again when it crashes.
+    pub breaker: BreakerState,
     /// How long calls of the generation that serves took.
     pub latency_ms: LatencyMs,
     /// What stays in memory.
@@ -203,6 +279,9 @@ pub struct PluginStatus {
     pub file: PathBuf,
     /// Where its code runs, `inline` or `process`.
     pub isolation: String,
+    /// How its process fares, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessStatus>,
     /// What it offers.
     pub capabilities: Capabilities,
     /// The number of the generation that serves.

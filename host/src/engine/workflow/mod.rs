@@ -46,6 +46,7 @@ use tracing::Instrument;
 
 use super::{Engine, error::EngineError};
 use crate::{
+    limits::RunSlot,
     plugin::registry::{Snapshot, WorkflowEntry},
     store::{
         Store, StoreError,
@@ -377,7 +378,10 @@ impl Workflows {
         let active = Active { execution: Arc::clone(&execution) };
         self.active().insert(Arc::clone(&run_id), active);
         let workflows = self.clone();
+        let slot = RunSlot::current();
         self.shared.tasks.spawn("workflow-run", move |_| async move {
+            // Whoever asked for it may be gone; it counts for as long as it goes on.
+            let _slot = slot;
             let _turn = tokio::select! {
                 turn = admission.wait() => Some(turn),
                 () = execution.cancel.cancelled() => None,

@@ -4,9 +4,12 @@
 //! A type's JSON Schema, made from its definition, decides what is accepted; serde only
 //! fills in the type afterwards. Schemas are in `shape`, query strings in `query`.
 
+mod depth;
 mod query;
 mod shape;
 mod traced;
+
+use std::sync::Arc;
 
 use axum::{
     extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request},
@@ -15,6 +18,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header, request::Parts};
+use http_body::Body as _;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -27,6 +31,7 @@ use super::{
     endpoint::{Argument, Takes},
     error::{ApiError, FieldIssue, Invalid},
 };
+use crate::limits::{Limit, Limits};
 
 /// A JSON body that fits `T`. A request without a body counts as `{}` where that fits.
 ///
@@ -51,19 +56,39 @@ pub struct Path<T>(pub T);
 #[derive(Debug, Clone)]
 struct JsonBody(Option<Value>);
 
-/// Reads and parses a request's body of at most `limit` bytes.
-pub(super) async fn read_json(limit: usize, request: Request, next: Next) -> Result<Response, ApiError> {
+/// What a JSON body may be at most.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Most {
+    /// Its length in bytes.
+    pub(super) bytes: usize,
+    /// How deep it may be nested.
+    pub(super) depth: usize,
+}
+
+/// Reads and parses a request's body.
+pub(super) async fn read_json(
+    most: Most,
+    limits: Arc<Limits>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
     let mut document = None;
     if is_json(&parts.headers) {
+        let too_large = || ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large");
+        // One that says so beforehand need not be read.
+        if usize::try_from(body.size_hint().lower()).is_ok_and(|length| length > most.bytes) {
+            return Err(too_large());
+        }
         // A request of its own: the parts are not to be copied for the sake of the body.
         let mut whole = Request::new(body);
-        DefaultBodyLimit::max(limit).apply(&mut whole);
+        DefaultBodyLimit::max(most.bytes).apply(&mut whole);
         let bytes = Bytes::from_request(whole, &()).await.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large"),
+            StatusCode::PAYLOAD_TOO_LARGE => too_large(),
             _ => ApiError::bad_request("the request ended before its body was complete"),
         })?;
         if !bytes.is_empty() {
+            depth::check(&bytes, most.depth).inspect_err(|_| limits.hit(Limit::JsonDepth))?;
             document = Some(parse(&bytes)?);
         }
     }

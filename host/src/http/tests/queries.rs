@@ -49,7 +49,7 @@ async fn escapes_and_odd_keys_are_no_failure() {
 
 #[tokio::test]
 async fn brackets_without_end_are_an_unknown_key() {
-    check(&format!("tags=a&orderBy{}=1", "[x]".repeat(10_000)), json!({"tags": ["a"]})).await;
+    check(&format!("tags=a&orderBy{}=1", "[x]".repeat(5_000)), json!({"tags": ["a"]})).await;
 }
 
 #[tokio::test]

@@ -31,13 +31,23 @@ use super::{
     call::{Call, CallError, Instance, Reply, ReplyKind, Target},
     error::{LoadCode, LoadError},
     in_flight::InFlightGuard,
-    intake::Mapped,
+    loader::Image,
     pool::{Lane, PluginPool, Stopped},
     services::HostHandle,
 };
 
 /// Names calls in the life of the process.
 static NEXT_CALL: AtomicU64 = AtomicU64::new(1);
+
+/// Returns a name for a call that no other call has in the life of the process.
+pub(crate) fn next_call() -> u64 {
+    NEXT_CALL.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Returns a deadline as it crosses to the plugin, where 0 is none.
+pub(crate) fn deadline_ms(deadline: Option<Duration>) -> u64 {
+    deadline.map_or(0, |deadline| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX).max(1))
+}
 
 /// What an open plugin handed out. The capabilities go before the plugin itself.
 pub(crate) struct Components {
@@ -58,9 +68,9 @@ struct ToolPart {
 
 impl Components {
     /// Opens a plugin and takes every capability its manifest names. May block.
-    pub(crate) fn open(mapped: &Mapped, host: HostArc, config: Vec<u8>) -> Result<Self, LoadError> {
-        let manifest = &mapped.image.manifest;
-        let opened = (mapped.image.root.open())(host, config.into());
+    pub(crate) fn open(image: &Image, host: HostArc, config: Vec<u8>) -> Result<Self, LoadError> {
+        let manifest = &image.manifest;
+        let opened = (image.root.open())(host, config.into());
         let plugin = opened.into_result().map_err(|error| open_failed("it could not be opened", error))?;
         let mut parts = Self {
             tools: HashMap::new(),
@@ -102,12 +112,13 @@ impl Components {
         Ok(parts)
     }
 
-    fn is_blocking(&self, target: &Target) -> bool {
+    /// Whether the call blocks its thread, as far as the manifest says.
+    pub(crate) fn is_blocking(&self, target: &Target) -> bool {
         matches!(target, Target::Tool(id) if self.tools.get(&**id).is_some_and(|part| part.blocking))
     }
 
     /// Starts the plugin's future and drives it to the end.
-    async fn run(&self, target: Target, ctx: CallCtx, body: Vec<u8>, vectors: Vec<f32>) -> Answer {
+    pub(crate) async fn run(&self, target: Target, ctx: CallCtx, body: Vec<u8>, vectors: Vec<f32>) -> Answer {
         let body = RVec::from(body);
         match target {
             Target::Tool(id) => match self.tools.get(&*id) {
@@ -140,6 +151,12 @@ impl Components {
             },
         }
     }
+
+    /// Ends what the plugin has running. Nothing is called afterwards.
+    pub(crate) async fn shut_down(&self, deadline: Duration) -> Result<(), hotbay_plugin::Error> {
+        let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+        self.plugin.shutdown(deadline_ms).await.into_result().map_err(hotbay_plugin::Error::from)
+    }
 }
 
 fn name(text: &str) -> RStr<'_> {
@@ -157,12 +174,33 @@ fn open_failed(what: &str, error: AbiError) -> LoadError {
     LoadError::new(code, format!("{what}: {}", error.message))
 }
 
-/// What the pool hands back: the host's own values.
-type Answer = Result<Reply, Failure>;
+/// What a plugin's code came to, in the host's own values.
+pub(crate) type Answer = Result<Reply, Failure>;
 
-enum Failure {
+/// Why there is no reply.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Failure {
+    /// The plugin's code says so, or panicked.
     Plugin(hotbay_plugin::Error),
+    /// It does not have what was called.
     Missing(String),
+}
+
+impl Failure {
+    /// Returns what the caller is told.
+    pub(crate) fn told(self, plugin: Arc<str>) -> CallError {
+        match self {
+            Self::Missing(what) => CallError::Unsupported { plugin, what },
+            Self::Plugin(error) if error.code == code::PANIC => CallError::Panicked { plugin, message: error.message },
+            Self::Plugin(error) => CallError::Failed {
+                plugin,
+                code: error.code,
+                message: error.message,
+                retryable: error.retryable,
+                detail: error.detail,
+            },
+        }
+    }
 }
 
 fn missing(kind: &str, name: &str) -> Failure {
@@ -252,7 +290,7 @@ impl InlineInstance {
         let (pool, lane) = (Arc::clone(&self.pool), Arc::clone(&self.lane));
         let calls = Arc::clone(self.host.calls());
         Box::pin(async move {
-            let id = NEXT_CALL.fetch_add(1, Ordering::Relaxed);
+            let id = next_call();
             let known = calls.enter(id, call.context);
             let blocking = components.is_blocking(&target);
             let (body, vectors, meta, deadline, sink) = (call.body, call.vectors, call.meta, call.deadline, call.sink);
@@ -262,8 +300,7 @@ impl InlineInstance {
                 let _known = known;
                 let ctx = CallCtx {
                     call_id: id,
-                    deadline_ms: deadline
-                        .map_or(0, |deadline| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX).max(1)),
+                    deadline_ms: deadline_ms(deadline),
                     sink: sink.map_or(ROption::RNone, |sink| ROption::RSome(sink::to_abi(sink))),
                     meta_json: RVec::from(meta),
                 };
@@ -308,18 +345,7 @@ impl Drop for Running {
 
 fn into_result(plugin: Arc<str>, answer: Result<Answer, Stopped>) -> Result<Reply, CallError> {
     match answer {
-        Ok(Ok(reply)) => Ok(reply),
-        Ok(Err(Failure::Missing(what))) => Err(CallError::Unsupported { plugin, what }),
-        Ok(Err(Failure::Plugin(error))) if error.code == code::PANIC => {
-            Err(CallError::Panicked { plugin, message: error.message })
-        }
-        Ok(Err(Failure::Plugin(error))) => Err(CallError::Failed {
-            plugin,
-            code: error.code,
-            message: error.message,
-            retryable: error.retryable,
-            detail: error.detail,
-        }),
+        Ok(answer) => answer.map_err(|failure| failure.told(plugin)),
         Err(stopped) => Err(CallError::Panicked { plugin, message: stopped.message }),
     }
 }
@@ -343,15 +369,14 @@ impl Instance for InlineInstance {
         let (pool, lane, plugin) = (Arc::clone(&self.pool), Arc::clone(&self.lane), Arc::clone(&self.plugin));
         Box::pin(async move {
             let Some(components) = components else { return };
-            let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
             let work = async move {
-                let ended = components.plugin.shutdown(deadline_ms).await.into_result();
+                let ended = components.shut_down(deadline).await;
                 // Dropped here, on the pool, since it is the plugin's code. A stuck call may hold
                 // another handle; then nothing is dropped until it returns.
                 drop(components);
-                ended.map_err(hotbay_plugin::Error::from)
+                ended
             };
-            let id = NEXT_CALL.fetch_add(1, Ordering::Relaxed);
+            let id = next_call();
             match tokio::time::timeout(deadline, pool.spawn(&lane, id, true, work)).await {
                 Ok(Ok(Ok(()))) => {}
                 Ok(Ok(Err(error))) => {

@@ -28,7 +28,7 @@ use super::{
     in_flight::{InFlight, InFlightGuard, close_when_idle},
     services::HostHandle,
 };
-use crate::types::plugin::GenerationState;
+use crate::types::plugin::{GenerationState, ProcessStatus};
 
 /// What a generation is, before it is opened.
 #[derive(Debug, Clone)]
@@ -166,6 +166,12 @@ impl Generation {
     #[must_use]
     pub fn in_flight(&self) -> u64 {
         self.calls.count()
+    }
+
+    /// Returns how its own process fares, if it has one.
+    #[must_use]
+    pub fn process(&self) -> Option<ProcessStatus> {
+        self.instance.process()
     }
 
     /// Returns what it is doing.

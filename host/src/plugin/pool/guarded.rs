@@ -148,7 +148,7 @@ fn warn_slow(shared: &Shared, lane: &Lane, duration_ns: u64) {
 }
 
 /// Returns what a panic said.
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     if let Some(text) = panic.downcast_ref::<&str>() {
         (*text).to_owned()
     } else if let Some(text) = panic.downcast_ref::<String>() {

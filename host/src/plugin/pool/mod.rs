@@ -26,7 +26,7 @@ use std::{
 use async_task::Task;
 
 use guarded::Guarded;
-pub(crate) use guarded::Stopped;
+pub(crate) use guarded::{Stopped, panic_message};
 use queue::Queue;
 
 /// Threads added in place of blocked ones, at most.

@@ -29,10 +29,14 @@ use hotbay_plugin::{
     },
     error::code,
 };
-use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle};
+use tokio::{
+    runtime::Handle,
+    sync::mpsc,
+    task::{AbortHandle, JoinHandle},
+};
 
-pub(crate) use spans::CallTable;
 use spans::OpenSpans;
+pub(crate) use spans::{CallTable, Entered};
 
 use super::{
     call::{CallContext, ChunkSender},
@@ -42,7 +46,7 @@ use super::{
 /// Chunks on their way into a plugin; a plugin that reads slowly slows the request, not the host.
 const CHUNKS: usize = 32;
 /// Longest text of one log record; what is longer is cut.
-const MAX_MESSAGE: usize = 16 << 10;
+pub(crate) const MAX_MESSAGE: usize = 16 << 10;
 
 /// Who makes a request.
 #[derive(Debug, Clone)]
@@ -131,6 +135,11 @@ impl HostHandle {
         self.shared.spans.close_all();
     }
 
+    /// Runs the host's part of something the plugin asks for.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        self.shared.runtime.spawn(work).abort_handle()
+    }
+
     fn is_revoked(&self) -> bool {
         self.shared.revoked.load(Ordering::Acquire)
     }
@@ -162,7 +171,8 @@ impl HostHandle {
         }
     }
 
-    fn start_request(&self, call: u64, op: &str, body: Vec<u8>, sink: Option<SinkArc>) -> Request {
+    /// Begins a request of the plugin; dropping what is returned ends it.
+    pub(crate) fn begin(&self, call: u64, op: &str, body: Vec<u8>, chunks: Option<ChunkSender>) -> Request {
         let shared = &self.shared;
         let caller = Caller {
             plugin: Arc::clone(&shared.plugin),
@@ -170,18 +180,25 @@ impl HostHandle {
             call,
             context: shared.calls.context(call),
         };
-        let (chunks, forward) = match sink {
-            Some(sink) => {
-                let (sender, receiver) = mpsc::channel(CHUNKS);
-                // The sink is the plugin's code, so it is filled from the plugin's threads.
-                (Some(sender), Some(shared.pool.spawn(&shared.lane, call, false, forward(receiver, sink))))
-            }
-            None => (None, None),
-        };
         let (services, op) = (Arc::clone(&shared.services), op.to_owned());
         let parent = shared.calls.span(call).unwrap_or_else(tracing::Span::none);
-        let work = async move { services.request(caller, &op, body, chunks).await };
-        Request { work: shared.runtime.spawn(tracing::Instrument::instrument(work, parent)), forward }
+        let is_revoked = self.is_revoked();
+        let work = async move {
+            if is_revoked {
+                return Err(Error::with_code(code::REVOKED, "this generation of the plugin was retired"));
+            }
+            services.request(caller, &op, body, chunks).await
+        };
+        Request { work: shared.runtime.spawn(tracing::Instrument::instrument(work, parent)), forward: None }
+    }
+
+    fn begin_in_process(&self, call: u64, op: &str, body: Vec<u8>, sink: Option<SinkArc>) -> Request {
+        let Some(sink) = sink else { return self.begin(call, op, body, None) };
+        let (sender, receiver) = mpsc::channel(CHUNKS);
+        let mut request = self.begin(call, op, body, Some(sender));
+        // The sink is the plugin's code, so it is filled from the plugin's threads.
+        request.forward = Some(self.shared.pool.spawn(&self.shared.lane, call, false, forward(receiver, sink)));
+        request
     }
 }
 
@@ -199,13 +216,14 @@ async fn forward(mut chunks: mpsc::Receiver<Bytes>, sink: SinkArc) {
 }
 
 /// A request under way; dropping it ends the work.
-struct Request {
+pub(crate) struct Request {
     work: JoinHandle<Result<Vec<u8>, Error>>,
     forward: Option<async_task::Task<Result<(), super::pool::Stopped>>>,
 }
 
 impl Request {
-    async fn finish(mut self) -> Result<Vec<u8>, Error> {
+    /// Waits for its end.
+    pub(crate) async fn finish(mut self) -> Result<Vec<u8>, Error> {
         let answer = (&mut self.work).await;
         // The answer is the end of the stream, so every chunk must be in the plugin's hands before.
         if let Some(forward) = self.forward.take() {
@@ -263,11 +281,7 @@ impl HostApi for HostHandle {
         let (op, body) = (op.as_str().to_owned(), body.as_slice().to_vec());
         let host = self.clone();
         async move {
-            if host.is_revoked() {
-                let error = Error::with_code(code::REVOKED, "this generation of the plugin was retired");
-                return RResult::RErr(error.into());
-            }
-            match host.start_request(call, &op, body, sink.into_option()).finish().await {
+            match host.begin_in_process(call, &op, body, sink.into_option()).finish().await {
                 Ok(answer) => RResult::ROk(answer.into()),
                 Err(error) => RResult::RErr(error.into()),
             }

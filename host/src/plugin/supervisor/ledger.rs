@@ -1,7 +1,7 @@
 //! What is known about each plugin and each file, and who owns which name.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -22,7 +22,7 @@ use crate::{
     },
     types::plugin::{
         Capabilities, GenerationState, GenerationStatus, MappedImages, PluginFailure, PluginNumbers, PluginState,
-        PluginStatus,
+        PluginStatus, PluginTrust,
     },
 };
 
@@ -35,6 +35,8 @@ pub(super) struct Ledger {
     plugins: BTreeMap<Arc<str>, Record>,
     /// Files that no plugin could be made of.
     refused: BTreeMap<PathBuf, PluginFailure>,
+    /// Who vouched for each build when it was loaded last, by hash.
+    vouched: HashMap<Arc<str>, PluginTrust>,
     kept: KeptState,
 }
 
@@ -47,8 +49,8 @@ struct Record {
     /// Oldest first, the current one among them.
     generations: Vec<Arc<Generation>>,
     last_number: u64,
-    /// Calls, and failed calls, of generations that are no longer listed.
-    forgotten: (u64, u64),
+    /// Calls, failed calls, and crashes, of generations that are no longer listed.
+    forgotten: (u64, u64, u64),
     /// A load that has its number and is not committed.
     is_loading: bool,
     failure: Option<PluginFailure>,
@@ -67,7 +69,13 @@ pub(super) enum Decision {
 
 impl Ledger {
     pub(super) fn new(kept: KeptState) -> Self {
-        Self { offers: Offers::default(), plugins: BTreeMap::new(), refused: BTreeMap::new(), kept }
+        Self {
+            offers: Offers::default(),
+            plugins: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            vouched: HashMap::new(),
+            kept,
+        }
     }
 
     pub(super) fn kept(&self) -> &KeptState {
@@ -82,8 +90,22 @@ impl Ledger {
         self.kept.disabled.contains(name)
     }
 
+    /// Notes who vouches for a build.
+    pub(super) fn vouch(&mut self, staged: &Staged) {
+        match &staged.trust {
+            Some(trust) => drop(self.vouched.insert(Arc::clone(&staged.hash), trust.clone())),
+            None => drop(self.vouched.remove(&staged.hash)),
+        }
+    }
+
+    /// Returns who vouches for a build.
+    pub(super) fn trust(&self, hash: &str) -> Option<&PluginTrust> {
+        self.vouched.get(hash)
+    }
+
     /// Gives the file its plugin's name and a number, unless the name is another file's.
     pub(super) fn reserve(&mut self, file: &Path, staged: &Staged, why: Why) -> Result<Decision, LoadError> {
+        self.vouch(staged);
         let manifest = Arc::new(staged.probed.manifest.clone());
         let name: Arc<str> = manifest.name.as_str().into();
         let is_disabled = self.is_disabled(&name);
@@ -140,6 +162,7 @@ impl Ledger {
                 let oldest = record.generations.remove(0);
                 record.forgotten.0 += oldest.statistics().calls();
                 record.forgotten.1 += oldest.statistics().errors();
+                record.forgotten.2 += oldest.process().unwrap_or_default().crashes;
             }
         }
         // The file may have held a plugin of another name before.
@@ -200,13 +223,13 @@ impl Ledger {
         self.plugins.keys().filter_map(|name| self.offers.remove(registry, name)).collect()
     }
 
-    /// Returns the hash to roll back to and the number the new generation gets.
-    pub(super) fn previous(&mut self, name: &str) -> Result<(Arc<str>, u64), LoadError> {
+    /// Returns the generation whose build to roll back to and the number the new one gets.
+    pub(super) fn previous(&mut self, name: &str) -> Result<(Arc<Generation>, u64), LoadError> {
         let record = self.plugins.get_mut(name).ok_or_else(|| unknown(name))?;
         let serving = record.current.as_ref().map(|generation| Arc::clone(&generation.identity().hash));
         let earlier =
             record.generations.iter().rev().find(|generation| Some(&generation.identity().hash) != serving.as_ref());
-        let hash = earlier.map(|generation| Arc::clone(&generation.identity().hash)).ok_or_else(|| {
+        let former = earlier.cloned().ok_or_else(|| {
             LoadError::new(
                 LoadCode::State,
                 format!("plugin `{name}` has no earlier build in this host; load one first"),
@@ -214,7 +237,7 @@ impl Ledger {
         })?;
         record.is_loading = true;
         record.last_number += 1;
-        Ok((hash, record.last_number))
+        Ok((former, record.last_number))
     }
 
     pub(super) fn file_of(&self, name: &str) -> Result<PathBuf, LoadError> {
@@ -235,14 +258,15 @@ impl Ledger {
     pub(super) fn list(&self, intake: &Intake, settings: &PluginSettings) -> Vec<PluginStatus> {
         let known = self.plugins.iter().map(|(name, record)| {
             let (count, bytes) = intake.usage(name);
-            record.status(name, self.is_disabled(name), MappedImages { count, bytes }, settings)
+            record.status(name, self, MappedImages { count, bytes }, settings)
         });
         let refused = self.refused.iter().map(|(file, failure)| PluginStatus {
             name: stem(file),
             version: String::new(),
             state: PluginState::Refused,
             file: file.clone(),
-            isolation: String::from("inline"),
+            isolation: settings.isolation(&stem(file), file).as_str().to_owned(),
+            process: None,
             capabilities: Capabilities::default(),
             generation: None,
             generations: Vec::new(),
@@ -274,7 +298,7 @@ impl Record {
             current: None,
             generations: Vec::new(),
             last_number: 0,
-            forgotten: (0, 0),
+            forgotten: (0, 0, 0),
             is_loading: false,
             failure: None,
             manifest: Arc::clone(manifest),
@@ -309,28 +333,34 @@ impl Record {
             in_flight: sum(Generation::in_flight),
             opened: self.last_number,
             alive: sum(|it| u64::from(it.state() != GenerationState::Retired)),
+            crashes: self.forgotten.2 + sum(|it| it.process().unwrap_or_default().crashes),
+            breaker: self.current.as_ref().and_then(|it| it.process()).unwrap_or_default().breaker,
             latency_ms: self.current.as_ref().map(|it| it.statistics().latency()).unwrap_or_default(),
             mapped,
         }
     }
 
-    fn status(&self, name: &str, is_disabled: bool, mapped: MappedImages, settings: &PluginSettings) -> PluginStatus {
+    fn status(&self, name: &str, ledger: &Ledger, mapped: MappedImages, settings: &PluginSettings) -> PluginStatus {
+        let status_of = |generation: &Arc<Generation>| {
+            generation_status(generation, ledger.trust(&generation.identity().hash).cloned())
+        };
         PluginStatus {
             name: name.to_owned(),
             version: self.manifest.version.clone(),
-            state: self.state(is_disabled),
+            state: self.state(ledger.is_disabled(name)),
             file: self.file.clone(),
-            isolation: settings.options(name).isolation.as_str().to_owned(),
+            isolation: settings.isolation(name, &self.file).as_str().to_owned(),
+            process: self.current.as_ref().and_then(|generation| generation.process()),
             capabilities: Capabilities::from(&*self.manifest),
             generation: self.current.as_ref().map(|generation| generation.number()),
-            generations: self.generations.iter().rev().map(|generation| generation_status(generation)).collect(),
+            generations: self.generations.iter().rev().map(status_of).collect(),
             last_error: self.failure.clone(),
             mapped,
         }
     }
 }
 
-fn generation_status(generation: &Generation) -> GenerationStatus {
+fn generation_status(generation: &Generation, trust: Option<PluginTrust>) -> GenerationStatus {
     let statistics = generation.statistics();
     GenerationStatus {
         number: generation.number(),
@@ -344,6 +374,7 @@ fn generation_status(generation: &Generation) -> GenerationStatus {
         latency_ms: statistics.latency(),
         build: generation.manifest().build.clone(),
         size: generation.identity().size,
+        trust,
     }
 }
 

@@ -22,7 +22,7 @@ use tokio::sync::broadcast;
 use super::{
     error::{LoadCode, LoadError},
     generation::{DrainDeadlines, Generation},
-    intake::{Intake, Mapped, Staged},
+    intake::{Intake, Staged},
     pool::PluginPool,
     process,
     registry::{Offer, Registry},
@@ -61,6 +61,13 @@ pub enum PluginChange {
     Failed {
         /// Why.
         error: LoadError,
+    },
+    /// Its own process crashed.
+    Crashed {
+        /// The generation's number.
+        generation: u64,
+        /// How the process ended.
+        how: String,
     },
     /// It was taken out.
     Removed,
@@ -269,16 +276,14 @@ impl Supervisor {
         let file = self.ledger().file_of_enabled(name)?;
         let turn = self.turn(&file);
         let _turn = turn.lock().await;
-        let (hash, number) = self.ledger().previous(name)?;
+        let (former, number) = self.ledger().previous(name)?;
         let span = LoadSpan::begin(&self.recorder, &file);
         let result = async {
-            let mapped = self.intake.known(&hash).ok_or_else(|| {
-                LoadError::new(
-                    LoadCode::State,
-                    format!("the former build of plugin `{name}` is not mapped; load its file"),
-                )
-            })?;
-            let prepared = self.open(&file, mapped, number, None).await?;
+            // It was trusted when it was loaded; whether it still is counts.
+            let staged = self.intake.stage_kept(&former.identity().hash).await?;
+            self.ledger().vouch(&staged);
+            let build = self.build(&file, &staged).await?;
+            let prepared = self.open(&file, build, number, None).await?;
             span.opened(&prepared.generation);
             self.commit(&file, prepared)
         };
@@ -328,8 +333,8 @@ impl Supervisor {
     }
 
     async fn prepare(&self, file: &Path, reserved: Reserved) -> Result<Prepared, LoadError> {
-        let mapped = self.intake.map(&reserved.staged).await?;
-        self.open(file, mapped, reserved.number, Some(reserved.staged.hash)).await
+        let build = self.build(file, &reserved.staged).await?;
+        self.open(file, build, reserved.number, Some(reserved.staged.hash)).await
     }
 
     /// Makes a prepared generation serve, in one step, and retires the former one.
@@ -338,10 +343,12 @@ impl Supervisor {
         let former = self.ledger().commit(&self.registry, file, &generation, offer, file_hash);
         match former {
             Ok(former) => {
+                let trust = self.ledger().trust(&generation.identity().hash).map(ToString::to_string);
                 tracing::info!(
                     plugin.name = %generation.plugin(),
                     plugin.generation = generation.number(),
                     plugin.version = %generation.manifest().version,
+                    plugin.trust = trust,
                     "plugin serves"
                 );
                 self.tell(generation.plugin(), PluginChange::Serving { generation: generation.number() });

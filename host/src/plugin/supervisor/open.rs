@@ -1,45 +1,81 @@
-//! Opens a mapped image as a generation that can serve.
+//! Opens a build as a generation that can serve, here or in a process of its own.
 
-use std::{path::Path, sync::Arc, thread};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
 
+use hotbay_plugin::manifest::Manifest;
 use tokio::sync::oneshot;
 
-use super::{LoadCode, LoadError, Mapped, Prepared, Supervisor};
+use super::{LoadCode, LoadError, Prepared, Staged, Supervisor};
 use crate::plugin::{
     bridge::{Components, InlineInstance},
+    call::Instance,
     generation::{Generation, Identity},
+    intake::Mapped,
+    isolated::{Launch, ProcessInstance},
     manifest,
     registry::Offer,
     services::HostHandle,
-    settings::Isolation,
+    settings::{Isolation, PluginOptions},
 };
 
+/// A build that can be opened.
+pub(super) enum Build {
+    /// In this process, where it is mapped.
+    Mapped(Arc<Mapped>),
+    /// In a process of its own, from the private copy.
+    Isolated {
+        /// BLAKE3 of the file.
+        hash: Arc<str>,
+        /// Its length in bytes.
+        size: u64,
+        /// The private copy.
+        copy: PathBuf,
+        /// What the probe learned.
+        manifest: Arc<Manifest>,
+    },
+}
+
+impl Build {
+    fn identity(&self, file: &Path, number: u64) -> Identity {
+        let (hash, size, manifest) = match self {
+            Self::Mapped(mapped) => (&mapped.hash, mapped.size, Arc::new(mapped.image.manifest.clone())),
+            Self::Isolated { hash, size, manifest, .. } => (hash, *size, Arc::clone(manifest)),
+        };
+        let plugin = manifest.name.as_str().into();
+        Identity { plugin, number, hash: Arc::clone(hash), file: file.to_owned(), size, manifest }
+    }
+}
+
 impl Supervisor {
-    /// Opens an image. Does not change what serves.
+    /// Returns what a staged file is opened from. Maps it, unless it is to be isolated.
+    pub(super) async fn build(&self, file: &Path, staged: &Staged) -> Result<Build, LoadError> {
+        match self.settings.isolation(&staged.probed.manifest.name, file) {
+            Isolation::Inline => Ok(Build::Mapped(self.intake.map(staged).await?)),
+            Isolation::Process => Ok(Build::Isolated {
+                hash: Arc::clone(&staged.hash),
+                size: staged.size,
+                copy: staged.copy.clone(),
+                manifest: Arc::new(staged.probed.manifest.clone()),
+            }),
+        }
+    }
+
+    /// Opens a build. Does not change what serves.
     pub(super) async fn open(
         &self,
         file: &Path,
-        mapped: Arc<Mapped>,
+        build: Build,
         number: u64,
         file_hash: Option<Arc<str>>,
     ) -> Result<Prepared, LoadError> {
-        let plugin = Arc::clone(&mapped.plugin);
+        let identity = build.identity(file, number);
+        let plugin = Arc::clone(&identity.plugin);
         let options = self.settings.options(&plugin);
-        if options.isolation == Isolation::Process {
-            return Err(LoadError::new(
-                LoadCode::Config,
-                "`isolation = \"process\"` is not available in this version; set it to \"inline\"",
-            ));
-        }
-        manifest::check_config(&mapped.image.manifest, &options.config)?;
-        let identity = Identity {
-            plugin: Arc::clone(&plugin),
-            number,
-            hash: Arc::clone(&mapped.hash),
-            file: file.to_owned(),
-            size: mapped.size,
-            manifest: Arc::new(mapped.image.manifest.clone()),
-        };
+        manifest::check_config(&identity.manifest, &options.config)?;
         let lane = self.pool.lane(Arc::clone(&plugin), number);
         let host = HostHandle::new(
             Arc::clone(&plugin),
@@ -48,17 +84,47 @@ impl Supervisor {
             Arc::clone(&self.pool),
             Arc::clone(&lane),
         );
-        let components = self.open_on_a_thread(mapped, &host, options.config.to_string().into_bytes()).await;
-        let components = components.inspect_err(|_| host.revoke())?;
-        let instance = InlineInstance::new(plugin, components, Arc::clone(&self.pool), lane, host.clone());
-        let generation =
-            Arc::new(Generation::new(identity, Arc::new(instance), Some(host), self.settings.call_deadline));
+        let instance: Result<Arc<dyn Instance>, LoadError> = match build {
+            Build::Mapped(mapped) => {
+                let opened = self.open_on_a_thread(mapped, &host, options.config.to_string().into_bytes()).await;
+                opened.map(|components| {
+                    let pool = Arc::clone(&self.pool);
+                    Arc::new(InlineInstance::new(plugin, components, pool, lane, host.clone())) as _
+                })
+            }
+            Build::Isolated { copy, .. } => {
+                let launch = self.launch(&identity, copy, options);
+                let started = ProcessInstance::start(launch, host.clone(), self.events.clone(), &self.spawner).await;
+                started.map(|instance| Arc::new(instance) as _)
+            }
+        };
+        let instance = instance.inspect_err(|_| host.revoke())?;
+        let generation = Arc::new(Generation::new(identity, instance, Some(host), self.settings.call_deadline));
         match Offer::new(&generation) {
             Ok(offer) => Ok(Prepared { generation, offer, file_hash }),
             Err(error) => {
                 self.retire(generation);
                 Err(error)
             }
+        }
+    }
+
+    fn launch(&self, identity: &Identity, file: PathBuf, options: PluginOptions) -> Launch {
+        let settings = &self.settings;
+        let idempotent = identity.manifest.tools.iter().filter(|tool| tool.idempotent).map(|tool| tool.id.clone());
+        Launch {
+            executable: settings.probe_exe.clone(),
+            file,
+            plugin: Arc::clone(&identity.plugin),
+            generation: identity.number,
+            config: options.config,
+            env: options.env,
+            limits: options.limits,
+            directory: self.intake.directory().join("work").join(&*identity.plugin),
+            idempotent: idempotent.collect(),
+            open_deadline: settings.open_deadline,
+            stuck_grace: settings.stuck_grace,
+            restart: settings.restart,
         }
     }
 
@@ -77,7 +143,7 @@ impl Supervisor {
         let plugin = Arc::clone(&mapped.plugin);
         thread::Builder::new()
             .name(String::from("plugin-open"))
-            .spawn(move || drop(give.send(Components::open(&mapped, host, config))))
+            .spawn(move || drop(give.send(Components::open(&mapped.image, host, config))))
             .map_err(|error| LoadError::new(LoadCode::Io, format!("cannot start a thread to open it: {error}")))?;
         let deadline = self.settings.open_deadline;
         match tokio::time::timeout(deadline, take).await {

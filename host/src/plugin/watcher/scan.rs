@@ -8,14 +8,35 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Changes when a file's content may have changed.
+use crate::plugin::trust::signature_file;
+
+/// Changes when a file's content may have changed, or that of its signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Signature {
+    file: Traits,
+    /// A signature that comes later is how some refusals are answered.
+    minisig: Option<Traits>,
+}
+
+/// What the file system says of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Traits {
     inode: (u64, u64),
     size: u64,
     modified: (i64, i64),
     /// Owner and mode count, too: correcting them is how some refusals are answered.
     changed: (i64, i64),
+}
+
+impl Traits {
+    fn of(facts: &fs::Metadata) -> Self {
+        Self {
+            inode: (facts.dev(), facts.ino()),
+            size: facts.size(),
+            modified: (facts.mtime(), facts.mtime_nsec()),
+            changed: (facts.ctime(), facts.ctime_nsec()),
+        }
+    }
 }
 
 /// The plugin files that are there.
@@ -75,12 +96,8 @@ fn read(directory: &Path, scan: &mut Scan) -> io::Result<()> {
         if facts.is_dir() {
             continue;
         }
-        let signature = Signature {
-            inode: (facts.dev(), facts.ino()),
-            size: facts.size(),
-            modified: (facts.mtime(), facts.mtime_nsec()),
-            changed: (facts.ctime(), facts.ctime_nsec()),
-        };
+        let minisig = fs::metadata(signature_file(&path)).ok();
+        let signature = Signature { file: Traits::of(&facts), minisig: minisig.as_ref().map(Traits::of) };
         scan.files.insert(path, signature);
     }
     Ok(())

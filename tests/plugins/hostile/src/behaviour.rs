@@ -23,7 +23,7 @@ use hotbay_plugin::{
 };
 use serde_json::{Value, json};
 
-use crate::Shared;
+use crate::{Shared, fault};
 
 /// A tool that behaves as its name says.
 pub(crate) struct Behaviour {
@@ -73,7 +73,10 @@ impl Behaviour {
                     shared.host.log(ctx.call_id, 30, target, RStr::from_str("these are no letters"), fields);
                     Value::Null
                 }
-                _ => input,
+                other => match fault::commit(other, ctx.call_id, &input) {
+                    Some(output) => output?,
+                    None => input,
+                },
             };
             let kind = u32::from(name == "suspend");
             let meta = json!({"deadlineMs": ctx.deadline_ms}).to_string().into_bytes();

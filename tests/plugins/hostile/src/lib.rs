@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "exports the header by hand")]
 
 mod behaviour;
+mod fault;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -49,7 +50,7 @@ pub static HOTBAY_TEST_OVERRIDES: [u8; 512] = {
 const MARKER: usize = "HOTBAY-TEST-OVERRIDES:".len();
 
 /// The behaviours that are offered as tools.
-const TOOLS: [&str; 14] = [
+const TOOLS: [&str; 33] = [
     "echo",
     "sleep",
     "block",
@@ -64,6 +65,25 @@ const TOOLS: [&str; 14] = [
     "log_bytes",
     "pending",
     "suspend",
+    "segv",
+    "bus",
+    "abort",
+    "exit",
+    "overflow",
+    "oom",
+    "fork_bomb",
+    "leave_child",
+    "spawn",
+    "leak_files",
+    "spin",
+    "huge",
+    "garbage",
+    "oversize",
+    "forge",
+    "flood",
+    "hang_up",
+    "print",
+    "surroundings",
 ];
 
 fn overrides() -> Value {
@@ -87,6 +107,9 @@ extern "C" fn manifest() -> RVec<u8> {
         .iter()
         .map(|behaviour| {
             let mut tool = json!({"id": format!("{prefix}{behaviour}"), "description": behaviour, "inputSchema": {}});
+            if let Some(idempotent) = overrides.get("idempotent") {
+                tool["idempotent"] = idempotent.clone();
+            }
             if let Some(timeout) = overrides.get("timeoutMs") {
                 tool["timeoutMs"] = timeout.clone();
             }

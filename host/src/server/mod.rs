@@ -1,18 +1,22 @@
 //! A host and its socket: bound, served, ended in order.
 //!
 //! Who stops it and what is printed is the caller's: [`crate::serve`] and `hotbay dev`.
+//! Connections are let in by `door`; what is read from one and written to it is watched by `line`.
+
+mod door;
+mod files;
+mod line;
 
 use std::{future::Future, io, net::SocketAddr, time::Duration};
 
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{App, AppState, StartError},
     config::Config,
-    http,
+    tasks::Tasks,
 };
+use door::Door;
 
 /// How long answers may go on once the server was told to stop; then streams are cut.
 const ANSWERS: Duration = Duration::from_secs(2);
@@ -51,10 +55,11 @@ impl Server {
     /// # Errors
     ///
     /// If the address is taken, or the host does not start.
-    pub async fn bind(config: Config) -> Result<Self, ServeError> {
+    pub async fn bind(mut config: Config) -> Result<Self, ServeError> {
         let address = config.listen;
         let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })?;
         let address = listener.local_addr().map_err(ServeError::Socket)?;
+        config.limits.connections = files::connections(config.limits.connections);
         let app = App::start(config).await?;
         Ok(Self { app, listener, address })
     }
@@ -77,32 +82,31 @@ impl Server {
     ///
     /// If the socket fails.
     pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
-        let stopping = CancellationToken::new();
-        let listener = self.listener.tap_io(|socket| {
-            // Small pieces of streams must not wait for each other.
-            if let Err(error) = socket.set_nodelay(true) {
-                tracing::debug!(%error, "cannot set TCP_NODELAY");
-            }
-        });
-        let serve = axum::serve(listener, http::router(AppState::clone(&self.app)))
-            .with_graceful_shutdown(stopping.clone().cancelled_owned());
-        let mut serve = std::pin::pin!(serve.into_future());
-        let result = tokio::select! {
-            result = &mut serve => result,
-            () = stop => {
-                tracing::info!("stopping");
-                stopping.cancel();
-                match tokio::time::timeout(ANSWERS, &mut serve).await {
-                    Ok(result) => result,
-                    Err(_) => {
-                        // Streams end with their token; what still hangs then goes with the server.
-                        self.app.tasks.cancel();
-                        tokio::time::timeout(CONNECTIONS, &mut serve).await.unwrap_or(Ok(()))
-                    }
-                }
-            }
-        };
-        self.app.shut_down().await;
-        result.map_err(ServeError::Socket)
+        let Self { app, listener, .. } = self;
+        let connections = Tasks::default();
+        let door = Door::new(&app, connections.clone());
+        tokio::select! {
+            () = door.accept(&listener) => {}
+            () = stop => tracing::info!("stopping"),
+        }
+        // Who connects from now on is refused by the system.
+        drop(listener);
+        if !connections.end(ANSWERS).await {
+            // Streams end with their token; what still hangs then goes with the server.
+            app.tasks.cancel();
+            connections.shut_down(CONNECTIONS).await;
+        }
+        app.shut_down().await;
+        Ok(())
     }
+}
+
+/// Returns an answer for those with whom no HTTP is spoken (yet). `headers` are whole lines.
+fn answer(status: &str, headers: &str, error: &str) -> String {
+    let body = serde_json::json!({ "error": error }).to_string();
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n{headers}connection: \
+         close\r\n\r\n{body}"
+    )
 }

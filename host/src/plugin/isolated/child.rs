@@ -1,0 +1,152 @@
+//! The operating system's side of a plugin's process: started, heard, killed, reaped.
+//!
+//! Each child has a thread of the host that starts it, waits for its end and reaps it. The thread
+//! lives exactly as long as the child, and must: the kernel ends a child with the thread that
+//! started it (`PR_SET_PDEATHSIG`), which is how none outlives the host.
+
+use std::{
+    io::{self, PipeReader},
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::DirBuilderExt,
+            net::UnixStream,
+            process::{CommandExt, ExitStatusExt},
+        },
+    },
+    process::{Command, ExitStatus},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use tokio::sync::oneshot;
+
+use super::Launch;
+use crate::plugin::{process, runner::RunnerArguments};
+
+/// A process that runs, or did. It is killed when this is dropped.
+pub(super) struct Child {
+    /// Its id, also of the group it leads.
+    pub(super) pid: u32,
+    /// Its end, once.
+    pub(super) exited: oneshot::Receiver<Option<ExitStatus>>,
+    alive: Arc<Alive>,
+}
+
+/// What is connected to a new child.
+pub(super) struct Ends {
+    /// Where frames go and come from.
+    pub(super) socket: UnixStream,
+    /// What it prints.
+    pub(super) output: PipeReader,
+}
+
+/// Whether the process may still be signalled: not once its id is free for another.
+#[derive(Default)]
+struct Alive(Mutex<Option<u32>>);
+
+impl Alive {
+    fn group(&self) -> MutexGuard<'_, Option<u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kill(&self) {
+        // The lock is held meanwhile: the process is not reaped before it is released.
+        if let Some(pid) = *self.group() {
+            process::kill_group(pid);
+        }
+    }
+}
+
+impl Child {
+    /// Starts a process with this environment of its own and nothing else.
+    pub(super) async fn start(launch: Arc<Launch>) -> io::Result<(Self, Ends)> {
+        let (give, take) = oneshot::channel();
+        thread::Builder::new()
+            .name(String::from("plugin-process"))
+            .stack_size(256 << 10)
+            .spawn(move || attend(&launch, give))?;
+        take.await.map_err(|_| io::Error::other("the thread that starts it has ended"))?
+    }
+
+    /// Ends it and all it has started.
+    pub(super) fn kill(&self) {
+        self.alive.kill();
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.alive.kill();
+    }
+}
+
+/// The thread's life: starts the child, says so, waits for its end and reaps it.
+fn attend(launch: &Launch, started: oneshot::Sender<io::Result<(Child, Ends)>>) {
+    let (mut child, ends) = match spawn(launch) {
+        Ok(spawned) => spawned,
+        Err(error) => {
+            drop(started.send(Err(error)));
+            return;
+        }
+    };
+    let pid = child.id();
+    let alive = Arc::new(Alive(Mutex::new(Some(pid))));
+    let (give, exited) = oneshot::channel();
+    // If nobody waits any more, the child is dropped here and killed by that.
+    drop(started.send(Ok((Child { pid, exited, alive: Arc::clone(&alive) }, ends))));
+    if let Err(error) = process::wait_for_end(pid) {
+        tracing::error!(%error, pid, "cannot wait for the end of a plugin's process");
+    }
+    // What it has started is in its group, unless it left that; its id keeps until it is reaped.
+    alive.kill();
+    *alive.group() = None;
+    // Nobody may be waiting any more; it is reaped all the same.
+    give.send(child.wait().ok()).unwrap_or_default();
+}
+
+fn spawn(launch: &Launch) -> io::Result<(std::process::Child, Ends)> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&launch.directory)?;
+    let (socket, theirs) = UnixStream::pair()?;
+    let (output, printed) = io::pipe()?;
+    let mut command = Command::new(&launch.executable);
+    RunnerArguments::new(&launch.plugin, std::process::id(), &launch.limits).add_to(&mut command);
+    command.env_clear().envs(&launch.env).current_dir(&launch.directory).process_group(0);
+    // Descriptor 0 is how it is handed over: nothing else has to be left open across the exec.
+    command.stdin(OwnedFd::from(theirs)).stdout(printed.try_clone()?).stderr(printed);
+    // With the command its ends of the socket and the pipe are dropped.
+    Ok((command.spawn()?, Ends { socket, output }))
+}
+
+/// Says how a process ended, for people.
+pub(super) fn describe(status: Option<ExitStatus>, printed: &str) -> String {
+    let Some(status) = status else { return String::from("its end could not be seen") };
+    let why = if printed.contains("has overflowed its stack") {
+        Some("stack overflow")
+    } else if printed.contains("memory allocation of ") {
+        Some("no more memory")
+    } else {
+        None
+    };
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("signal {signal}, {}", why.unwrap_or_else(|| process::signal_name(signal))),
+        (None, code) => format!("it ended itself with exit code {}", code.unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_told_by_its_signal_and_by_what_was_printed() {
+        let signal = |number| Some(ExitStatus::from_raw(number));
+        assert_eq!(describe(signal(libc::SIGSEGV), ""), "signal 11, invalid memory access");
+        assert_eq!(
+            describe(signal(libc::SIGABRT), "thread 'x' has overflowed its stack\n"),
+            "signal 6, stack overflow"
+        );
+        assert_eq!(describe(signal(libc::SIGABRT), "memory allocation of 9 bytes failed"), "signal 6, no more memory");
+        assert_eq!(describe(Some(ExitStatus::from_raw(3 << 8)), ""), "it ended itself with exit code 3");
+    }
+}
