@@ -59,7 +59,11 @@ fn outside() -> Vec<Endpoint> {
     tagged(
         "system",
         [
-            get("/health", system::health).open().says("Tells that the server is up").always().answers::<system::Health>(),
+            get("/health", system::health)
+                .open()
+                .says("Tells that the server is up")
+                .always()
+                .answers::<system::Health>(),
             get("/ready", system::ready)
                 .open()
                 .says("Tells whether the server can do its work")
@@ -282,7 +286,7 @@ fn serve(app: AppState, outside: Vec<Endpoint>, inside: Vec<Endpoint>) -> Router
     let common = Common {
         body_limit: app.config.body_limit,
         limits: Arc::clone(&app.limits),
-        description: Arc::new(Description::new(&prefix, &outside, &inside)),
+        description: Arc::new(Description::new(&prefix, &outside, &inside, app.auth.is_required())),
         requests: Arc::new(Requests::new(&prefix, &outside, &inside)),
     };
     let inside = routes(&inside, &common);

@@ -103,7 +103,7 @@ async fn every_endpoint_lets_in_whom_it_should_and_nobody_else() {
             let (status, body) = ask(token).await;
             match access.role {
                 Some(_) => {
-                    assert_eq!((status, &*body), (401, r#"{"error":"Invalid or expired token"}"#), "{what}: {who}")
+                    assert_eq!((status, &*body), (401, r#"{"error":"Invalid or expired token"}"#), "{what}: {who}");
                 }
                 None => assert!(!matches!(status, 401 | 403), "{what}: {who} got {status} {body}"),
             }
