@@ -345,3 +345,42 @@ fn read(kind: RecordKind, body: &[u8]) -> serde_json::Result<Arrived> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::types::arbitrary;
+
+    /// What records are made of.
+    const WORDS: &[&str] = &[
+        "log_id",
+        "level",
+        "info",
+        "at",
+        "message",
+        "fields",
+        "component",
+        "span_id",
+        "trace_id",
+        "kind",
+        "name",
+        "agent_run",
+        "started_at",
+        "ended_at",
+        "attributes",
+        "0123456789abcdef",
+    ];
+
+    proptest! {
+        /// What a log on the disk holds is read, or told to be none; it never ends the host.
+        #[test]
+        fn records_of_anything_are_judged(record in arbitrary::json(WORDS), bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            for body in [record.to_string().into_bytes(), bytes] {
+                drop(read(RecordKind::Logs, &body));
+                drop(read(RecordKind::Spans, &body));
+            }
+        }
+    }
+}

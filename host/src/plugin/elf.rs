@@ -95,6 +95,10 @@ fn wrong_arch(what: &str) -> LoadError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     /// This test's own executable: a complete ELF file that is position independent, hence `ET_DYN`.
@@ -140,4 +144,29 @@ mod tests {
         bytes[16] = 1;
         refuses(&bytes, LoadCode::NotElf);
     }
+
+    proptest! {
+        /// Whatever the bytes are, they are looked at within the file.
+        #[test]
+        fn damaged_files_are_judged(
+            damage in prop::collection::vec((0..200_usize, any::<u8>()), 0..12),
+            length in 0..8192_usize,
+        ) {
+            // The whole file is large, and the beginning has all that is believed.
+            let mut bytes = BEGINNING.clone();
+            bytes.truncate(length);
+            for (at, value) in damage {
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = value;
+                }
+            }
+            drop(check(&bytes));
+        }
+    }
+
+    static BEGINNING: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let mut bytes = own_bytes();
+        bytes.truncate(8192);
+        bytes
+    });
 }

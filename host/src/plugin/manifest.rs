@@ -152,9 +152,39 @@ fn bad(what: &str) -> LoadError {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+    use crate::types::arbitrary;
+
+    /// What manifests are made of.
+    const WORDS: &[&str] = &[
+        "name",
+        "version",
+        "build",
+        "panic",
+        "unwind",
+        "tools",
+        "agents",
+        "workflows",
+        "models",
+        "embedders",
+        "services",
+        "vectorStores",
+        "id",
+        "inputSchema",
+        "outputSchema",
+        "configSchema",
+        "type",
+        "object",
+        "$ref",
+        "#",
+        "steps",
+        "graph",
+        "memory",
+        "a/b",
+    ];
 
     fn manifest(value: Value) -> Manifest {
         let mut manifest: Manifest = serde_json::from_value(value).expect("a manifest");
@@ -205,5 +235,17 @@ mod tests {
         let error = check_config(&manifest, &json!({"server": {"port": "x"}})).expect_err("does not fit");
         assert_eq!(error.code, LoadCode::Config);
         assert!(error.message.contains("`server.port`"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_plugin_says_about_itself_is_judged(said in arbitrary::json(WORDS), tool in arbitrary::json(WORDS)) {
+            for said in [said.clone(), json!({"name": "x", "tools": [tool], "configSchema": said})] {
+                if let Ok(manifest) = serde_json::from_value::<Manifest>(said.clone()) {
+                    drop(check(&manifest));
+                    drop(check_config(&manifest, &said));
+                }
+            }
+        }
     }
 }

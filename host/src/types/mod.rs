@@ -1,5 +1,7 @@
 //! Plain data, no I/O.
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
 pub mod caller;
 pub mod event;
 pub mod graph;

@@ -357,6 +357,36 @@ fn check_filter(filter: &Value) -> Result<(), VectorError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::arbitrary;
+    use proptest::prelude::*;
+
+    /// What filters are made of.
+    const WORDS: &[&str] = &[
+        "$and",
+        "$or",
+        "$not",
+        "$nor",
+        "$eq",
+        "$ne",
+        "$gt",
+        "$gte",
+        "$lt",
+        "$lte",
+        "$in",
+        "$nin",
+        "$all",
+        "$exists",
+        "$regex",
+        "$options",
+        "$contains",
+        "$elemMatch",
+        "$size",
+        "a",
+        "a.b",
+        "a.0",
+        "(a+)+$",
+        "[",
+    ];
 
     #[track_caller]
     fn refused(result: Result<(), VectorError>, sentence: &str) {
@@ -389,5 +419,15 @@ mod tests {
     fn filters_are_read_before_a_store_is_asked() {
         let which = Which::Filter(json!({ "n": { "$bogus": 1 } }));
         refused(check_which(&which), "Unsupported operator: $bogus");
+    }
+
+    proptest! {
+        /// Whatever a filter is, it is one or is told to be none, and asks of any metadata what it may.
+        #[test]
+        fn filters_of_anything_are_judged(filter in arbitrary::json(WORDS), metadata in arbitrary::json(WORDS)) {
+            if let (Ok(filter), Value::Object(metadata)) = (Filter::parse(&filter), metadata) {
+                prop_assert!(filter.matches(&metadata) || !filter.is_everything());
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Tokens of an identity provider: which let somebody in, and which do not.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use proptest::prelude::*;
 use ring::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair},
@@ -9,6 +10,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
+use crate::types::arbitrary;
 
 /// A key that signs.
 enum Signer {
@@ -261,4 +263,30 @@ fn a_signature_of_rsa_is_checked() {
     assert!(check(message, Algorithm::RS256));
     assert!(!check(message, Algorithm::RS384) && !check(message, Algorithm::PS256));
     assert!(!check(&message.replace('e', "f"), Algorithm::RS256));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever is shown, it lets nobody in whom the provider does not vouch for, and is judged.
+    #[test]
+    fn tokens_of_anything_let_nobody_in(
+        header in arbitrary::json(&["alg", "kid", "EdDSA", "ES256", "HS256", "none", "1", "typ", "jwk", "jku", "x5u", "crit"]),
+        said in arbitrary::json(&["sub", "aud", "exp", "iss", "role", "admin", "hotbay", "nbf"]),
+        signature in prop::collection::vec(any::<u8>(), 0..80),
+        text in ".{0,80}",
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let signer = Signer::ed();
+            let host = Provider::new(&json!([signer.jwk("1")])).host().await;
+            let encoded = |value: &Value| encode(value.to_string().as_bytes());
+            let token = format!("{}.{}.{}", encoded(&header), encoded(&said), encode(&signature));
+            assert_eq!(host.who(&token).await, None);
+            assert_eq!(host.who(&text).await, None);
+            assert_eq!(host.who(&signer.sign(&header, &said)).await, None, "no random claims are for this host");
+            // The signature is good, the claims are anything: judged, at least.
+            drop(host.who(&signer.sign(&json!({"alg": "EdDSA"}), &said)).await);
+        });
+    }
 }

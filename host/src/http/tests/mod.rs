@@ -1,6 +1,7 @@
 //! What is on the wire: raw requests in, raw answers out.
 
 mod access;
+mod arbitrary;
 mod bodies;
 mod captured;
 mod errors;
