@@ -10,6 +10,11 @@ use serde_json::{Value, json};
 
 use crate::bare::{Answer, Pace};
 
+/// What every request shows. Who does not ask for it does not look at it.
+pub(crate) const AUTHORIZATION: &str = "Bearer load-0123456789abcdef";
+/// Has the host ask for it.
+pub(crate) const AUTH: &str = "[auth.tokens.load]\nrole = 'operator'\ntoken = 'load-0123456789abcdef'\n";
+
 /// The most something may cost.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
@@ -89,7 +94,7 @@ impl Job {
             None => Outgoing::get(self.path),
             Some(body) => Outgoing::post(self.path, body),
         };
-        let answer = host.send(request).await?;
+        let answer = host.send(request.header("authorization", AUTHORIZATION)).await?;
         let text = answer.text();
         ensure!(answer.status == Some(200), "{} is answered {:?}: {text}", self.path, answer.status);
         let content_type = if self.frames == 0 { "application/json" } else { "text/event-stream" };

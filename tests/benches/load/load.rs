@@ -21,6 +21,8 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::LocalSet};
 
+use crate::jobs;
+
 /// The longest a round may take; reached only when a server hangs.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -105,7 +107,10 @@ async fn ask(
     let mut latencies = Vec::new();
     while left.get() > 0 {
         left.set(left.get() - 1);
-        let mut request = hyper::Request::builder().uri(&path).header(header::HOST, &authority);
+        let mut request = hyper::Request::builder()
+            .uri(&path)
+            .header(header::HOST, &authority)
+            .header(header::AUTHORIZATION, jobs::AUTHORIZATION);
         if body.is_some() {
             request = request.method(Method::POST).header(header::CONTENT_TYPE, "application/json");
         }

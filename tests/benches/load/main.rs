@@ -44,6 +44,9 @@ struct Arguments {
     /// What the host records: a level, or `off`
     #[arg(long, default_value = "info")]
     record: String,
+    /// Has the host ask callers who they are
+    #[arg(long)]
+    auth: bool,
     /// Measures only jobs whose name contains this; leaves starts out
     #[arg(long)]
     only: Option<String>,
@@ -91,7 +94,8 @@ fn build() -> anyhow::Result<()> {
 async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let wanted = |job: &Job| arguments.only.as_ref().is_none_or(|part| job.name.contains(part.as_str()));
     let jobs: Vec<Job> = jobs::all().into_iter().filter(wanted).collect();
-    let host = host(&arguments.record).plugin(PLUGINS[0]).start().await?;
+    let settings = if arguments.auth { jobs::AUTH } else { "" };
+    let host = host(&arguments.record).config_text(settings).plugin(PLUGINS[0]).start().await?;
     let mut answers = Vec::new();
     for job in &jobs {
         answers.push(job.record(&host).await.with_context(|| format!("record `{}`", job.name))?);
