@@ -153,6 +153,23 @@ impl Embeddings {
         Ok(taken.map(|(row, _)| DueEmbedding { version: row.version + 1, ..row }).collect())
     }
 
+    /// Notes that a space may have so many vectors of each of these messages from now on, before they are
+    /// put there: whoever dies in between leaves none that nobody knows of.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(crate) async fn expect(&self, space: &RecallSpace, rows: &[(&DueEmbedding, u64)]) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        for (row, pieces) in rows {
+            // Versions only rise: it is so whoever takes it next.
+            let sql = "UPDATE embeddings SET pieces = CAST($5 AS BIGINT) \
+                WHERE pieces < CAST($5 AS BIGINT) AND version >= $4 AND ";
+            batch.push(at(space, row, sql).bind(number(*pieces)));
+        }
+        self.database.write(batch).await?;
+        Ok(())
+    }
+
     /// Notes that a space has so many vectors of each of these messages as they are said to have here. One
     /// that somebody wished for since, or took, stays due: what the store has of it may be old.
     ///

@@ -133,6 +133,12 @@ impl Semantic {
             .collect();
         let embedded = self.embed(space, &mut messages).await?;
         let store = self.shared.vectors.store(&space.vector_store)?;
+        // Of most there is one, and of one nobody need know: it is taken to be there.
+        let many = messages.iter().map(|message| (&message.row, message.pieces.len() as u64));
+        let many: Vec<_> = many.filter(|(row, pieces)| *pieces > 1 && *pieces > row.pieces).collect();
+        if !many.is_empty() {
+            self.shared.store.embeddings().expect(space, &many).await?;
+        }
         if let Some(embeddings) = embedded
             && put(&store, &space.index(), &messages, embeddings).await?
         {
@@ -143,7 +149,7 @@ impl Semantic {
         // What there was more of than there is now.
         let surplus = messages.iter().flat_map(|message| {
             let kept = message.pieces.len() as u64;
-            (kept..message.row.pieces).map(|n| pieces::id(&message.row.message_id, n))
+            (kept..message.row.pieces.max(1)).map(|n| pieces::id(&message.row.message_id, n))
         });
         let surplus: Vec<String> = surplus.collect();
         if !surplus.is_empty() {

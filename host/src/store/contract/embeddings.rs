@@ -137,3 +137,15 @@ pub(super) async fn everything_is_due_again_when_it_is_asked_for(store: &Store) 
     assert_eq!(rows.len(), 1201);
     assert_eq!(rows.iter().find(|row| row.message_id == "m0003").unwrap().pieces, 4, "they would stay for ever");
 }
+
+pub(super) async fn what_may_be_there_is_known_before_it_is(store: &Store) {
+    let space = space("a/b");
+    store.threads().put(&thread("t", "u", 1)).await.unwrap();
+    store.messages().save(vec![message("m", "t", 1)], Some(&space)).await.unwrap();
+    let taken = take(store, &space).await;
+    store.messages().save(vec![message("m", "t", 1)], Some(&space)).await.unwrap();
+    // Whoever took it goes on although somebody wished for it meanwhile, and dies then.
+    store.embeddings().expect(&space, &[(&taken[0], 3)]).await.unwrap();
+    store.embeddings().expect(&space, &[(&taken[0], 2)]).await.unwrap();
+    assert_eq!(take(store, &space).await[0].pieces, 3);
+}

@@ -72,6 +72,7 @@ suite! {
             what_changes_or_goes_is_due_again,
             what_is_taken_is_not_taken_twice,
             a_wish_that_comes_meanwhile_is_not_lost,
+            what_may_be_there_is_known_before_it_is,
             everything_is_due_again_when_it_is_asked_for,
         ]
         runs: [
