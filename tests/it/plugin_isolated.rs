@@ -55,7 +55,7 @@ fn processes(name: &str) -> Vec<u32> {
     let is_runner = |id: &u32| {
         let arguments = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
         let arguments: Vec<_> = arguments.split(|byte| *byte == 0).collect();
-        arguments.windows(3).any(|them| them == [b"plugin-runner".as_slice(), b"--plugin", name.as_bytes()])
+        arguments.windows(2).any(|them| them == [b"plugin-runner", format!("--plugin={name}").as_bytes()])
     };
     let entries = fs::read_dir("/proc").unwrap().flatten();
     entries.filter_map(|entry| entry.file_name().to_string_lossy().parse().ok()).filter(is_runner).collect()
