@@ -26,6 +26,8 @@ mod plugin_abort;
 mod plugin_admin;
 mod plugin_calls;
 mod plugin_hostile;
+mod plugin_isolated;
+mod plugin_isolated_host;
 mod plugin_layout;
 mod plugin_load;
 mod plugin_sdk;

@@ -251,8 +251,8 @@ async fn commands_list_and_direct_the_plugins_of_a_running_host() {
     execute(&host, "fail").await;
     let list = done(&host, &["list"]);
     let rows: Vec<Vec<&str>> = list.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[0], ["NAME", "STATE", "VERSION", "GENERATION", "CALLS", "ERRORS", "OFFERS"]);
-    assert_eq!(rows[1][..8], ["p", "serving", "A", "1", "1", "1", "tools:", "p:echo,"], "{list}");
+    assert_eq!(rows[0], ["NAME", "STATE", "ISOLATION", "VERSION", "GENERATION", "CALLS", "ERRORS", "OFFERS"]);
+    assert_eq!(rows[1][..9], ["p", "serving", "inline", "A", "1", "1", "1", "tools:", "p:echo,"], "{list}");
     assert_eq!(rows.len(), 2);
 
     assert_eq!(done(&host, &["reload", "p"]), "reload p: done\n");

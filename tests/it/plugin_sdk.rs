@@ -7,7 +7,7 @@ use hotbay::{
     plugin::{
         call::{Call, CallError, ChunkSender, ReplyKind, Target},
         services::{Caller, HostServices},
-        settings::{PluginOptions, PluginSettings},
+        settings::{Isolation, PluginOptions, PluginSettings},
     },
     types::plugin::PluginState,
 };
@@ -16,15 +16,21 @@ use hotbay_plugin::{
     chat::{ChatRequest, Message},
     error::code,
 };
-use hotbay_tests::plugin_host::{PluginHost, SOON, library, put};
+use hotbay_tests::plugin_host::{PluginHost, SOON, isolate, library, put};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+
+use crate::modes::in_both_modes;
 
 const REFERENCE: &str = "hotbay-test-reference";
 const EXAMPLE: &str = "hotbay-example-weather";
 
-async fn reference() -> PluginHost {
-    let host = PluginHost::start_with(|directory, settings| add(REFERENCE, directory, settings)).await;
+async fn reference(isolation: Isolation) -> PluginHost {
+    let host = PluginHost::start_with(|directory, settings| {
+        isolate(isolation, directory, settings);
+        add(REFERENCE, directory, settings);
+    })
+    .await;
     assert_eq!(host.plugins.get(REFERENCE).map(|status| status.state), Some(PluginState::Serving));
     host
 }
@@ -59,9 +65,8 @@ async fn ask(host: &PluginHost, model: &str, text: &str) -> (Vec<Value>, Option<
     (parts, reply.err())
 }
 
-#[tokio::test]
-async fn tools_answer_as_the_recorded_ones() {
-    let host = reference().await;
+async fn tools_answer_as_the_recorded_ones(isolation: Isolation) {
+    let host = reference(isolation).await;
     let answer = host.raw("weather", call(&json!({ "city": "Rome", "units": "C" }), &json!({}))).await.unwrap();
     // The text, since a client may compare it: the order of keys, and whole numbers without a fraction.
     assert_eq!(String::from_utf8(answer.body).unwrap(), r#"{"city":"Rome","temperature":21,"conditions":"sunny"}"#);
@@ -71,9 +76,8 @@ async fn tools_answer_as_the_recorded_ones() {
     assert_eq!(calculate("div", 1, 0).await.unwrap().to_string(), r#"{"result":null}"#);
 }
 
-#[tokio::test]
-async fn tool_errors_are_the_authors_sentence_and_input_errors_name_the_field() {
-    let host = reference().await;
+async fn tool_errors_are_the_authors_sentence_and_input_errors_name_the_field(isolation: Isolation) {
+    let host = reference(isolation).await;
     let error = host.tool("failing", json!({})).await.unwrap_err();
     assert_eq!((error.to_string().as_str(), error.code()), ("tool exploded", "E_FAILED"));
     let error = host.tool("failing", json!({ "reason": "kaput" })).await.unwrap_err();
@@ -83,9 +87,8 @@ async fn tool_errors_are_the_authors_sentence_and_input_errors_name_the_field() 
     assert!(error.to_string().contains("`city`"), "{error}");
 }
 
-#[tokio::test]
-async fn tool_suspends_and_resumes() {
-    let host = reference().await;
+async fn tool_suspends_and_resumes(isolation: Isolation) {
+    let host = reference(isolation).await;
     let question = json!({ "question": "Which one?" });
     let reply = host.raw("suspend-tool", call(&question, &json!({}))).await.unwrap();
     assert_eq!(reply.kind, ReplyKind::Suspended);
@@ -101,9 +104,8 @@ async fn tool_suspends_and_resumes() {
     assert!(error.code() == "E_INPUT" && error.to_string().contains("`answer`"), "{error}");
 }
 
-#[tokio::test]
-async fn manifest_reaches_the_registry_in_the_authors_order() {
-    let host = reference().await;
+async fn manifest_reaches_the_registry_in_the_authors_order(isolation: Isolation) {
+    let host = reference(isolation).await;
     let snapshot = host.plugins.registry().snapshot();
     let approvals: Vec<_> =
         snapshot.tools.iter().map(|tool| (tool.manifest.id.as_str(), tool.manifest.require_approval)).collect();
@@ -128,9 +130,8 @@ async fn manifest_reaches_the_registry_in_the_authors_order() {
     );
 }
 
-#[tokio::test]
-async fn model_streams_its_parts_through_a_narrow_channel() {
-    let host = reference().await;
+async fn model_streams_its_parts_through_a_narrow_channel(isolation: Isolation) {
+    let host = reference(isolation).await;
     let (parts, error) = ask(&host, "mock-provider/mock-echo", "REASON on").await;
     assert!(error.is_none(), "{error:?}");
     let usage = json!({ "inputTokens": 10, "outputTokens": 3, "totalTokens": 13 });
@@ -157,9 +158,8 @@ async fn model_streams_its_parts_through_a_narrow_channel() {
     assert_eq!(parts[5]["input"], r#"{"city":"Oslo"}"#);
 }
 
-#[tokio::test]
-async fn model_fails_before_or_within_its_answer() {
-    let host = reference().await;
+async fn model_fails_before_or_within_its_answer(isolation: Isolation) {
+    let host = reference(isolation).await;
     let (parts, error) = ask(&host, "mock-provider/mock-echo", "FAIL now").await;
     assert!(parts.is_empty(), "{parts:?}");
     assert_eq!(error.unwrap().to_string(), "mock model failure");
@@ -168,9 +168,8 @@ async fn model_fails_before_or_within_its_answer() {
     assert_eq!(parts.last().unwrap(), &json!({ "type": "error", "message": "mock stream error" }));
 }
 
-#[tokio::test]
-async fn model_stops_when_its_reader_goes() {
-    let host = reference().await;
+async fn model_stops_when_its_reader_goes(isolation: Isolation) {
+    let host = reference(isolation).await;
     let request = ChatRequest { messages: vec![Message::user("SLOW")], ..ChatRequest::default() };
     let snapshot = host.plugins.registry().snapshot();
     let entry = snapshot.models.get("mock-provider/mock-echo").expect("offered");
@@ -207,18 +206,18 @@ impl HostServices for OpenMeteo {
     }
 }
 
-async fn example(config: Value) -> PluginHost {
+async fn example(isolation: Isolation, config: Value) -> PluginHost {
     PluginHost::start_serving(Arc::new(OpenMeteo), |directory, settings| {
+        isolate(isolation, directory, settings);
         settings.plugins.insert(EXAMPLE.to_owned(), PluginOptions { config, ..PluginOptions::default() });
         add(EXAMPLE, directory, settings);
     })
     .await
 }
 
-#[tokio::test]
-async fn example_asks_the_addresses_of_its_configuration() {
+async fn example_asks_the_addresses_of_its_configuration(isolation: Isolation) {
     let config = json!({ "geocoding_url": "http://cities.test/", "forecast_url": "http://weather.test/" });
-    let host = example(config).await;
+    let host = example(isolation, config).await;
     let weather = host.tool("get-weather", json!({ "city": "São Paulo" })).await.unwrap();
     assert_eq!(
         weather,
@@ -230,16 +229,15 @@ async fn example_asks_the_addresses_of_its_configuration() {
     assert!(error.code() == "E_UNAVAILABLE" && error.is_retryable(), "{error:?}");
 }
 
-#[tokio::test]
-async fn example_refuses_a_setting_it_does_not_have() {
-    let host = example(json!({ "geocoding": "http://cities.test/" })).await;
+async fn example_refuses_a_setting_it_does_not_have(isolation: Isolation) {
+    let host = example(isolation, json!({ "geocoding": "http://cities.test/" })).await;
     let error = host.plugins.get(EXAMPLE).unwrap().last_error.expect("it cannot open");
     assert!(error.message.contains("geocoding"), "{}", error.message);
 }
 
-#[tokio::test]
-async fn example_and_reference_serve_side_by_side() {
+async fn example_and_reference_serve_side_by_side(isolation: Isolation) {
     let host = PluginHost::start_with(|directory, settings| {
+        isolate(isolation, directory, settings);
         add(REFERENCE, directory, settings);
         add(EXAMPLE, directory, settings);
     })
@@ -249,4 +247,73 @@ async fn example_and_reference_serve_side_by_side() {
         assert_eq!(status.state, PluginState::Serving, "{status:?}");
     }
     host.plugins.shutdown(Duration::from_secs(5)).await;
+}
+
+async fn vectors_of_a_store_go_both_ways_unrounded(isolation: Isolation) {
+    let host = reference(isolation).await;
+    let snapshot = host.plugins.registry().snapshot();
+    let store = snapshot.vector_stores.get("libsql").expect("offered");
+    let ask = async |op: &str, body: Value, vectors: Vec<f32>| {
+        let target = Target::VectorStore { name: "libsql".into(), op: op.into() };
+        let call = Call { body: body.to_string().into_bytes(), vectors, ..Call::default() };
+        store.generation.call(target, call).await.unwrap()
+    };
+    ask("create_index", json!({ "name": "numbers", "dimension": 3, "metric": "dotproduct" }), Vec::new()).await;
+    let odd = vec![0.1, f32::MIN_POSITIVE, -3.402_823e38, 1.0, 1.0, 1.0];
+    let rows = json!({ "index": "numbers", "count": 2, "ids": ["a", "b"] });
+    ask("upsert", rows, odd.clone()).await;
+    let query = json!({ "index": "numbers", "topK": 1, "includeVector": true });
+    let reply = ask("query", query, vec![0.0, 0.0, -1.0]).await;
+    let hits: Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!(hits[0]["id"], "a", "{hits}");
+    assert_eq!(reply.vectors, odd[..3]);
+}
+
+async fn agents_embedders_and_services_answer(isolation: Isolation) {
+    let host = PluginHost::start_with(|directory, settings| {
+        isolate(isolation, directory, settings);
+        add("hotbay-test-memory", directory, settings);
+        add("hotbay-test-steady", directory, settings);
+    })
+    .await;
+    let snapshot = host.plugins.registry().snapshot();
+    let agent = snapshot.agents.get("mirror").expect("offered");
+    let run = json!({ "messages": [{ "role": "user", "content": [{ "type": "text", "text": "look" }] }] });
+    let meta = json!({ "runId": "run-9", "requestContext": { "tier": 3 } });
+    let reply = agent.generation.call(Target::Agent("mirror".into()), call(&run, &meta)).await.unwrap();
+    let shown: Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!((&shown["object"]["runId"], &shown["object"]["tier"]), (&json!("run-9"), &json!(3)), "{shown}");
+
+    let embedder = snapshot.embedders.get("test-memory/picky").expect("offered");
+    let embed = async |texts: Value| {
+        let target = Target::Embedder("test-memory/picky".into());
+        embedder.generation.call(target, call(&texts, &json!({}))).await
+    };
+    let reply = embed(json!(["abc", "de"])).await.unwrap();
+    assert_eq!(
+        (reply.body.as_slice(), reply.vectors.as_slice()),
+        (&br#"{"dimension":2}"#[..], &[1.0, 3.0, 1.0, 2.0][..])
+    );
+    assert_eq!(embed(json!(["poison"])).await.unwrap_err().code(), "E_INPUT");
+
+    let key = (Arc::from("memory-processor"), Arc::from("mask"));
+    let service = snapshot.services.get(&key).expect("offered");
+    let target = Target::Service { kind: key.0.clone(), name: key.1.clone(), op: "no-such-op".into() };
+    let error = service.generation.call(target, call(&json!({}), &json!({}))).await.unwrap_err();
+    assert_eq!(error.code(), "E_UNSUPPORTED");
+}
+
+in_both_modes! {
+    tools_answer_as_the_recorded_ones,
+    tool_errors_are_the_authors_sentence_and_input_errors_name_the_field,
+    tool_suspends_and_resumes,
+    manifest_reaches_the_registry_in_the_authors_order,
+    model_streams_its_parts_through_a_narrow_channel,
+    model_fails_before_or_within_its_answer,
+    model_stops_when_its_reader_goes,
+    example_asks_the_addresses_of_its_configuration,
+    example_refuses_a_setting_it_does_not_have,
+    example_and_reference_serve_side_by_side,
+    vectors_of_a_store_go_both_ways_unrounded,
+    agents_embedders_and_services_answer,
 }

@@ -4,12 +4,14 @@ use std::{fs, path::Path};
 
 use hotbay::plugin::{
     call::{Call, CallError, Reply, ReplyKind, Target},
-    settings::{PluginOptions, PluginSettings},
+    settings::{Isolation, PluginOptions, PluginSettings},
 };
 use hotbay_plugin::RetryHint;
-use hotbay_tests::plugin_host::{PluginHost, SOON, durable, library, put};
+use hotbay_tests::plugin_host::{PluginHost, SOON, durable, isolate, library, put};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+
+use crate::modes::in_both_modes;
 
 const DURABLE: &str = "hotbay-test-durable";
 
@@ -19,10 +21,11 @@ fn patient(settings: &mut PluginSettings) {
     settings.open_deadline = SOON;
 }
 
-async fn host_of(build: &str, ledger: &Path) -> PluginHost {
+async fn host_of(isolation: Isolation, build: &str, ledger: &Path) -> PluginHost {
     let config = json!({ "ledger": ledger });
     PluginHost::start_with(|directory, settings| {
         patient(settings);
+        isolate(isolation, directory, settings);
         settings.plugins.insert(DURABLE.to_owned(), PluginOptions { config, ..PluginOptions::default() });
         put(directory, "durable.so", &durable(build));
     })
@@ -50,11 +53,10 @@ fn shape(host: &PluginHost, workflow: &str) -> Vec<String> {
     graph["nodes"].as_array().unwrap().iter().map(|node| format!("{}:{}", node["type"], node["id"])).collect()
 }
 
-#[tokio::test]
-async fn ledger_has_a_line_for_each_beginning_and_end() {
+async fn ledger_has_a_line_for_each_beginning_and_end(isolation: Isolation) {
     let directory = tempfile::tempdir().unwrap();
     let ledger = directory.path().join("ledger");
-    let host = host_of("one", &ledger).await;
+    let host = host_of(isolation, "one", &ledger).await;
     let meta = json!({ "runId": "run-1", "idempotencyKey": "run-1/two", "attempt": 2 });
     let reply = node(&host, "durable-linear", "two", call(&json!({ "value": 1 }), &meta)).await.unwrap();
     assert_eq!(json_of(&reply.body), json!({ "value": 2 }));
@@ -69,10 +71,9 @@ async fn ledger_has_a_line_for_each_beginning_and_end() {
     assert_eq!(lines[1..], [line]);
 }
 
-#[tokio::test]
-async fn suspension_carries_its_labels() {
+async fn suspension_carries_its_labels(isolation: Isolation) {
     let directory = tempfile::tempdir().unwrap();
-    let host = host_of("one", &directory.path().join("ledger")).await;
+    let host = host_of(isolation, "one", &directory.path().join("ledger")).await;
     let reply = node(&host, "durable-suspend", "ask", call(&json!({ "value": 1 }), &json!({}))).await.unwrap();
     assert_eq!(reply.kind, ReplyKind::Suspended);
     assert_eq!(json_of(&reply.body), json!({ "need": "a number" }));
@@ -82,12 +83,14 @@ async fn suspension_carries_its_labels() {
     assert_eq!((reply.kind, json_of(&reply.body)), (ReplyKind::Value, json!({ "value": 6 })));
 }
 
-#[tokio::test]
-async fn builds_differ_in_text_or_in_graph() {
+async fn builds_differ_in_text_or_in_graph(isolation: Isolation) {
     let directory = tempfile::tempdir().unwrap();
     let ledger = directory.path().join("ledger");
-    let (one, two, changed) =
-        (host_of("one", &ledger).await, host_of("two", &ledger).await, host_of("changed", &ledger).await);
+    let (one, two, changed) = (
+        host_of(isolation, "one", &ledger).await,
+        host_of(isolation, "two", &ledger).await,
+        host_of(isolation, "changed", &ledger).await,
+    );
     assert_eq!(shape(&one, "durable-swap"), shape(&two, "durable-swap"));
     assert_eq!(shape(&changed, "durable-swap").len(), shape(&one, "durable-swap").len() + 1);
     for (host, build) in [(&one, "one"), (&two, "two"), (&changed, "changed")] {
@@ -98,10 +101,10 @@ async fn builds_differ_in_text_or_in_graph() {
     assert_eq!(error.code(), "E_UNSUPPORTED");
 }
 
-#[tokio::test]
-async fn steps_of_the_reference_stream_and_fail_as_recorded() {
+async fn steps_of_the_reference_stream_and_fail_as_recorded(isolation: Isolation) {
     let host = PluginHost::start_with(|directory, settings| {
         patient(settings);
+        isolate(isolation, directory, settings);
         put(directory, "reference.so", &fs::read(library("hotbay-test-reference")).unwrap());
     })
     .await;
@@ -121,4 +124,11 @@ async fn steps_of_the_reference_stream_and_fail_as_recorded() {
         panic!("boom fails");
     };
     assert_eq!((message.as_str(), RetryHint::of(&detail)), ("step exploded", RetryHint::Policy));
+}
+
+in_both_modes! {
+    ledger_has_a_line_for_each_beginning_and_end,
+    suspension_carries_its_labels,
+    builds_differ_in_text_or_in_graph,
+    steps_of_the_reference_stream_and_fail_as_recorded,
 }

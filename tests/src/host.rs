@@ -39,9 +39,17 @@ pub struct Builder {
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
     data: Option<PathBuf>,
+    isolated: bool,
 }
 
 impl Builder {
+    /// Has plugins run in processes of their own.
+    #[must_use]
+    pub fn isolated(mut self) -> Self {
+        self.isolated = true;
+        self
+    }
+
     /// Uses this directory as the data directory, which must be there.
     #[must_use]
     pub fn data(mut self, path: impl Into<PathBuf>) -> Self {
@@ -330,7 +338,7 @@ impl TestHost {
             .args(["--listen", "127.0.0.1:0"])
             .arg("--data")
             .arg(self.data_dir())
-            .arg("--plugins")
+            .arg(if self.builder.isolated { "--isolated-plugins" } else { "--plugins" })
             .arg(self.plugin_dir())
             .args(&self.builder.arguments)
             .envs(self.builder.variables.iter().map(|(name, value)| (name, value)))

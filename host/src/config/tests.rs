@@ -247,3 +247,50 @@ fn a_trust_that_cannot_be_meant_is_refused() {
     check_error("[trust]\nkeys = [{ key = 'RW1' }]", &[], flags(), &["line 2", "name"]);
     check_error("", &[("HOTBAY_TRUST_HASHES", "12")], flags(), &["HOTBAY_TRUST_HASHES", "hotbay plugin check"]);
 }
+
+#[test]
+fn directories_of_isolated_plugins_come_from_every_place_and_are_directories_as_well() {
+    assert!(defaults().isolated_plugin_dirs.is_empty());
+    let file = "plugin_dirs = ['own']\nisolated_plugin_dirs = ['theirs']\n[plugins.mine]\nisolation = 'inline'";
+    let config = load(file, &[], Flags::default()).unwrap();
+    let home = config.file.as_deref().and_then(Path::parent).unwrap();
+    let settings = config.plugin_settings("x".into());
+    assert_eq!(settings.directories, [home.join("own"), home.join("theirs")]);
+    let isolation = |name: &str, directory: &str| settings.isolation(name, &home.join(directory).join("p.so"));
+    assert_eq!(isolation("p", "own"), Isolation::Inline);
+    assert_eq!(isolation("p", "theirs"), Isolation::Process);
+    assert_eq!(isolation("mine", "theirs"), Isolation::Inline);
+    let variable = load(file, &[("HOTBAY_ISOLATED_PLUGINS", "/a:/b")], Flags::default()).unwrap();
+    assert_eq!(variable.isolated_plugin_dirs, [Path::new("/a"), Path::new("/b")]);
+    let flags = Flags { isolated_plugins: vec!["c".into()], ..Flags::default() };
+    let flag = load(file, &[("HOTBAY_ISOLATED_PLUGINS", "/a")], flags).unwrap();
+    assert_eq!(flag.isolated_plugin_dirs, [Path::new("c")]);
+}
+
+#[test]
+fn what_a_process_may_use_is_read_and_shown_and_its_environment_stays_hidden() {
+    let config = load(
+        "[plugins.p]\nenv = { LANG = 'hush' }\n\
+         [plugins.p.limits]\nmemory = '256MiB'\nopen_files = 64\ncpu = '10m'\nprocesses = true",
+        &[],
+        Flags::default(),
+    )
+    .unwrap();
+    let limits = config.plugins["p"].limits;
+    assert_eq!((limits.memory, limits.open_files, limits.processes), (256 << 20, 64, true));
+    assert_eq!(limits.cpu, Some(Duration::from_secs(600)));
+    let shown = &config.redacted()["plugins"]["p"];
+    assert_eq!(shown["env"], json!({ "LANG": "***" }));
+    assert_eq!(shown["limits"]["cpu"], "600s");
+    for (wrong, told) in [
+        ("[plugins.p.limits]\nmemory = '1MiB'", "`plugins.p.limits.memory` in"),
+        ("[plugins.p.limits]\nmemory = 'much'", "512MiB"),
+        ("[plugins.p.limits]\nopen_files = 3", "at least 16"),
+        ("[plugins.p.limits]\ncpu = 'long'", "`plugins.p.limits.cpu` in"),
+        ("[plugins.p.limits]\nmem = 1", "memory"),
+        ("[plugins.p]\nenv = { 'A=B' = 'c' }", "names of variables"),
+        ("[plugins.p]\nisolation = 'container'", "inline"),
+    ] {
+        check_error(wrong, &[], Flags::default(), &[told]);
+    }
+}

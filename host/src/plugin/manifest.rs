@@ -31,6 +31,10 @@ pub(crate) fn check(manifest: &Manifest) -> Result<(), LoadError> {
         ));
     }
     check_name("plugin", &manifest.name, false)?;
+    if manifest.name.chars().all(|c| c == '.') {
+        // Directories have the name.
+        return Err(bad("the plugin's name has nothing but dots"));
+    }
     if let Some(schema) = &manifest.config_schema {
         check_schema("its configuration", schema)?;
     }
@@ -214,6 +218,7 @@ mod tests {
     fn what_cannot_be_served_is_named() {
         refuses(json!({"name": ""}), LoadCode::Manifest, "no name");
         refuses(json!({"name": "a/b"}), LoadCode::Manifest, "'/'");
+        refuses(json!({"name": ".."}), LoadCode::Manifest, "dots");
         refuses(json!({"name": "x".repeat(200)}), LoadCode::Manifest, "longer");
         refuses(json!({"name": "p", "tools": [{"id": "a"}, {"id": "a"}]}), LoadCode::Manifest, "`a` twice");
         refuses(json!({"name": "p", "tools": [{"id": "a b"}]}), LoadCode::Manifest, "' '");

@@ -65,6 +65,10 @@ async fn plugins_that_do_not_answer_are_gateway_failures() {
     check(gone, 503, json!({"error": "plugin `p` takes no calls: it is stuck"})).await;
     let retired = CallError::Cancelled { plugin: "p".into() };
     check(retired, 503, json!({"error": "the call was cancelled because plugin `p` was retired"})).await;
+    let crashed = |retryable| CallError::Crashed { plugin: "p".into(), how: "signal 6, abort".into(), retryable };
+    let sentence = json!({"error": "plugin `p` crashed (signal 6, abort)"});
+    check(crashed(false), 502, sentence.clone()).await;
+    check(crashed(true), 503, sentence).await;
 }
 
 #[tokio::test]

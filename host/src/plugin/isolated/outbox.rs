@@ -114,3 +114,56 @@ impl Outbox {
         self.emptied.notify_waiters();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn frames_come_out_in_order_whoever_wrote_them() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (outbox, ours) = (Arc::new(Outbox::default()), Arc::new(ours));
+        let frames = |number: u32| vec![number.to_le_bytes(); 10_000].concat();
+        let send = async {
+            for number in 0..200 {
+                if number % 2 == 0 {
+                    outbox.send(&ours, frames(number)).await;
+                } else {
+                    outbox.push(&ours, frames(number));
+                }
+            }
+        };
+        let read = async {
+            let mut read = vec![0; 200 * 40_000];
+            theirs.read_exact(&mut read).await.unwrap();
+            read
+        };
+        let flush = outbox.flush(&ours);
+        let read = tokio::select! {
+            ((), read) = async { tokio::join!(send, read) } => read,
+            error = flush => panic!("{error}"),
+        };
+        assert_eq!(read, (0..200).flat_map(frames).collect::<Vec<u8>>());
+    }
+
+    #[tokio::test]
+    async fn who_can_wait_does_while_nothing_is_taken_and_is_let_go_when_it_is_closed() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let outbox = Outbox::default();
+        let mut sent = 0;
+        let full = loop {
+            let mut send = Box::pin(outbox.send(&ours, vec![0; 100_000]));
+            if futures::poll!(send.as_mut()).is_pending() {
+                break send;
+            }
+            sent += 1;
+        };
+        assert!(sent <= 1 + (ROOM + (1 << 20)) / 100_000, "{sent} frames are kept");
+        outbox.close();
+        full.await;
+    }
+}

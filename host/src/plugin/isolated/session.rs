@@ -197,6 +197,8 @@ impl Output {
     async fn listen(&mut self) {
         while !self.is_over {
             self.read().await;
+            // One that never stops printing lets others have their turn.
+            tokio::task::yield_now().await;
         }
         std::future::pending::<()>().await;
     }

@@ -216,3 +216,24 @@ impl ChunkSink for Sink {
         async move { credit.acquire().await.is_ok() }.into_ffi()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_plugin_may_send_as_many_chunks_as_the_host_has_room_for() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let credit = Arc::new(Semaphore::new(WINDOW));
+        let sink = Sink { connection: Connection::new(ours), id: 1, credit: Arc::clone(&credit) };
+        let push = || sink.push(RSlice::from_slice(b"1"));
+        let sent = (0..WINDOW * 2).filter(|_| push() == push::OK).count();
+        assert_eq!((sent, push()), (WINDOW, push::FULL));
+        credit.add_permits(1);
+        assert_eq!((push(), push()), (push::OK, push::FULL));
+        credit.close();
+        assert_eq!(push(), push::CLOSED);
+    }
+}

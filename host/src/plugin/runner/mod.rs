@@ -79,10 +79,11 @@ impl RunnerArguments {
 
     pub(super) fn add_to(&self, command: &mut Command) {
         command.arg("plugin-runner");
-        command.args(["--plugin", &self.plugin, "--parent", &self.parent.to_string()]);
-        command.args(["--memory", &self.memory.to_string(), "--open-files", &self.open_files.to_string()]);
+        // In one word each: a plugin's name may begin with a dash.
+        command.arg(format!("--plugin={}", self.plugin)).arg(format!("--parent={}", self.parent));
+        command.arg(format!("--memory={}", self.memory)).arg(format!("--open-files={}", self.open_files));
         if let Some(cpu) = self.cpu {
-            command.args(["--cpu", &cpu.to_string()]);
+            command.arg(format!("--cpu={cpu}"));
         }
         if self.processes {
             command.arg("--processes");

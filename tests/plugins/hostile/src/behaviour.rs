@@ -93,6 +93,7 @@ pub(crate) fn act(place: &str, how: &str) -> Result<(), Error> {
         "fail" => Err(Error::new(format!("{place} does not want to"))),
         "config" => Err(Error::with_code(code::CONFIG, "the key is not one of ours")),
         "forever" => forever(),
+        "abort" => std::process::abort(),
         _ => Ok(()),
     }
 }

@@ -50,7 +50,7 @@ pub static HOTBAY_TEST_OVERRIDES: [u8; 512] = {
 const MARKER: usize = "HOTBAY-TEST-OVERRIDES:".len();
 
 /// The behaviours that are offered as tools.
-const TOOLS: [&str; 33] = [
+const TOOLS: [&str; 14] = [
     "echo",
     "sleep",
     "block",
@@ -65,6 +65,10 @@ const TOOLS: [&str; 33] = [
     "log_bytes",
     "pending",
     "suspend",
+];
+
+/// Those that end the process or try to, offered where the overrides ask for `faults`.
+const FAULTS: [&str; 19] = [
     "segv",
     "bus",
     "abort",
@@ -103,8 +107,10 @@ extern "C" fn manifest() -> RVec<u8> {
         return raw.as_str().map_or_else(|| raw.to_string(), str::to_owned).into_bytes().into();
     }
     let prefix = text(&overrides, "prefix", "");
+    let faults = if overrides.get("faults").is_some() { FAULTS.as_slice() } else { &[] };
     let tools: Vec<Value> = TOOLS
         .iter()
+        .chain(faults)
         .map(|behaviour| {
             let mut tool = json!({"id": format!("{prefix}{behaviour}"), "description": behaviour, "inputSchema": {}});
             if let Some(idempotent) = overrides.get("idempotent") {
