@@ -53,6 +53,11 @@ impl ServerClient {
         self.send(self.client.post(url)).await
     }
 
+    /// Posts a JSON document.
+    pub(super) async fn post_json(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
+        self.send(self.client.post(self.at(path)?).json(body)).await
+    }
+
     fn at(&self, path: &[&str]) -> Result<Url, Failure> {
         let mut url = self.base.clone();
         url.path_segments_mut().map_err(|()| "the URL has no path")?.pop_if_empty().extend(path);

@@ -93,7 +93,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("{}, above nothing and at most 30 days", expected()))
 }
 
-/// Writes a duration so that [`duration`] reads it.
+/// Parses a time, or that there is none.
+pub(super) fn time_or_off(text: &str) -> Result<Option<Duration>, String> {
+    match text {
+        "off" | "false" => Ok(None),
+        text => duration(text).map(Some).map_err(|expected| format!("{expected}; or off")),
+    }
+}
+
 /// A lease that is too short ends while its host is merely busy.
 pub(super) fn lease(text: &str) -> Result<Duration, String> {
     duration(text)
@@ -102,6 +109,7 @@ pub(super) fn lease(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "a time of at least 500ms".into())
 }
 
+/// Writes a duration so that [`duration`] reads it.
 pub(super) fn show_duration(time: Duration) -> String {
     match time.as_millis() {
         ms if ms % 1000 == 0 => format!("{}s", ms / 1000),

@@ -241,6 +241,10 @@ fn endpoints() -> Vec<Endpoint> {
             post("/plugins/:name/rollback", plugins::rollback).says("Goes back to the build that served before"),
             post("/plugins/:name/disable", plugins::disable).says("Retires a plugin until it is enabled"),
             post("/plugins/:name/enable", plugins::enable).says("Loads a disabled plugin again"),
+            get("/plugins/:name/canary", plugins::canary).says("Returns the build that is tried, or was last"),
+            post("/plugins/:name/canary", plugins::try_out).says("Tries a build on a share of the calls"),
+            post("/plugins/:name/promote", plugins::promote).says("Lets the build that is tried serve alone"),
+            post("/plugins/:name/abort", plugins::abort).says("Gives the build that is tried up"),
         ]),
         tagged("events", [
             get("/events", events::watch).says("Streams what happens").streams(),
