@@ -9,7 +9,7 @@ use crate::{
     types::{
         event::{Event, EventKind},
         log::Level,
-        plugin::{GenerationState, PluginStatus},
+        plugin::{CanaryState, GenerationState, PluginStatus},
     },
 };
 
@@ -59,6 +59,14 @@ fn changed(plugin: &str, change: &PluginChange) -> Event {
         }
         PluginChange::Removed => event(plugin, "removed"),
         PluginChange::Disabled => event(plugin, "disabled"),
+        PluginChange::Canary { state, generation, reason } => {
+            let level = if *state == CanaryState::RolledBack { Level::Warn } else { Level::Info };
+            let event = event(plugin, "canary").level(level).word("state", state.as_str());
+            event.number("generation", *generation).maybe("reason", Some(&**reason).filter(|reason| !reason.is_empty()))
+        }
+        PluginChange::RolledBack { generation, reason } => {
+            event(plugin, "rolled-back").level(Level::Warn).number("generation", *generation).text("reason", reason)
+        }
         PluginChange::Retired { generation, state } => {
             let level = if *state == GenerationState::Stuck { Level::Warn } else { Level::Info };
             event(plugin, state.as_str()).level(level).number("generation", *generation)

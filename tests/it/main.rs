@@ -25,6 +25,7 @@ mod otlp;
 mod plugin_abort;
 mod plugin_admin;
 mod plugin_calls;
+mod plugin_canary;
 mod plugin_hostile;
 mod plugin_isolated;
 mod plugin_isolated_host;

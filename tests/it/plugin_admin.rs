@@ -117,6 +117,7 @@ async fn a_plugin_is_shown_with_everything_an_operator_asks_for() {
         }],
         "lastError": null,
         "mapped": {"count": 1, "bytes": size},
+        "canary": null,
     });
     assert_eq!(shown, json!({ "plugins": [expected] }));
     assert_eq!(host.get_json("/api/plugins/p").await.unwrap(), (200, expected));

@@ -16,6 +16,7 @@ use hotbay::{
     plugin::{
         Plugins,
         call::{Call, CallContext, CallError, ChunkSender, Reply, Target},
+        registry::Route,
         services::{Caller, HostServices},
         settings::{Isolation, PluginSettings},
     },
@@ -184,8 +185,13 @@ impl PluginHost {
 
     /// Starts again over the same directories, as after a restart, with [`EchoServices`].
     pub async fn restart(self) -> Self {
+        self.restart_with(|_, _| {}).await
+    }
+
+    /// As [`PluginHost::restart`], after `prepare` has changed the plugin directory and the settings.
+    pub async fn restart_with(self, prepare: impl FnOnce(&Path, &mut PluginSettings)) -> Self {
         self.plugins.shutdown(Duration::from_secs(1)).await;
-        Self::start_in(self.root, Arc::new(EchoServices), |_, _| {}).await
+        Self::start_in(self.root, Arc::new(EchoServices), prepare).await
     }
 
     async fn start_in(
@@ -203,6 +209,7 @@ impl PluginHost {
         settings.watch.poll = Duration::from_millis(500);
         settings.drain_deadline = Duration::from_secs(5);
         settings.stuck_grace = Duration::from_millis(100);
+        settings.judge_every = Duration::from_millis(10);
         prepare(&directory, &mut settings);
         let runtime = tokio::runtime::Handle::current();
         let spawner = Arc::new(move |_: &'static str, task| drop(runtime.spawn(task)));
@@ -222,6 +229,15 @@ impl PluginHost {
     /// Calls a tool by its id on whatever generation serves it now.
     pub async fn tool(&self, id: &str, input: Value) -> Result<Value, CallError> {
         let reply = self.raw(id, Call { body: input.to_string().into_bytes(), ..Call::default() }).await?;
+        Ok(serde_json::from_slice(&reply.body).expect("tools answer with JSON"))
+    }
+
+    /// Calls a tool by its id on whatever generation serves it to a run, as the engine does.
+    pub async fn tool_in(&self, run: &str, id: &str, input: Value) -> Result<Value, CallError> {
+        let snapshot = self.plugins.registry().snapshot_for(&Route::of_run(run));
+        let tool = snapshot.tools.get(id).unwrap_or_else(|| panic!("no tool `{id}`: {:#?}", self.plugins.list()));
+        let call = Call { body: input.to_string().into_bytes(), ..Call::default() };
+        let reply = tool.generation.call(Target::Tool(tool.id.clone()), call).await?;
         Ok(serde_json::from_slice(&reply.body).expect("tools answer with JSON"))
     }
 

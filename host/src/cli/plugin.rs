@@ -26,6 +26,12 @@ pub(super) enum PluginCommand {
     New(NewArguments),
     /// Say whether a host would load a file, and what is in it
     Check(CheckArguments),
+    /// Try a build on a share of the calls, and have it promoted or rolled back by how it does
+    Canary(CanaryArguments),
+    /// Let the build that is tried serve alone, now
+    Promote(NamedArguments),
+    /// Give the build that is tried up, now
+    Abort(NamedArguments),
     /// Make a pair of keys to sign plugin files with, as minisign does
     Keygen(KeygenArguments),
     /// Sign plugin files
@@ -50,7 +56,8 @@ Examples:
   hotbay plugin check target/release/libweather.so
   hotbay plugin sign target/release/libweather.so --secret ~/minisign.key
   hotbay plugin list --url http://127.0.0.1:4111
-  hotbay plugin rollback weather";
+  hotbay plugin rollback weather
+  hotbay plugin canary weather --percent 10 --for 5m";
 
 #[derive(Args)]
 pub(super) struct NewArguments {
@@ -105,11 +112,34 @@ pub(super) struct NamedArguments {
     server: ServerArguments,
 }
 
+#[derive(Args)]
+pub(super) struct CanaryArguments {
+    /// The plugin's name
+    name: String,
+    /// Share of the calls the build gets
+    #[arg(long, default_value_t = 10.0)]
+    percent: f64,
+    /// For how long
+    #[arg(long, value_name = "TIME", default_value = "5m")]
+    r#for: String,
+    /// Calls that are needed to judge it
+    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    min_calls: u64,
+    /// Hash, or its beginning, of a build the server has loaded before [default: the file's, or the next]
+    #[arg(long, value_name = "HASH")]
+    build: Option<String>,
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
 /// Runs the command.
 pub(super) fn run(command: PluginCommand) -> Result<ExitCode, Failure> {
     match command {
         PluginCommand::New(arguments) => create(arguments),
         PluginCommand::Check(arguments) => block_on(check(arguments)),
+        PluginCommand::Canary(arguments) => block_on(canary(arguments)),
+        PluginCommand::Promote(arguments) => block_on(direct("promote", arguments)),
+        PluginCommand::Abort(arguments) => block_on(direct("abort", arguments)),
         PluginCommand::Keygen(arguments) => sign::keygen(&arguments),
         PluginCommand::Sign(arguments) => sign::sign(&arguments),
         PluginCommand::Verify(arguments) => sign::verify(arguments),
@@ -174,12 +204,46 @@ async fn list(server: ServerArguments) -> Result<ExitCode, Failure> {
     }
     say(table);
     for plugin in &plugins {
+        if let Some(canary) = plugin.get("canary").filter(|canary| !canary.is_null()) {
+            say(tried(&text(plugin.get("name")), canary));
+        }
         if let Some(message) = plugin.pointer("/lastError/message").and_then(Value::as_str) {
             let code = text(plugin.pointer("/lastError/code"));
             say(format_args!("{}: {code}: {message}", text(plugin.get("name"))));
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn canary(arguments: CanaryArguments) -> Result<ExitCode, Failure> {
+    let CanaryArguments { name, percent, r#for: time, min_calls, build, server } = arguments;
+    let request = json!({"percent": percent, "for": time, "minCalls": min_calls, "build": build});
+    let answer = ServerClient::of(&server)?.post_json(&["plugins", &name, "canary"], &request).await?;
+    if server.json {
+        say(format_args!("{answer:#}"));
+    } else {
+        say(tried(&name, answer.get("canary").unwrap_or(&Value::Null)));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says how a canary stands.
+fn tried(name: &str, canary: &Value) -> String {
+    let share = format!("{} percent of its calls", text(canary.get("percent")));
+    let version = text(canary.get("version"));
+    let generation = text(canary.get("generation"));
+    let reason = text(canary.get("reason"));
+    let sides = |field: &str| ["new", "old"].map(|side| text(canary.pointer(&format!("/{side}/{field}"))));
+    let ([calls, old_calls], [failed, old_failed]) = (sides("calls"), sides("failed"));
+    match text(canary.get("state")).as_str() {
+        "waiting" => format!("{name}: the next build will be tried on {share}"),
+        "trying" => format!(
+            "{name}: generation {generation} ({version}) is tried on {share} until {}: {failed} of {calls} calls failed, \
+             {old_failed} of {old_calls} of the old build",
+            text(canary.get("until"))
+        ),
+        state => format!("{name}: generation {generation} ({version}) was tried: {state}, {reason}"),
+    }
 }
 
 async fn direct(action: &str, arguments: NamedArguments) -> Result<ExitCode, Failure> {
@@ -195,7 +259,11 @@ async fn direct(action: &str, arguments: NamedArguments) -> Result<ExitCode, Fai
 }
 
 fn row(plugin: &Value) -> Vec<String> {
-    let current = plugin.pointer("/generations/0");
+    // The newest may be one that is only tried.
+    let number = plugin.get("generation").filter(|number| !number.is_null());
+    let mut generations = plugin.get("generations").and_then(Value::as_array).into_iter().flatten();
+    let newest = generations.clone().next();
+    let current = generations.find(|generation| number.is_some() && generation.get("number") == number).or(newest);
     let count = |field: &str| text(current.and_then(|generation| generation.get(field)));
     let offers: Vec<String> = plugin
         .get("capabilities")

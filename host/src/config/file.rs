@@ -64,6 +64,7 @@ pub(super) struct File {
     pub(super) mcp_servers: BTreeMap<String, SourceSettings>,
     pub(super) memory: RecallSettings,
     pub(super) providers: BTreeMap<String, ProviderSettings>,
+    pub(super) swap_guard: Option<Scalar>,
     pub(super) trust: TrustSection,
     pub(super) plugins: BTreeMap<String, PluginSection>,
     pub(super) secrets: BTreeMap<String, SecretSource>,

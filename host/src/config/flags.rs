@@ -36,6 +36,9 @@ pub struct Flags {
     /// Whether plugin directories are watched [default: true] [env: HOTBAY_WATCH]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub watch: Option<String>,
+    /// How long after a swap a build that fails far more than the one before is taken back, or off [default: 2m, off in hotbay dev] [env: HOTBAY_SWAP_GUARD]
+    #[arg(long, value_name = "TIME")]
+    pub swap_guard: Option<String>,
     /// Who has to vouch for plugin files
     #[command(flatten)]
     pub trust: TrustFlags,

@@ -94,6 +94,8 @@ pub struct Config {
     pub memory: RecallSettings,
     /// Model providers by name.
     pub providers: BTreeMap<String, ProviderSettings>,
+    /// For how long after a swap a build that fails far more than the one before is taken back.
+    pub swap_guard: Option<Duration>,
     /// Who has to vouch for plugin files.
     pub trust: TrustSettings,
     /// Options of plugins by name.
@@ -302,6 +304,13 @@ impl Config {
             },
             otlp: OtlpSettings::load(&from, flags, &file)?,
             mcp: McpSettings::load(&from, flags, &file)?,
+            swap_guard: from.pick(
+                "swap_guard",
+                flags.swap_guard.as_ref(),
+                file.swap_guard.as_ref(),
+                Some(seconds(120)),
+                parse::time_or_off,
+            )?,
             trust: TrustSettings::load(&from, flags, &file)?,
             deadlines,
             limits,
@@ -326,6 +335,7 @@ impl Config {
         settings.isolated_directories.clone_from(&self.isolated_plugin_dirs);
         settings.plugins.clone_from(&self.plugins);
         settings.trust.clone_from(&self.trust);
+        settings.swap_guard = self.swap_guard;
         settings.watch.enabled = self.watch;
         settings.call_deadline = self.deadlines.call;
         settings.open_deadline = self.deadlines.open;
@@ -396,6 +406,7 @@ impl Config {
             "mcp_servers": self.mcp_servers.iter().map(|(name, it)| (name.clone(), it.redacted())).collect::<BTreeMap<_, _>>(),
             "memory": self.memory,
             "providers": self.providers,
+            "swap_guard": self.swap_guard.map_or_else(|| "off".to_owned(), parse::show_duration),
             "trust": self.trust.shown(),
             "plugins": plugins,
             "secrets": secrets,
@@ -426,6 +437,11 @@ fn plugins(
         Ok((name, options))
     };
     sections.into_iter().map(options).collect()
+}
+
+/// Reads a time as settings have it.
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
+    parse::duration(text)
 }
 
 /// Reads one variable of the environment; one that is not UTF-8 counts as not set.

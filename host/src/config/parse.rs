@@ -104,6 +104,14 @@ fn any_duration(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(number * unit).ok()
 }
 
+/// Parses a time, or that there is none.
+pub(super) fn time_or_off(text: &str) -> Result<Option<Duration>, String> {
+    match text {
+        "off" | "false" => Ok(None),
+        text => duration(text).map(Some).map_err(|expected| format!("{expected}; or off")),
+    }
+}
+
 /// A lease that is too short ends while its host is merely busy.
 pub(super) fn lease(text: &str) -> Result<Duration, String> {
     duration(text)

@@ -294,3 +294,14 @@ fn what_a_process_may_use_is_read_and_shown_and_its_environment_stays_hidden() {
         check_error(wrong, &[], Flags::default(), &[told]);
     }
 }
+
+#[test]
+fn the_guard_after_a_swap_has_a_time_or_is_off() {
+    assert_eq!(defaults().swap_guard, Some(Duration::from_secs(120)));
+    let config = load("swap_guard = '30s'", &[], Flags::default()).unwrap();
+    assert_eq!(config.plugin_settings("hotbay".into()).swap_guard, Some(Duration::from_secs(30)));
+    let config = load("swap_guard = '30s'", &[("HOTBAY_SWAP_GUARD", "off")], Flags::default()).unwrap();
+    assert_eq!((config.swap_guard, &config.redacted()["swap_guard"]), (None, &json!("off")));
+    assert_eq!(load("swap_guard = false", &[], Flags::default()).unwrap().swap_guard, None);
+    check_error("swap_guard = 'never'", &[], Flags::default(), &["swap_guard", "or off"]);
+}

@@ -24,7 +24,10 @@ use super::{
 };
 use crate::{
     observe::tracer::{ActiveSpan, SpanContext},
-    plugin::{call::ChunkSender, registry::ToolEntry},
+    plugin::{
+        call::ChunkSender,
+        registry::{Route, ToolEntry},
+    },
     services::{Origin, span},
     types::{
         id,
@@ -153,7 +156,7 @@ impl Engine {
             }
             Some(_) => return Err(foreign()),
         }
-        let snapshot = self.snapshot();
+        let snapshot = self.snapshot_for(&Route::default());
         let entry = snapshot.tools.get(tool).ok_or_else(|| EngineError::UnknownTool(tool.to_owned()))?;
         let span = self.span_of(SpanKind::ToolCall, &entry.manifest.id, cause.as_ref());
         span::describe(&span, &entry.manifest, entry.generation.plugin(), None);
@@ -216,8 +219,7 @@ impl Engine {
                 let message = input.get("message").and_then(Value::as_str).unwrap_or_default();
                 let input = vec![Message::of_text(Role::User, message)];
                 let request = RunRequest { agent_id, input, ..RunRequest::default() };
-                let origin = Origin { snapshot: self.snapshot(), depth: 0, step: None, span: cause };
-                self.prepare_for(request, &origin).await?
+                self.prepare_alone(request, cause).await?
             }
             Some((Wait { token: Token::Agent { run_id, tool_call_id }, is_approval, .. }, data)) => {
                 let decision = decision(is_approval, data);

@@ -48,7 +48,7 @@ use crate::{
         Recorder,
         tracer::{Belonging, SpanContext},
     },
-    plugin::registry::{AgentEntry, Registry, Snapshot},
+    plugin::registry::{AgentEntry, Registry, Route, Snapshot},
     services::{Origin, span},
     sources::Sources,
     store::Store,
@@ -172,6 +172,18 @@ impl Engine {
         self.shared.registry.snapshot()
     }
 
+    /// Returns everything that can be called now for what belongs together.
+    #[must_use]
+    pub fn snapshot_for(&self, route: &Route<'_>) -> Arc<Snapshot> {
+        self.shared.registry.snapshot_for(route)
+    }
+
+    /// Returns what [`Engine::snapshot_for`] does, and after it what others may get now.
+    #[must_use]
+    pub fn snapshots_for(&self, route: &Route<'_>) -> Vec<Arc<Snapshot>> {
+        self.shared.registry.snapshots_for(route)
+    }
+
     /// Returns a receiver that sees the version of each new snapshot.
     #[must_use]
     pub fn subscribe(&self) -> tokio::sync::watch::Receiver<u64> {
@@ -184,10 +196,29 @@ impl Engine {
     /// # Errors
     /// If there is no such agent, or the thread is somebody else's.
     pub async fn prepare(&self, request: RunRequest) -> Result<Run, EngineError> {
-        self.prepare_for(request, &Origin { snapshot: self.snapshot(), depth: 0, step: None, span: None }).await
+        self.prepare_alone(request, None).await
+    }
+
+    /// Prepares a run that is part of no other.
+    async fn prepare_alone(&self, request: RunRequest, span: Option<SpanContext>) -> Result<Run, EngineError> {
+        // Named here, so that the rest of the run, should it wait, finds the same build.
+        let made_up = request.options.run_id.is_none().then(id::fresh);
+        let route = request.options.route(made_up.as_deref());
+        let snapshot = self.snapshot_for(&route);
+        self.prepare_named(request, &Origin { snapshot, depth: 0, step: None, span }, made_up).await
     }
 
     async fn prepare_for(&self, request: RunRequest, origin: &Origin) -> Result<Run, EngineError> {
+        self.prepare_named(request, origin, None).await
+    }
+
+    /// Prepares a run; `made_up` is its id if the request has none.
+    async fn prepare_named(
+        &self,
+        request: RunRequest,
+        origin: &Origin,
+        made_up: Option<String>,
+    ) -> Result<Run, EngineError> {
         let Origin { snapshot, depth, .. } = origin.clone();
         if depth > MAX_DEPTH {
             return Err(EngineError::TooDeep(MAX_DEPTH));
@@ -196,7 +227,7 @@ impl Engine {
         let RunRequest { agent_id, input, context, system, instructions, mut options } = request;
         options.apply_defaults(&agent.manifest.default_options);
         let model = options.model.clone().unwrap_or_else(|| agent.manifest.model.clone());
-        let mut turn = Turn::new(agent_id, model, options.run_id.clone());
+        let mut turn = Turn::new(agent_id, model, options.run_id.clone().or(made_up));
         turn.thread_id.clone_from(&options.thread_id);
         turn.resource_id.clone_from(&options.resource_id);
         turn.context = context.len();
@@ -298,10 +329,20 @@ impl Engine {
         tool_call_id: Option<&str>,
         decision: Decision,
     ) -> Result<Run, EngineError> {
-        let snapshot = self.snapshot();
-        let agent = find_agent(&snapshot, agent_id)?;
+        // Whatever build it began on, the agent is there.
+        let among = self.snapshots_for(&Route::of_run(run_id));
+        let (snapshot, agent) = among
+            .iter()
+            .find_map(|snapshot| Some((Arc::clone(snapshot), find_agent(snapshot, agent_id).ok()?)))
+            .ok_or_else(|| EngineError::UnknownAgent(agent_id.to_owned()))?;
         let store = self.shared.memory.store();
         let suspended = Suspended::find(store, agent_id, run_id, tool_call_id, &decision).await?;
+        // Where the run began, as long as the same builds are compared.
+        let began_on = self.snapshot_for(&suspended.plan.options.route(Some(run_id)));
+        let (snapshot, agent) = match find_agent(&began_on, agent_id) {
+            Ok(agent) => (began_on, agent),
+            Err(_) => (snapshot, agent),
+        };
         let mut options = suspended.plan.options.clone();
         options.thread_id.clone_from(&suspended.turn.thread_id);
         options.resource_id.clone_from(&suspended.turn.resource_id);
@@ -326,7 +367,7 @@ impl Engine {
         run_id: Option<String>,
         trace: &TraceOptions,
     ) -> Result<ToolAnswer, EngineError> {
-        let snapshot = self.snapshot();
+        let snapshot = self.snapshot_for(&Route { run: run_id.as_deref(), ..Route::default() });
         let entry = snapshot.tools.get(tool).ok_or_else(|| EngineError::UnknownTool(tool.to_owned()))?;
         let trace_id = trace.trace_id.clone().unwrap_or_else(id::trace);
         let span_id = id::span();

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use hotbay_plugin::chat::{Settings, ToolChoice, ToolSpec};
 use serde_json::{Map, Value};
 
-use crate::types::{message::Message, schema::Schema, trace::TraceOptions};
+use crate::{
+    plugin::registry::Route,
+    types::{message::Message, schema::Schema, trace::TraceOptions},
+};
 
 /// A run of an agent, as asked for. Absent values are the agent's defaults.
 #[derive(Debug, Default)]
@@ -95,6 +98,14 @@ pub enum Mismatch {
 }
 
 impl RunOptions {
+    /// Returns what decides which build answers the run; `made_up` is its id if the caller gave none.
+    pub(super) fn route<'a>(&'a self, made_up: Option<&'a str>) -> Route<'a> {
+        let owner = self.resource_id.as_deref();
+        // An id of the host's own making is other for each run of the same owner.
+        let run = self.run_id.as_deref().or(made_up.filter(|_| owner.is_none()));
+        Route { thread: self.thread_id.as_deref(), run, owner }
+    }
+
     /// Reads the conversation as callers write it:
     /// `{thread: id or {id, title?, metadata?}, resource?, options?, readOnly?}`.
     pub fn converse(&mut self, memory: &Map<String, Value>) {

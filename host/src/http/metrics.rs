@@ -174,6 +174,27 @@ fn plugins(app: &App, text: &mut Text) {
     );
     each("hotbay_plugin_mapped_images", Kind::Gauge, "Builds that stay in memory.", |it| it.mapped.count as u64);
     each("hotbay_plugin_mapped_bytes", Kind::Gauge, "The length of their files.", |it| it.mapped.bytes);
+    each("hotbay_plugin_rolled_back_total", Kind::Counter, "Builds that were rolled back by themselves.", |it| {
+        it.rolled_back
+    });
+    let name = "hotbay_plugin_canary_share";
+    text.family(name, Kind::Gauge, "The share of calls a build on trial gets, 0 without one.");
+    for plugin in &plugins {
+        let share = plugin.canary.as_ref().map_or(0.0, |canary| canary.percent / 100.0);
+        text.sample(name, &[("plugin", &plugin.name)], share);
+    }
+    for (name, help, failed) in [
+        ("hotbay_plugin_canary_calls", "Calls of builds that are compared, since the trial began.", false),
+        ("hotbay_plugin_canary_failed_calls", "Those of them that failed.", true),
+    ] {
+        text.family(name, Kind::Gauge, help);
+        for (plugin, canary) in plugins.iter().filter_map(|plugin| Some((plugin, plugin.canary.as_ref()?))) {
+            for (build, side) in [("new", canary.new), ("old", canary.old)] {
+                let count = side.map_or(0, |side| if failed { side.failed } else { side.calls });
+                text.sample(name, &[("plugin", &plugin.name), ("build", build)], count);
+            }
+        }
+    }
     let name = "hotbay_plugin_state";
     text.family(name, Kind::Gauge, "What plugins are doing: 1 for the state each has.");
     for plugin in &plugins {

@@ -254,6 +254,10 @@ fn endpoints() -> Vec<Endpoint> {
             post("/plugins/:name/rollback", plugins::rollback).needs(Admin).says("Goes back to the build that served before").always(),
             post("/plugins/:name/disable", plugins::disable).needs(Admin).says("Retires a plugin until it is enabled").always(),
             post("/plugins/:name/enable", plugins::enable).needs(Admin).says("Loads a disabled plugin again").always(),
+            get("/plugins/:name/canary", plugins::canary).says("Returns the build that is tried, or was last").always(),
+            post("/plugins/:name/canary", plugins::try_out).needs(Admin).says("Tries a build on a share of the calls").always(),
+            post("/plugins/:name/promote", plugins::promote).needs(Admin).says("Lets the build that is tried serve alone").always(),
+            post("/plugins/:name/abort", plugins::abort).needs(Admin).says("Gives the build that is tried up").always(),
         ]),
         tagged("events", [
             get("/events", events::watch).says("Streams what happens").streams(),

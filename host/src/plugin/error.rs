@@ -48,6 +48,8 @@ pub enum LoadCode {
     OpenFailed,
     /// Too many builds of it are mapped already.
     GenerationBudget,
+    /// It was used and taken back, because calls failed.
+    RolledBack,
     /// No such plugin.
     Unknown,
     /// The plugin is not in a state that allows this.
@@ -79,6 +81,7 @@ impl LoadCode {
             Self::OpenTimeout => "E_OPEN_TIMEOUT",
             Self::OpenFailed => "E_OPEN_FAILED",
             Self::GenerationBudget => "E_GENERATION_BUDGET",
+            Self::RolledBack => "E_ROLLED_BACK",
             Self::Unknown => "E_UNKNOWN_PLUGIN",
             Self::State => "E_STATE",
         }
@@ -87,7 +90,7 @@ impl LoadCode {
     /// Returns the code with this name; the probe child reports by name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        const ALL: [LoadCode; 22] = [
+        const ALL: [LoadCode; 23] = [
             LoadCode::Io,
             LoadCode::NotElf,
             LoadCode::WrongArch,
@@ -108,6 +111,7 @@ impl LoadCode {
             LoadCode::OpenTimeout,
             LoadCode::OpenFailed,
             LoadCode::GenerationBudget,
+            LoadCode::RolledBack,
             LoadCode::Unknown,
             LoadCode::State,
         ];

@@ -59,7 +59,7 @@ use generation::DrainDeadlines;
 pub(crate) use manifest::RESERVED_MCP_SERVERS;
 use registry::Registry;
 use services::HostServices;
-use settings::PluginSettings;
+use settings::{CanaryPlan, PluginSettings};
 pub use supervisor::{PluginChange, PluginEvent, Spawner};
 use supervisor::{Supervisor, Why};
 use watcher::Watcher;
@@ -89,7 +89,7 @@ impl Plugins {
                 std::path::absolute(&*directory).map_err(|error| LoadError::io("resolve", directory, &error))?;
         }
         let directories = settings.directories.clone();
-        let supervisor = Arc::new(Supervisor::new(settings, services, spawner, recorder)?);
+        let supervisor = Supervisor::new(settings, services, spawner, recorder)?;
         // Read before anything is loaded: what changes from now on is noticed as a change.
         let scan = tokio::task::spawn_blocking(move || watcher::scan(&directories))
             .await
@@ -167,6 +167,34 @@ impl Plugins {
     /// If it is not disabled, or its file does not load.
     pub async fn enable(&self, name: &str) -> Result<(), LoadError> {
         self.supervisor.enable(name).await
+    }
+
+    /// Tries a build on a share of a plugin's calls: the one with this hash that was loaded before, else
+    /// the file's if another one serves, else the next one the file has.
+    ///
+    /// # Errors
+    ///
+    /// If the plugin does not serve, a build of it is tried already, or the plan makes no sense.
+    pub async fn canary(&self, name: &str, plan: CanaryPlan, build: Option<&str>) -> Result<(), LoadError> {
+        self.supervisor.canary(name, plan, build).await
+    }
+
+    /// Lets the build that is tried serve alone.
+    ///
+    /// # Errors
+    ///
+    /// If none is tried.
+    pub async fn promote(&self, name: &str) -> Result<(), LoadError> {
+        self.supervisor.promote(name).await
+    }
+
+    /// Ends the trial of a build, or the wait for one; what served before serves alone.
+    ///
+    /// # Errors
+    ///
+    /// If none is tried or waited for.
+    pub async fn abort(&self, name: &str) -> Result<(), LoadError> {
+        self.supervisor.abort(name).await
     }
 
     /// Loads a file from anywhere.

@@ -136,6 +136,23 @@ impl Default for WatchSettings {
     }
 }
 
+/// How a build is tried beside the one that serves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CanaryPlan {
+    /// The share of calls it gets, above 0 and at most 100.
+    pub percent: f64,
+    /// For how long.
+    pub time: Duration,
+    /// Calls that are needed to judge it.
+    pub min_calls: u64,
+}
+
+impl Default for CanaryPlan {
+    fn default() -> Self {
+        Self { percent: 10.0, time: Duration::from_secs(300), min_calls: 20 }
+    }
+}
+
 /// Everything the plugin layer is told at the start.
 #[derive(Debug, Clone)]
 pub struct PluginSettings {
@@ -173,6 +190,10 @@ pub struct PluginSettings {
     pub stuck_grace: Duration,
     /// When processes of plugins that crashed are started again.
     pub restart: RestartSettings,
+    /// For how long after a swap a build that fails far more than the one before is taken back.
+    pub swap_guard: Option<Duration>,
+    /// How often builds are looked at that are tried or guarded.
+    pub judge_every: Duration,
     /// How directories are watched.
     pub watch: WatchSettings,
 }
@@ -199,6 +220,8 @@ impl PluginSettings {
             call_deadline: Duration::from_secs(60),
             stuck_grace: Duration::from_secs(2),
             restart: RestartSettings::default(),
+            swap_guard: Some(Duration::from_secs(120)),
+            judge_every: Duration::from_secs(1),
             watch: WatchSettings::default(),
         }
     }

@@ -1,7 +1,8 @@
-//! What the plugin layer remembers over a restart: which plugins an operator turned off.
+//! What the plugin layer remembers over a restart: which plugins an
+//! operator turned off, and which builds serve in place of their files.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     io::Write,
     path::{Path, PathBuf},
@@ -15,6 +16,17 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct KeptState {
     /// Names of plugins that are not to be loaded.
     pub(crate) disabled: BTreeSet<String>,
+    /// Plugins that serve another build than their file's, by name.
+    pub(crate) held: BTreeMap<String, Held>,
+}
+
+/// What serves in place of a file: hashes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Held {
+    /// The file's build; another one is loaded as it is.
+    pub(crate) file: String,
+    /// The build that serves.
+    pub(crate) serves: String,
 }
 
 /// Where it is kept.

@@ -188,6 +188,78 @@ pub struct PluginFailure {
     pub at: String,
 }
 
+/// How the trial of a build stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CanaryState {
+    /// For the next build of the plugin's file.
+    Waiting,
+    /// It gets a share of the calls.
+    Trying,
+    /// It serves alone.
+    Promoted,
+    /// It did worse than the old one, which serves alone.
+    RolledBack,
+    /// Somebody or something else ended it; the old one serves alone.
+    Aborted,
+}
+
+impl CanaryState {
+    /// Returns its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Trying => "trying",
+            Self::Promoted => "promoted",
+            Self::RolledBack => "rolled-back",
+            Self::Aborted => "aborted",
+        }
+    }
+}
+
+/// The trial of a build, or the last one there was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CanaryStatus {
+    /// How it stands.
+    pub state: CanaryState,
+    /// The share of calls the build gets.
+    pub percent: f64,
+    /// For how long, in milliseconds.
+    pub for_ms: u64,
+    /// Calls that are needed to judge it.
+    pub min_calls: u64,
+    /// The number of its generation.
+    pub generation: Option<u64>,
+    /// BLAKE3 of its file.
+    pub hash: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+    /// When it began, or was asked for while it waits (RFC 3339).
+    pub since: String,
+    /// When it is decided at the latest (RFC 3339).
+    pub until: Option<String>,
+    /// Why it ended.
+    pub reason: Option<String>,
+    /// What the build did.
+    pub new: Option<CanarySide>,
+    /// What the old build did meanwhile.
+    pub old: Option<CanarySide>,
+}
+
+/// What one of two builds that are compared did.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CanarySide {
+    /// Calls that ended, or nobody waited for any more.
+    pub calls: u64,
+    /// Those that failed, or nobody waited for any more.
+    pub failed: u64,
+    /// 95 of 100 calls were not slower, in milliseconds.
+    pub p95_ms: f64,
+}
+
 /// What of a plugin stays in the host's memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MappedImages {
@@ -263,6 +335,10 @@ pub struct PluginNumbers {
     pub latency_ms: LatencyMs,
     /// What stays in memory.
     pub mapped: MappedImages,
+    /// The build that is tried.
+    pub canary: Option<CanaryStatus>,
+    /// Builds that were rolled back by themselves.
+    pub rolled_back: u64,
 }
 
 /// Everything about one plugin.
@@ -292,4 +368,6 @@ pub struct PluginStatus {
     pub last_error: Option<PluginFailure>,
     /// What stays in memory.
     pub mapped: MappedImages,
+    /// The build that is tried beside the one that serves, or was last.
+    pub canary: Option<CanaryStatus>,
 }

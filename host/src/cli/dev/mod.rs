@@ -60,6 +60,8 @@ pub(super) fn run(arguments: DevArguments) -> Result<ExitCode, Failure> {
     // Nobody has to make an empty plugin directory only to develop.
     config.plugin_dirs.retain(|directory| directory.is_dir());
     config.plugin_dirs.insert(0, built.clone());
+    // What was saved last is what its author wants to see, whatever it does.
+    config.swap_guard = None;
     block_on(develop(arguments, config, built))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -138,7 +138,7 @@ impl Workflows {
     }
 
     async fn take_up_one(&self, row: RunRow) -> Result<(), EngineError> {
-        let program = match self.program(&row.workflow_id) {
+        let program = match self.program_of(&row.workflow_id, &row.run_id, &row.graph_hash) {
             Ok(program) if *program.hash == *row.graph_hash => program,
             // With another graph, what its steps came to would mean something else.
             Ok(_) => return self.park(&row, resume::changed(&row).to_string()).await,

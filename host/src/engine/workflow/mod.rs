@@ -47,7 +47,7 @@ use tracing::Instrument;
 use super::{Engine, error::EngineError};
 use crate::{
     limits::RunSlot,
-    plugin::registry::{Snapshot, WorkflowEntry},
+    plugin::registry::{Route, Snapshot, WorkflowEntry},
     store::{
         Store, StoreError,
         runs::{Change, Lease, RunRow, Runs},
@@ -202,10 +202,26 @@ impl Workflows {
         find(&self.shared.engine.snapshot(), id)
     }
 
-    fn program(&self, id: &str) -> Result<Program, EngineError> {
-        let snapshot = self.shared.engine.snapshot();
+    /// Returns what a new run executes.
+    fn program(&self, id: &str, run_id: &str) -> Result<Program, EngineError> {
+        let snapshot = self.shared.engine.snapshot_for(&Route::of_run(run_id));
         let root = find(&snapshot, id)?;
         Program::resolve(&snapshot, &root).map_err(EngineError::Definition)
+    }
+
+    /// Returns what a run that began goes on with: of the builds that are compared its own, or any
+    /// that has the graph it began with. If none has, it is what a new run would execute.
+    fn program_of(&self, workflow_id: &str, run_id: &str, graph_hash: &str) -> Result<Program, EngineError> {
+        let mut first = None;
+        for snapshot in self.shared.engine.snapshots_for(&Route::of_run(run_id)) {
+            let root = find(&snapshot, workflow_id);
+            let program = root.and_then(|root| Program::resolve(&snapshot, &root).map_err(EngineError::Definition));
+            match program {
+                Ok(program) if *program.hash == *graph_hash => return Ok(program),
+                other => first = first.or(Some(other)),
+            }
+        }
+        first.unwrap_or(Err(EngineError::UnknownWorkflow))
     }
 
     /// Returns a run of a workflow, as it is at this moment.

@@ -48,7 +48,7 @@ impl Workflows {
         if !matches!(row.status, RunStatus::Suspended | RunStatus::Paused) {
             return Err(EngineError::NotSuspended("This workflow run was not suspended".to_owned()));
         }
-        let program = self.program(&request.workflow_id)?;
+        let program = self.program_of(&request.workflow_id, &row.run_id, &row.graph_hash)?;
         if *program.hash != *row.graph_hash {
             return Err(changed(&row));
         }

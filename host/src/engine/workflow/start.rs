@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::{Claimed, RunHandle, Workflows, check};
+use super::{Claimed, Program, RunHandle, Workflows, check, find};
 use crate::{
     engine::error::EngineError,
+    plugin::registry::{Route, WorkflowEntry},
     store::{
         StoreError,
         runs::{Lease, NewRun, RunRow},
@@ -59,9 +60,9 @@ impl Workflows {
     /// # Errors
     /// If there is no such workflow, or the store fails.
     pub async fn create(&self, mut request: StartRequest) -> Result<String, EngineError> {
-        let program = self.program(&request.workflow_id)?;
-        request.workflow_id = program.root.id.to_string();
         let run_id = request.run_id.unwrap_or_else(id::fresh);
+        let program = self.program(&request.workflow_id, &run_id)?;
+        request.workflow_id = program.root.id.to_string();
         self.store_graphs(&program).await?;
         let input = RunInput::default();
         let run = NewRun {
@@ -84,9 +85,10 @@ impl Workflows {
     /// # Errors
     /// [`EngineError::Misfit`] if it does not fit; or there is no such workflow.
     pub fn check_start(&self, request: &StartRequest) -> Result<(), EngineError> {
-        let entry = self.find(&request.workflow_id)?;
-        check(entry.graph.input.as_ref(), "input data", request.input.as_ref())?;
-        check(entry.graph.state.as_ref(), "initial data", Some(&state_of(request.initial_state.clone())))
+        let engine = &self.shared.engine;
+        let run_id = request.run_id.as_deref();
+        let snapshot = run_id.map_or_else(|| engine.snapshot(), |run_id| engine.snapshot_for(&Route::of_run(run_id)));
+        check_fits(&*find(&snapshot, &request.workflow_id)?, request)
     }
 
     /// Begins a run. It is on the disk when this returns and goes on whatever becomes of the caller.
@@ -95,10 +97,12 @@ impl Workflows {
     /// If what it is given does not fit, it may not be begun, too many wait already, or the
     /// store fails.
     pub async fn start(&self, mut request: StartRequest) -> Result<RunHandle, EngineError> {
-        self.check_start(&request)?;
-        let program = self.program(&request.workflow_id)?;
-        request.workflow_id = program.root.id.to_string();
         let run_id = request.run_id.clone().unwrap_or_else(id::fresh);
+        let snapshot = self.shared.engine.snapshot_for(&Route::of_run(&run_id));
+        let root = find(&snapshot, &request.workflow_id)?;
+        check_fits(&root, &request)?;
+        let program = Program::resolve(&snapshot, &root).map_err(EngineError::Definition)?;
+        request.workflow_id = program.root.id.to_string();
         let before = match request.run_id {
             Some(_) => self.runs().get(&run_id).await?,
             None => None,
@@ -187,6 +191,12 @@ impl Workflows {
         }
         Ok(Some(before))
     }
+}
+
+/// Checks what a run of a workflow is begun with.
+fn check_fits(entry: &WorkflowEntry, request: &StartRequest) -> Result<(), EngineError> {
+    check(entry.graph.input.as_ref(), "input data", request.input.as_ref())?;
+    check(entry.graph.state.as_ref(), "initial data", Some(&state_of(request.initial_state.clone())))
 }
 
 /// A run without a state has an empty one.

@@ -20,7 +20,10 @@ use super::{
 };
 use crate::{
     engine::{error::EngineError, tool_call},
-    plugin::call::{Call, CallError, Reply, ReplyKind, Target},
+    plugin::{
+        call::{Call, CallError, Reply, ReplyKind, Target},
+        registry::{Route, Snapshot},
+    },
     services::{Origin, StepServices},
     types::{
         graph::{Callee, Node, OnRecover, Retry, Task},
@@ -324,8 +327,13 @@ impl Execution {
         Origin { step: Some(step), ..self.bare_origin(scope) }
     }
 
+    /// Returns all plugins at this moment, as the run sees them.
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.workflows.engine().snapshot_for(&Route::of_run(&self.run_id))
+    }
+
     fn bare_origin(&self, scope: &Scope) -> Origin {
-        let snapshot = self.workflows.engine().snapshot();
+        let snapshot = self.snapshot();
         Origin { snapshot, depth: self.input.depth, step: None, span: scope.span.clone() }
     }
 
@@ -397,7 +405,7 @@ impl Execution {
         attempt: u32,
         timeout: Option<Duration>,
     ) -> Attempt {
-        let snapshot = self.workflows.engine().snapshot();
+        let snapshot = self.snapshot();
         let Some(tool) = snapshot.tools.get(id) else { return failed(format!("there is no tool `{id}`")) };
         let context = StepContext::new(
             Arc::clone(&self.journal),

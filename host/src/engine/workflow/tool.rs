@@ -81,12 +81,13 @@ impl Workflows {
 
     async fn question(&self, workflow_id: &str, run_id: &str, end: &RunEnd) -> Result<Option<Question>, EngineError> {
         let Some((path, record)) = waiting(&end.records).first().copied() else { return Ok(None) };
-        let program = self.program(workflow_id)?;
+        let row = self.row(workflow_id, run_id).await?;
+        let program = self.program_of(workflow_id, run_id, &row.graph_hash)?;
         let schema = task_at(&program, path).and_then(|task| task.resume.as_ref());
         Ok(Some(Question {
             payload: record.suspend_payload.clone().unwrap_or_default(),
             schema: schema.map(|schema| schema.source.clone()),
-            mark: self.row(workflow_id, run_id).await?.fence,
+            mark: row.fence,
         }))
     }
 }

@@ -48,7 +48,7 @@ impl Workflows {
         if self.active().contains_key(run_id) || row.lease_until > Millis::now().0 {
             return Err(EngineError::Conflict(format!("workflow run {run_id} is running")));
         }
-        let program = self.program(workflow_id)?;
+        let program = self.program_of(workflow_id, run_id, &row.graph_hash)?;
         if *program.hash != *row.graph_hash {
             return Err(resume::changed(&row));
         }
@@ -65,7 +65,7 @@ impl Workflows {
         if self.active().contains_key(row.run_id.as_str()) || row.status == RunStatus::Running {
             return Err(EngineError::Conflict(format!("workflow run {} is running; cancel it first", row.run_id)));
         }
-        let program = self.program(&request.workflow_id)?;
+        let program = self.program_of(&request.workflow_id, &row.run_id, &row.graph_hash)?;
         if *program.hash != *row.graph_hash {
             return Err(resume::changed(&row));
         }

@@ -18,9 +18,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use hotbay_plugin::manifest::Manifest;
+use hotbay_plugin::{error::code, manifest::Manifest};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use statistics::Counts;
+use statistics::Ended;
 pub use statistics::{Latency, Statistics};
 
 use super::{
@@ -185,6 +187,11 @@ impl Generation {
         }
     }
 
+    /// Whether a cancelled call does not return.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.instance.is_stuck()
+    }
+
     /// Keeps it from being retired while a run may still call it; `None` if it is retired.
     #[must_use]
     pub fn pin(self: &Arc<Self>) -> Option<GenerationPin> {
@@ -222,8 +229,9 @@ impl Generation {
             }
             call.deadline = call.deadline.or_else(|| generation.deadline(&target));
             let began = Instant::now();
+            let awaited = Awaited { statistics: &generation.statistics, is_over: false };
             let result = generation.run(target, call, guard).await;
-            generation.statistics.record(began.elapsed(), result.is_err());
+            awaited.over(began.elapsed(), &result);
             result
         }
     }
@@ -312,6 +320,32 @@ impl Generation {
         // Whoever holds a pin can call; a call may go on when its pin is gone.
         close_when_idle(&self.pins, &self.calls).await;
         self.streams.close();
+    }
+}
+
+/// A call somebody waits for.
+struct Awaited<'a> {
+    statistics: &'a Statistics,
+    is_over: bool,
+}
+
+impl Awaited<'_> {
+    fn over(mut self, after: Duration, result: &Result<Reply, CallError>) {
+        self.is_over = true;
+        let ended = match result {
+            Ok(_) => Ended::Well,
+            Err(CallError::Failed { code: code::INPUT, .. }) => Ended::Mistaken,
+            Err(_) => Ended::Badly,
+        };
+        self.statistics.record(after, ended);
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.statistics.abandon();
+        }
     }
 }
 

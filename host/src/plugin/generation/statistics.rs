@@ -15,17 +15,85 @@ const BUCKETS: usize = 4 * 40;
 pub struct Statistics {
     calls: AtomicU64,
     errors: AtomicU64,
+    /// Those errors that say that the caller made a mistake.
+    mistakes: AtomicU64,
+    /// Calls whose caller went away before they ended.
+    abandoned: AtomicU64,
     latency: Latency,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    Well,
+    /// The plugin says that it was asked for something wrong.
+    Mistaken,
+    Badly,
+}
+
+/// What was counted up to a moment, or between two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Calls that finished.
+    pub(crate) calls: u64,
+    /// Those that failed.
+    pub(crate) errors: u64,
+    /// Those of them where the plugin says that the caller made a mistake.
+    pub(crate) mistakes: u64,
+    /// Calls whose caller did not wait for their end.
+    pub(crate) abandoned: u64,
+    buckets: [u64; BUCKETS],
+}
+
+impl Counts {
+    /// Returns what came after an earlier moment.
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        let mut buckets = self.buckets;
+        for (count, before) in buckets.iter_mut().zip(&earlier.buckets) {
+            *count = count.saturating_sub(*before);
+        }
+        Self {
+            calls: self.calls.saturating_sub(earlier.calls),
+            errors: self.errors.saturating_sub(earlier.errors),
+            mistakes: self.mistakes.saturating_sub(earlier.mistakes),
+            abandoned: self.abandoned.saturating_sub(earlier.abandoned),
+            buckets,
+        }
+    }
+
+    /// Returns the duration in milliseconds that this share of the calls did not exceed, 0 without calls.
+    pub(crate) fn quantile(&self, share: f64) -> f64 {
+        quantile(&self.buckets, share)
+    }
 }
 
 impl Statistics {
     /// Adds one finished call.
-    pub(super) fn record(&self, duration: Duration, failed: bool) {
+    pub(super) fn record(&self, duration: Duration, ended: Ended) {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        if failed {
+        if ended != Ended::Well {
             self.errors.fetch_add(1, Ordering::Relaxed);
         }
+        if ended == Ended::Mistaken {
+            self.mistakes.fetch_add(1, Ordering::Relaxed);
+        }
         self.latency.record(duration);
+    }
+
+    /// Adds one call that nobody waits for any more.
+    pub(super) fn abandon(&self) {
+        self.abandoned.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns everything up to now.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            calls: self.calls(),
+            errors: self.errors(),
+            mistakes: self.mistakes.load(Ordering::Relaxed),
+            abandoned: self.abandoned.load(Ordering::Relaxed),
+            buckets: self.latency.counts(),
+        }
     }
 
     /// Returns how many calls have finished.
@@ -67,19 +135,26 @@ impl Latency {
         }
     }
 
+    fn counts(&self) -> [u64; BUCKETS] {
+        self.buckets.each_ref().map(|bucket| bucket.load(Ordering::Relaxed))
+    }
+
     /// Returns the duration in milliseconds that this share of all calls did not exceed, 0 without calls.
     fn quantile(&self, share: f64) -> f64 {
-        let counts: Vec<u64> = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
-        let total: u64 = counts.iter().sum();
-        let mut left = (total as f64 * share).ceil() as u64;
-        for (bucket, count) in counts.into_iter().enumerate() {
-            if count >= left && count > 0 {
-                return upper_bound(bucket) as f64 / 1000.0;
-            }
-            left = left.saturating_sub(count);
-        }
-        0.0
+        quantile(&self.counts(), share)
     }
+}
+
+fn quantile(counts: &[u64], share: f64) -> f64 {
+    let total: u64 = counts.iter().sum();
+    let mut left = (total as f64 * share).ceil() as u64;
+    for (bucket, count) in counts.iter().enumerate() {
+        if *count >= left && *count > 0 {
+            return upper_bound(bucket) as f64 / 1000.0;
+        }
+        left = left.saturating_sub(*count);
+    }
+    0.0
 }
 
 fn bucket_of(microseconds: u64) -> usize {
@@ -101,7 +176,7 @@ mod tests {
     fn quantiles_are_off_by_less_than_a_quarter() {
         let statistics = Statistics::default();
         for ms in 1..=100 {
-            statistics.record(Duration::from_millis(ms), ms % 10 == 0);
+            statistics.record(Duration::from_millis(ms), if ms % 10 == 0 { Ended::Badly } else { Ended::Well });
         }
         let LatencyMs { p50, p99 } = statistics.latency();
         assert!((50.0..=62.5).contains(&p50), "{p50}");

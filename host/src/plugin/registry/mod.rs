@@ -5,6 +5,7 @@
 //! Which generations are in it is the supervisor's decision.
 
 mod kept;
+mod route;
 
 use std::{
     borrow::Borrow,
@@ -21,12 +22,17 @@ use hotbay_plugin::manifest::{
 use tokio::sync::watch;
 
 pub use kept::Kept;
+pub use route::Route;
 
 use super::{
     error::{LoadCode, LoadError},
     generation::{Generation, GenerationPin},
 };
 use crate::types::{graph::Graph, schema::Schema};
+use route::{Published, Share};
+
+/// Most builds that are tried at once: each doubles the snapshots there are.
+const MAX_TRIALS: usize = 3;
 
 /// A capability and the generation that offers it.
 #[derive(Debug, Clone)]
@@ -127,6 +133,18 @@ impl<T, K: Hash + Eq> Names<T, K> {
         for (name, entry) in entries {
             self.index.insert(name.clone(), self.order.len());
             self.order.push(Arc::clone(entry));
+        }
+    }
+
+    /// Adds those whose names are not there.
+    fn add_missing(&mut self, entries: &[(K, Arc<T>)])
+    where
+        K: Clone,
+    {
+        for entry in entries {
+            if !self.index.contains_key(&entry.0) {
+                self.add(std::slice::from_ref(entry));
+            }
         }
     }
 }
@@ -248,26 +266,41 @@ impl Snapshot {
         self.workflows.get(id.as_str())
     }
 
-    fn build(version: u64, offers: &BTreeMap<Arc<str>, Offer>) -> Self {
+    /// Returns a snapshot in which `tried` builds take the place of those that serve.
+    fn build(version: u64, offers: &BTreeMap<Arc<str>, Offer>, tried: &[(&Arc<str>, &Offer)]) -> Self {
         let mut snapshot = Self { version, ..Self::default() };
         for (plugin, offer) in offers {
-            snapshot.plugins.add(&[(Arc::clone(plugin), Arc::clone(&offer.generation))]);
-            snapshot.tools.add(&offer.tools);
-            snapshot.agents.add(&offer.agents);
-            snapshot.workflows.add(&offer.workflows);
-            snapshot.vector_stores.add(&offer.vector_stores);
-            snapshot.models.add(&offer.models);
-            snapshot.embedders.add(&offer.embedders);
-            snapshot.mcp_servers.add(&offer.mcp_servers);
-            snapshot.services.add(&offer.services);
+            match tried.iter().find(|(name, _)| *name == plugin) {
+                None => snapshot.add(plugin, offer),
+                Some((_, new)) => {
+                    // Two instances over the same data would not see each other's writes.
+                    snapshot.vector_stores.add(&offer.vector_stores);
+                    snapshot.add(plugin, new);
+                    // What only the old build has stays there for everybody until it is gone.
+                    snapshot.add(plugin, offer);
+                }
+            }
         }
         snapshot
+    }
+
+    /// Adds what is not there.
+    fn add(&mut self, plugin: &Arc<str>, offer: &Offer) {
+        self.plugins.add_missing(&[(Arc::clone(plugin), Arc::clone(&offer.generation))]);
+        self.tools.add_missing(&offer.tools);
+        self.agents.add_missing(&offer.agents);
+        self.workflows.add_missing(&offer.workflows);
+        self.vector_stores.add_missing(&offer.vector_stores);
+        self.models.add_missing(&offer.models);
+        self.embedders.add_missing(&offer.embedders);
+        self.mcp_servers.add_missing(&offer.mcp_servers);
+        self.services.add_missing(&offer.services);
     }
 }
 
 /// The current snapshot, and the news that there is another.
 pub struct Registry {
-    current: ArcSwap<Snapshot>,
+    current: ArcSwap<Published>,
     version: watch::Sender<u64>,
 }
 
@@ -278,10 +311,25 @@ impl Default for Registry {
 }
 
 impl Registry {
-    /// Returns what can be called now.
+    /// Returns what can be called now, for what belongs to no run; builds on trial are not in it.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.current.load_full()
+        Arc::clone(self.current.load().without())
+    }
+
+    /// Returns what can be called now for what belongs together: a build on trial may be in it.
+    #[must_use]
+    pub fn snapshot_for(&self, route: &Route<'_>) -> Arc<Snapshot> {
+        Arc::clone(self.current.load().find(route))
+    }
+
+    /// Returns what [`Registry::snapshot_for`] does, and after it what others may get now.
+    #[must_use]
+    pub fn snapshots_for(&self, route: &Route<'_>) -> Vec<Arc<Snapshot>> {
+        let published = self.current.load();
+        let first = published.find(route);
+        let others = published.all().iter().filter(|other| !Arc::ptr_eq(first, other));
+        [first].into_iter().chain(others).cloned().collect()
     }
 
     /// Returns a receiver that sees the version of each new snapshot.
@@ -291,10 +339,18 @@ impl Registry {
     }
 }
 
-/// The writing side of a registry: the offers its next snapshot is made of. There is one.
+/// The writing side of a registry: the offers its next snapshots are made of. There is one.
 #[derive(Default)]
 pub(crate) struct Offers {
     by_plugin: BTreeMap<Arc<str>, Offer>,
+    /// Builds on trial, by plugin.
+    trials: BTreeMap<Arc<str>, Trial>,
+}
+
+/// A build that gets a share of the calls.
+struct Trial {
+    offer: Offer,
+    share: Share,
 }
 
 impl Offers {
@@ -321,14 +377,59 @@ impl Offers {
         Some(Arc::clone(&former.generation))
     }
 
+    /// Lets a build of a plugin that serves have a share of its calls.
+    pub(crate) fn try_out(
+        &mut self,
+        registry: &Registry,
+        plugin: &Arc<str>,
+        offer: Offer,
+        percent: f64,
+    ) -> Result<(), LoadError> {
+        self.check_conflicts(plugin, &offer)?;
+        if self.trials.len() >= MAX_TRIALS && !self.trials.contains_key(plugin) {
+            let others: Vec<&str> = self.trials.keys().map(|name| &**name).collect();
+            return Err(LoadError::new(
+                LoadCode::State,
+                format!("builds of {} are tried already, and no more at once; promote or abort one", others.join(", ")),
+            ));
+        }
+        let share = Share::of(percent, fastrand::u64(..));
+        self.trials.insert(Arc::clone(plugin), Trial { offer, share });
+        self.publish(registry);
+        Ok(())
+    }
+
+    /// Ends a trial; returns the build that was tried, which is to be retired.
+    pub(crate) fn end_trial(&mut self, registry: &Registry, plugin: &str) -> Option<Arc<Generation>> {
+        let trial = self.trials.remove(plugin)?;
+        self.publish(registry);
+        Some(Arc::clone(&trial.offer.generation))
+    }
+
+    /// Lets the build that was tried serve alone; returns the former one, which is to be retired.
+    pub(crate) fn promote(&mut self, registry: &Registry, plugin: &Arc<str>) -> Option<Arc<Generation>> {
+        let trial = self.trials.remove(plugin)?;
+        let former = self.by_plugin.insert(Arc::clone(plugin), trial.offer);
+        self.publish(registry);
+        former.map(|offer| Arc::clone(&offer.generation))
+    }
+
     fn publish(&self, registry: &Registry) {
-        let version = registry.current.load().version + 1;
-        registry.current.store(Arc::new(Snapshot::build(version, &self.by_plugin)));
+        let version = registry.current.load().without().version + 1;
+        let shares = self.trials.values().map(|trial| trial.share).collect();
+        let sets = 0..1_usize << self.trials.len();
+        let snapshots = sets.map(|set| {
+            let trials = self.trials.iter().enumerate().filter(|(bit, _)| set >> bit & 1 == 1);
+            let tried: Vec<_> = trials.map(|(_, (plugin, trial))| (plugin, &trial.offer)).collect();
+            Arc::new(Snapshot::build(version, &self.by_plugin, &tried))
+        });
+        registry.current.store(Arc::new(Published::new(shares, snapshots.collect())));
         registry.version.send_replace(version);
     }
 
     fn check_conflicts(&self, plugin: &Arc<str>, offer: &Offer) -> Result<(), LoadError> {
-        for (owner, theirs) in &self.by_plugin {
+        let tried = self.trials.iter().map(|(owner, trial)| (owner, &trial.offer));
+        for (owner, theirs) in self.by_plugin.iter().chain(tried) {
             if owner == plugin {
                 continue;
             }

@@ -115,6 +115,81 @@ async fn an_old_snapshot_keeps_its_generation_from_being_retired() {
     assert!(matches!(late, Err(CallError::Unavailable { .. })), "{late:?}");
 }
 
+/// The generation a tool is called on, by what the call belongs to.
+fn serving(registry: &Registry, tool: &str, run: &str) -> Option<u64> {
+    registry.snapshot_for(&Route::of_run(run)).tools.get(tool).map(|tool| tool.generation.number())
+}
+
+fn numbered(plugin: &str, number: u64, manifest: serde_json::Value) -> Offer {
+    Offer::new(&generation(plugin, number, manifest)).expect("an offer")
+}
+
+/// Serves generation 1 of `p` with the tools a and b, and tries 2 with b and c on half of the calls.
+fn trial() -> (Registry, Offers) {
+    let (registry, mut offers) = (Registry::default(), Offers::default());
+    let old = json!({"tools": [{"id": "a"}, {"id": "b"}], "vectorStores": [{"name": "v"}]});
+    offers.put(&registry, &"p".into(), numbered("p", 1, old)).expect("alone");
+    let new = json!({"tools": [{"id": "b"}, {"id": "c"}], "vectorStores": [{"name": "v"}, {"name": "w"}]});
+    offers.try_out(&registry, &"p".into(), numbered("p", 2, new), 50.0).expect("it serves");
+    (registry, offers)
+}
+
+#[test]
+fn a_name_of_one_build_alone_is_there_for_those_who_have_that_build_and_nobody_loses_one() {
+    let (registry, _offers) = trial();
+    let mut seen = std::collections::BTreeSet::new();
+    for number in 0..100 {
+        let run = format!("run-{number}");
+        let found = ["a", "b", "c"].map(|tool| serving(&registry, tool, &run));
+        assert_eq!(found, ["a", "b", "c"].map(|tool| serving(&registry, tool, &run)), "it stays where it is");
+        seen.insert(found);
+        let snapshot = registry.snapshot_for(&Route::of_run(&run));
+        let store = |name: &str| snapshot.vector_stores.get(name).map(|store| store.generation.number());
+        assert_eq!(store("v"), Some(1), "data stays with the build that has it");
+        assert_eq!(store("w"), found[2], "a new store comes with its build");
+    }
+    assert_eq!(seen, [[Some(1), Some(1), None], [Some(1), Some(2), Some(2)]].into());
+    assert_eq!(registry.snapshot().tools.get("b").expect("there").generation.number(), 1);
+}
+
+#[test]
+fn a_trial_ends_with_one_build_for_all() {
+    let (registry, mut offers) = trial();
+    assert_eq!(offers.end_trial(&registry, "p").expect("there is one").number(), 2);
+    assert!((0..100).all(|run| serving(&registry, "b", &run.to_string()) == Some(1)));
+    assert!(offers.end_trial(&registry, "p").is_none());
+    let (registry, mut offers) = trial();
+    assert_eq!(offers.promote(&registry, &"p".into()).expect("there is one").number(), 1);
+    assert!((0..100).all(|run| serving(&registry, "b", &run.to_string()) == Some(2)));
+    assert!(registry.snapshot().tools.get("a").is_none());
+}
+
+#[test]
+fn trials_of_several_plugins_mix_and_a_fourth_is_refused() {
+    let (registry, mut offers) = (Registry::default(), Offers::default());
+    let tool = |plugin: &str| json!({"tools": [{"id": plugin}]});
+    for plugin in ["p", "q", "r", "s"] {
+        offers.put(&registry, &plugin.into(), numbered(plugin, 1, tool(plugin))).expect("alone");
+        let tried = offers.try_out(&registry, &plugin.into(), numbered(plugin, 2, tool(plugin)), 50.0);
+        assert_eq!(tried.map_err(|error| error.code), if plugin == "s" { Err(LoadCode::State) } else { Ok(()) });
+    }
+    let runs = (0..500).map(|run| run.to_string());
+    let seen: std::collections::BTreeSet<_> =
+        runs.map(|run| ["p", "q", "r", "s"].map(|tool| serving(&registry, tool, &run))).collect();
+    assert_eq!(seen.len(), 8, "each caller has a mixture: {seen:?}");
+    assert_eq!(registry.snapshots_for(&Route::of_run("x")).len(), 8);
+}
+
+#[test]
+fn a_name_of_another_plugin_is_refused_to_a_trial_and_a_name_of_a_trial_to_another_plugin() {
+    let (registry, mut offers) = trial();
+    let taken = offers.put(&registry, &"q".into(), offer("q", json!({"tools": [{"id": "c"}]})));
+    assert_eq!(taken.expect_err("c is being tried").code, LoadCode::Conflict);
+    offers.put(&registry, &"q".into(), offer("q", json!({"tools": [{"id": "d"}]}))).expect("free");
+    let taken = offers.try_out(&registry, &"p".into(), offer("p", json!({"tools": [{"id": "d"}]})), 5.0);
+    assert_eq!(taken.expect_err("d is q's").code, LoadCode::Conflict);
+}
+
 /// Many threads look up and call while one swaps as fast as it can: no call fails, none
 /// reaches a generation that was shut down.
 #[test]

@@ -5,6 +5,8 @@
 //! leaves the old generation serving and is recorded. Noticing that files changed is
 //! [`super::watcher`]'s.
 
+mod canary;
+mod judge;
 mod ledger;
 mod load_span;
 mod open;
@@ -12,7 +14,7 @@ mod open;
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -27,13 +29,14 @@ use super::{
     process,
     registry::{Offer, Registry},
     services::HostServices,
-    settings::PluginSettings,
-    state::StateFile,
+    settings::{CanaryPlan, PluginSettings},
+    state::{KeptState, StateFile},
 };
 use crate::{
     observe::Recorder,
-    types::plugin::{GenerationState, PluginNumbers, PluginStatus},
+    types::plugin::{CanaryState, GenerationState, PluginNumbers, PluginStatus},
 };
+use canary::Former;
 use ledger::{Decision, Ledger};
 use load_span::LoadSpan;
 
@@ -73,6 +76,22 @@ pub enum PluginChange {
     Removed,
     /// An operator turned it off.
     Disabled,
+    /// A build is tried beside the one that serves, or is no longer.
+    Canary {
+        /// How it stands.
+        state: CanaryState,
+        /// The generation that is tried, if there is one yet.
+        generation: Option<u64>,
+        /// Why it ended.
+        reason: String,
+    },
+    /// A generation that was swapped in failed too much; the former build serves again.
+    RolledBack {
+        /// Its number.
+        generation: u64,
+        /// How it failed.
+        reason: String,
+    },
     /// A generation that serves no longer has shut down, or does not end.
     Retired {
         /// Its number.
@@ -89,10 +108,14 @@ pub(crate) enum Why {
     Changed,
     /// An operator asked; a fresh generation is wanted in any case.
     Asked,
+    /// An operator asked to have it tried beside what serves.
+    Tried,
 }
 
 /// The owner of all plugins.
 pub(crate) struct Supervisor {
+    /// For tasks that look after plugins.
+    me: Weak<Self>,
     pub(crate) settings: PluginSettings,
     intake: Arc<Intake>,
     pool: Arc<PluginPool>,
@@ -124,14 +147,15 @@ impl Supervisor {
         services: Arc<dyn HostServices>,
         spawner: Spawner,
         recorder: Recorder,
-    ) -> Result<Self, LoadError> {
+    ) -> Result<Arc<Self>, LoadError> {
         let intake = Intake::new(&settings)?;
         let state_file = StateFile::new(intake.directory());
         let kept =
             state_file.read().map_err(|error| LoadError::io("read the plugin state in", intake.directory(), &error))?;
         let pool = PluginPool::start(settings.stuck_grace)
             .map_err(|error| LoadError::new(LoadCode::Io, format!("cannot start threads for plugins: {error}")))?;
-        Ok(Self {
+        Ok(Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
             settings,
             intake: Arc::new(intake),
             pool: Arc::new(pool),
@@ -144,7 +168,7 @@ impl Supervisor {
             ledger: Mutex::new(Ledger::new(kept)),
             turns: Mutex::default(),
             state_turn: tokio::sync::Mutex::default(),
-        })
+        }))
     }
 
     /// Gives back the memory that loading needed for a moment, in the background.
@@ -210,11 +234,13 @@ impl Supervisor {
         for (file, span, prepared) in join_all(opening).await {
             let loaded = prepared.and_then(|prepared| {
                 span.opened(&prepared.generation);
-                self.commit(file, prepared)
+                let name = Arc::clone(prepared.generation.plugin());
+                self.commit(file, prepared).map(|()| name)
             });
-            span.end(loaded.as_ref().copied());
-            if let Err(error) = loaded {
-                self.failed(file, error);
+            span.end(loaded.as_ref().map(drop));
+            match loaded {
+                Ok(name) => self.remember(&name).await,
+                Err(error) => self.failed(file, error),
             }
         }
         self.return_memory();
@@ -243,10 +269,30 @@ impl Supervisor {
     /// Returns whether there was anything to load.
     async fn load_recorded(&self, file: &Path, why: Why, span: &LoadSpan) -> Result<bool, LoadError> {
         let staged = self.intake.stage(file).await?;
-        let Some(reserved) = self.reserve(file, staged, why)? else { return Ok(false) };
+        let name = staged.probed.manifest.name.clone();
+        let Some(reserved) = self.reserve(file, staged, why)? else {
+            self.remember(&name).await;
+            return Ok(false);
+        };
+        let (plan, hash) = (reserved.plan, Arc::clone(&reserved.staged.hash));
         let prepared = self.prepare(file, reserved).await?;
         span.opened(&prepared.generation);
-        self.commit(file, prepared)?;
+        match plan {
+            None => self.commit(file, prepared)?,
+            Some(plan) => {
+                // Remembered first: should the host die over this build, the old one serves after it.
+                let before = self.ledger().note_file(&name, &hash);
+                self.remember(&name).await;
+                if let Err(error) = self.try_out(prepared, plan) {
+                    if let Some(before) = before {
+                        self.ledger().note_file(&name, &before);
+                    }
+                    self.remember(&name).await;
+                    return Err(error);
+                }
+            }
+        }
+        self.remember(&name).await;
         Ok(true)
     }
 
@@ -258,9 +304,12 @@ impl Supervisor {
             return;
         }
         let retired = self.ledger().file_removed(&self.registry, file);
-        if let Some(generation) = retired {
+        if let Some(generation) = retired.first() {
             tracing::info!(plugin.name = %generation.plugin(), file = %file.display(), "the plugin's file is gone, retiring it");
             self.tell(generation.plugin(), PluginChange::Removed);
+            self.remember(generation.plugin()).await;
+        }
+        for generation in retired {
             self.retire(generation);
         }
     }
@@ -276,20 +325,27 @@ impl Supervisor {
         let file = self.ledger().file_of_enabled(name)?;
         let turn = self.turn(&file);
         let _turn = turn.lock().await;
-        let (former, number) = self.ledger().previous(name)?;
-        let span = LoadSpan::begin(&self.recorder, &file);
+        let (hash, number) = self.ledger().previous(name)?;
+        self.go_back(&file, &hash, number).await.inspect_err(|error| self.failed(&file, error.clone()))
+    }
+
+    /// Lets a build serve that this host has loaded before.
+    async fn go_back(&self, file: &Path, hash: &str, number: u64) -> Result<(), LoadError> {
+        let span = LoadSpan::begin(&self.recorder, file);
         let result = async {
             // It was trusted when it was loaded; whether it still is counts.
-            let staged = self.intake.stage_kept(&former.identity().hash).await?;
+            let staged = self.intake.stage_kept(hash).await?;
             self.ledger().vouch(&staged);
-            let build = self.build(&file, &staged).await?;
-            let prepared = self.open(&file, build, number, None).await?;
+            let build = self.build(file, &staged).await?;
+            let prepared = self.open(file, build, number, None).await?;
             span.opened(&prepared.generation);
-            self.commit(&file, prepared)
+            self.commit(file, prepared)?;
+            Ok(staged.probed.manifest.name)
         };
         let result = result.await;
-        span.end(result.as_ref().copied());
-        result.inspect_err(|error| self.failed(&file, error.clone()))
+        span.end(result.as_ref().map(drop));
+        self.remember(&result?).await;
+        Ok(())
     }
 
     /// Retires a plugin and does not load it until it is enabled, also after a restart.
@@ -297,10 +353,11 @@ impl Supervisor {
         let file = self.ledger().file_of(name)?;
         let turn = self.turn(&file);
         let _turn = turn.lock().await;
-        self.keep_state(|disabled| disabled.insert(name.to_owned())).await?;
+        self.keep_state(|kept| kept.disabled.insert(name.to_owned())).await?;
         let retired = self.ledger().disable(&self.registry, name);
         self.tell(name, PluginChange::Disabled);
-        if let Some(generation) = retired {
+        self.remember(name).await;
+        for generation in retired {
             self.retire(generation);
         }
         Ok(())
@@ -315,7 +372,7 @@ impl Supervisor {
                 format!("plugin `{name}` is not disabled; there is nothing to do"),
             ));
         }
-        self.keep_state(|disabled| disabled.remove(name)).await?;
+        self.keep_state(|kept| kept.disabled.remove(name)).await?;
         self.load(&file, Why::Asked).await
     }
 
@@ -326,23 +383,62 @@ impl Supervisor {
     }
 
     fn reserve(&self, file: &Path, staged: Staged, why: Why) -> Result<Option<Reserved>, LoadError> {
-        match self.ledger().reserve(file, &staged, why)? {
-            Decision::Open { number } => Ok(Some(Reserved { staged, number })),
+        // Bound before: the ledger is not to be held while it is acted upon.
+        let decision = self.ledger().reserve(file, &staged, why)?;
+        match decision {
+            Decision::Open { number } => Ok(Some(Reserved { staged, number, plan: None, serves: None })),
+            Decision::Try { number, plan } => Ok(Some(Reserved { staged, number, plan: Some(plan), serves: None })),
+            Decision::Hold { number, serves } => {
+                Ok(Some(Reserved { staged, number, plan: None, serves: Some(serves) }))
+            }
+            Decision::Back => {
+                let name = &staged.probed.manifest.name;
+                self.end_canary(name, CanaryState::Aborted, "its file has the build again that serves");
+                Ok(None)
+            }
             Decision::Unchanged | Decision::Disabled => Ok(None),
         }
     }
 
     async fn prepare(&self, file: &Path, reserved: Reserved) -> Result<Prepared, LoadError> {
+        if let Some(serves) = &reserved.serves {
+            match self.prepare_held(file, &reserved, serves).await {
+                Ok(prepared) => return Ok(prepared),
+                Err(error) => tracing::warn!(
+                    file = %file.display(), hash = serves, code = %error.code, %error,
+                    "the build that served when the host stopped does not load, its file's is taken"
+                ),
+            }
+        }
         let build = self.build(file, &reserved.staged).await?;
         self.open(file, build, reserved.number, Some(reserved.staged.hash)).await
     }
 
-    /// Makes a prepared generation serve, in one step, and retires the former one.
+    /// Opens the build that served in place of the file's when the host stopped.
+    async fn prepare_held(&self, file: &Path, reserved: &Reserved, serves: &str) -> Result<Prepared, LoadError> {
+        let kept = self.intake.stage_kept(serves).await?;
+        self.ledger().vouch(&kept);
+        let build = self.build(file, &kept).await?;
+        let hash = Arc::clone(&reserved.staged.hash);
+        let prepared = self.open(file, build, reserved.number, Some(hash)).await?;
+        tracing::info!(
+            plugin.name = %prepared.generation.plugin(), file = %file.display(), hash = serves,
+            "another build than its file's serves: that one was rolled back or only tried"
+        );
+        Ok(prepared)
+    }
+
+    /// Makes a prepared generation serve, in one step, and retires the former one. A build that was
+    /// tried meanwhile is given up: this one was asked for.
     fn commit(&self, file: &Path, prepared: Prepared) -> Result<(), LoadError> {
         let Prepared { generation, offer, file_hash } = prepared;
+        let is_of_file = file_hash.as_ref() == Some(&generation.identity().hash);
         let former = self.ledger().commit(&self.registry, file, &generation, offer, file_hash);
         match former {
             Ok(former) => {
+                if self.ledger().tried(generation.plugin()).is_some() {
+                    self.end_canary(generation.plugin(), CanaryState::Aborted, "another build was asked for");
+                }
                 let trust = self.ledger().trust(&generation.identity().hash).map(ToString::to_string);
                 tracing::info!(
                     plugin.name = %generation.plugin(),
@@ -352,6 +448,12 @@ impl Supervisor {
                     "plugin serves"
                 );
                 self.tell(generation.plugin(), PluginChange::Serving { generation: generation.number() });
+                let hash = &generation.identity().hash;
+                let replaced = former.iter().find(|old| old.plugin() == generation.plugin());
+                let replaced = replaced.filter(|old| is_of_file && old.identity().hash != *hash);
+                if let Some(former) = replaced.and_then(|old| Former::of(old)) {
+                    self.guard(&generation, former);
+                }
                 for old in former {
                     self.retire(old);
                 }
@@ -390,13 +492,25 @@ impl Supervisor {
         drop(self.events.send(PluginEvent { plugin: plugin.to_owned(), change }));
     }
 
-    async fn keep_state<T>(
-        &self,
-        change: impl FnOnce(&mut std::collections::BTreeSet<String>) -> T,
-    ) -> Result<(), LoadError> {
+    /// Has the next start of the host take the build that serves now, if it is not the file's.
+    async fn remember(&self, name: &str) {
+        let kept = self.keep_state(|kept| match self.ledger().held(name) {
+            Some(held) => drop(kept.held.insert(name.to_owned(), held)),
+            None => drop(kept.held.remove(name)),
+        });
+        if let Err(error) = kept.await {
+            tracing::warn!(plugin.name = name, %error, "a restart of the host will serve the plugin's file");
+        }
+    }
+
+    async fn keep_state<T>(&self, change: impl FnOnce(&mut KeptState) -> T) -> Result<(), LoadError> {
         let _turn = self.state_turn.lock().await;
-        let mut kept = self.ledger().kept().clone();
-        change(&mut kept.disabled);
+        let before = self.ledger().kept().clone();
+        let mut kept = before.clone();
+        change(&mut kept);
+        if kept == before {
+            return Ok(());
+        }
         let (file, copy) = (self.state_file.clone(), kept.clone());
         let written = tokio::task::spawn_blocking(move || file.write(&copy)).await;
         match written {
@@ -427,6 +541,10 @@ impl Supervisor {
 struct Reserved {
     staged: Staged,
     number: u64,
+    /// How it is tried, if it does not take over at once.
+    plan: Option<CanaryPlan>,
+    /// The build that is opened in its place.
+    serves: Option<String>,
 }
 
 /// An open generation that does not serve yet.

@@ -45,6 +45,10 @@ impl Behaviour {
                     sleep(Duration::from_millis(ms)).await;
                     input
                 }
+                "sleep_long" => {
+                    sleep(Duration::from_millis(ms * 20)).await;
+                    input
+                }
                 "block" => {
                     block(Duration::from_millis(ms));
                     input

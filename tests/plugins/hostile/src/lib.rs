@@ -177,6 +177,9 @@ fn unsupported<T>(what: RStr<'_>) -> AbiResult<T> {
 impl Plugin for Hostile {
     fn tool(&self, id: RStr<'_>) -> AbiResult<ToolBox> {
         let Some(behaviour) = id.as_str().strip_prefix(&*self.shared.prefix) else { return unsupported(id) };
+        // One build may misbehave where another does not.
+        let overrides = overrides();
+        let behaviour = text(overrides.get("as").unwrap_or(&Value::Null), behaviour, behaviour);
         let tool = Behaviour { name: behaviour.to_owned(), shared: Arc::clone(&self.shared) };
         RResult::ROk(Tool_TO::from_value(tool, TD_Opaque))
     }

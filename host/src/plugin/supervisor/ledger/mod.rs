@@ -1,5 +1,7 @@
 //! What is known about each plugin and each file, and who owns which name.
 
+mod canary;
+
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
@@ -17,14 +19,16 @@ use crate::{
         generation::Generation,
         intake::Intake,
         registry::{Offer, Registry},
-        settings::PluginSettings,
+        settings::{CanaryPlan, PluginSettings},
         state::KeptState,
     },
     types::plugin::{
-        Capabilities, GenerationState, GenerationStatus, MappedImages, PluginFailure, PluginNumbers, PluginState,
-        PluginStatus, PluginTrust,
+        CanaryState, Capabilities, GenerationState, GenerationStatus, MappedImages, PluginFailure, PluginNumbers,
+        PluginState, PluginStatus, PluginTrust,
     },
 };
+use canary::Canary;
+pub(super) use canary::Verdict;
 
 /// Retired generations that are still listed and can be rolled back to.
 const KEPT_GENERATIONS: usize = 64;
@@ -48,6 +52,12 @@ struct Record {
     current: Option<Arc<Generation>>,
     /// Oldest first, the current one among them.
     generations: Vec<Arc<Generation>>,
+    /// Hashes of the builds that served alone, the last one at the end.
+    served: Vec<Arc<str>>,
+    /// The build that is tried, or was last.
+    canary: Option<Canary>,
+    /// Builds that were taken back by themselves.
+    rolled_back: u64,
     last_number: u64,
     /// Calls, failed calls, and crashes, of generations that are no longer listed.
     forgotten: (u64, u64, u64),
@@ -61,6 +71,12 @@ struct Record {
 pub(super) enum Decision {
     /// Open it under this number.
     Open { number: u64 },
+    /// Open it under this number and try it beside the one that serves.
+    Try { number: u64, plan: CanaryPlan },
+    /// Open the build with this hash in its place: it was decided on before the host started.
+    Hold { number: u64, serves: String },
+    /// The file has the bytes again that serve; what is tried is not wanted any more.
+    Back,
     /// These bytes serve already.
     Unchanged,
     /// An operator turned the plugin off.
@@ -131,12 +147,26 @@ impl Ledger {
         }
         let same = record.current.is_some() && record.file_hash.as_ref() == Some(&staged.hash);
         if same && why == Why::Changed {
-            record.failure = None;
+            // Why it was rolled back is to be read until there is another.
+            record.failure.take_if(|failure| failure.code != LoadCode::RolledBack.as_str());
             return Ok(Decision::Unchanged);
+        }
+        let serves = record.current.as_ref().is_some_and(|current| current.identity().hash == staged.hash);
+        if serves && why == Why::Changed && record.trial().is_some() {
+            record.file_hash = Some(Arc::clone(&staged.hash));
+            return Ok(Decision::Back);
         }
         record.is_loading = true;
         record.last_number += 1;
-        Ok(Decision::Open { number: record.last_number })
+        let number = record.last_number;
+        if let Some(plan) = record.plan().filter(|_| why != Why::Asked) {
+            return Ok(Decision::Try { number, plan });
+        }
+        let held = self.kept.held.get(&*name).filter(|held| held.file == *staged.hash);
+        match held.filter(|_| why == Why::Changed && record.current.is_none()) {
+            Some(held) => Ok(Decision::Hold { number, serves: held.serves.clone() }),
+            None => Ok(Decision::Open { number }),
+        }
     }
 
     /// Makes a generation serve; returns those that are to be retired.
@@ -153,83 +183,76 @@ impl Ledger {
         if let Some(record) = self.plugins.get_mut(name) {
             record.is_loading = false;
             record.failure = None;
-            record.manifest = Arc::clone(generation.manifest());
             record.file_hash = file_hash.or_else(|| record.file_hash.take());
-            record.current = Some(Arc::clone(generation));
-            record.generations.push(Arc::clone(generation));
-            if record.generations.len() > KEPT_GENERATIONS {
-                // The oldest; it may only be draining still, which goes on without being listed.
-                let oldest = record.generations.remove(0);
-                record.forgotten.0 += oldest.statistics().calls();
-                record.forgotten.1 += oldest.statistics().errors();
-                record.forgotten.2 += oldest.process().unwrap_or_default().crashes;
-            }
+            record.add(generation);
+            record.serve(generation);
         }
         // The file may have held a plugin of another name before.
         let others = self.plugins.iter_mut().filter(|(other, record)| *other != name && record.file == file);
-        let others: Vec<Arc<str>> = others
-            .map(|(other, record)| {
-                record.current = None;
-                Arc::clone(other)
-            })
-            .collect();
-        retired.extend(others.iter().filter_map(|other| self.offers.remove(registry, other)));
+        let others: Vec<Arc<str>> = others.map(|(other, _)| Arc::clone(other)).collect();
+        retired.extend(others.iter().flat_map(|other| self.take_out(registry, other)));
         Ok(retired)
     }
 
     /// Records a failure with the plugin that owns the file, and returns the plugin's name.
     pub(super) fn failed(&mut self, file: &Path, error: &LoadError) -> String {
-        let failure = PluginFailure {
-            code: error.code.as_str().to_owned(),
-            message: error.message.clone(),
-            file: file.to_owned(),
-            at: time_text(SystemTime::now()),
-        };
         if let Some((name, record)) = self.plugins.iter_mut().find(|(_, record)| record.file == file) {
             record.is_loading = false;
-            record.failure = Some(failure);
+            record.fail(error);
             return name.to_string();
         }
-        self.refused.insert(file.to_owned(), failure);
+        self.refused.insert(file.to_owned(), failure(file, error));
         stem(file)
     }
 
-    /// Forgets a file; returns the generation that is to be retired.
-    pub(super) fn file_removed(&mut self, registry: &Registry, file: &Path) -> Option<Arc<Generation>> {
+    /// Forgets a file; returns the generations that are to be retired.
+    pub(super) fn file_removed(&mut self, registry: &Registry, file: &Path) -> Vec<Arc<Generation>> {
         self.refused.remove(file);
-        let name = self.plugins.iter().find(|(_, record)| record.file == file).map(|(name, _)| Arc::clone(name))?;
-        let record = self.plugins.get_mut(&name)?;
-        record.current = None;
-        record.file_hash = None;
-        record.failure = None;
-        if record.generations.is_empty() && !self.kept.disabled.contains(&*name) {
-            self.plugins.remove(&name);
+        let found = self.plugins.iter().find(|(_, record)| record.file == file);
+        let Some(name) = found.map(|(name, _)| Arc::clone(name)) else { return Vec::new() };
+        let retired = self.take_out(registry, &name);
+        if let Some(record) = self.plugins.get_mut(&name) {
+            record.file_hash = None;
+            record.failure = None;
+            if record.generations.is_empty() && !self.kept.disabled.contains(&*name) {
+                self.plugins.remove(&name);
+            }
         }
-        self.offers.remove(registry, &name)
+        retired
     }
 
-    pub(super) fn disable(&mut self, registry: &Registry, name: &str) -> Option<Arc<Generation>> {
+    /// Takes a plugin out, with the build that is tried; returns what is to be retired.
+    fn take_out(&mut self, registry: &Registry, name: &str) -> Vec<Arc<Generation>> {
+        let tried = self.end_canary(registry, name, CanaryState::Aborted, "the plugin does not serve any more");
         if let Some(record) = self.plugins.get_mut(name) {
             record.current = None;
+        }
+        self.offers.remove(registry, name).into_iter().chain(tried).collect()
+    }
+
+    pub(super) fn disable(&mut self, registry: &Registry, name: &str) -> Vec<Arc<Generation>> {
+        if let Some(record) = self.plugins.get_mut(name) {
             record.failure = None;
         }
-        self.offers.remove(registry, name)
+        self.take_out(registry, name)
     }
 
     pub(super) fn remove_all(&mut self, registry: &Registry) -> Vec<Arc<Generation>> {
-        for record in self.plugins.values_mut() {
-            record.current = None;
-        }
-        self.plugins.keys().filter_map(|name| self.offers.remove(registry, name)).collect()
+        let names: Vec<Arc<str>> = self.plugins.keys().cloned().collect();
+        names.iter().flat_map(|name| self.take_out(registry, name)).collect()
     }
 
-    /// Returns the generation whose build to roll back to and the number the new one gets.
-    pub(super) fn previous(&mut self, name: &str) -> Result<(Arc<Generation>, u64), LoadError> {
+    /// Notes which bytes the plugin's file has.
+    pub(super) fn note_file(&mut self, name: &str, hash: &Arc<str>) -> Option<Arc<str>> {
+        self.plugins.get_mut(name)?.file_hash.replace(Arc::clone(hash))
+    }
+
+    /// Returns the hash to roll back to and the number the new generation gets.
+    pub(super) fn previous(&mut self, name: &str) -> Result<(Arc<str>, u64), LoadError> {
         let record = self.plugins.get_mut(name).ok_or_else(|| unknown(name))?;
         let serving = record.current.as_ref().map(|generation| Arc::clone(&generation.identity().hash));
-        let earlier =
-            record.generations.iter().rev().find(|generation| Some(&generation.identity().hash) != serving.as_ref());
-        let former = earlier.cloned().ok_or_else(|| {
+        let earlier = record.served.iter().rev().find(|hash| Some(*hash) != serving.as_ref());
+        let hash = earlier.cloned().ok_or_else(|| {
             LoadError::new(
                 LoadCode::State,
                 format!("plugin `{name}` has no earlier build in this host; load one first"),
@@ -237,7 +260,7 @@ impl Ledger {
         })?;
         record.is_loading = true;
         record.last_number += 1;
-        Ok((former, record.last_number))
+        Ok((hash, record.last_number))
     }
 
     pub(super) fn file_of(&self, name: &str) -> Result<PathBuf, LoadError> {
@@ -272,6 +295,7 @@ impl Ledger {
             generations: Vec::new(),
             last_error: Some(failure.clone()),
             mapped: MappedImages::default(),
+            canary: None,
         });
         let mut all: Vec<_> = known.chain(refused).collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
@@ -297,12 +321,41 @@ impl Record {
             file_hash: None,
             current: None,
             generations: Vec::new(),
+            served: Vec::new(),
+            canary: None,
+            rolled_back: 0,
             last_number: 0,
             forgotten: (0, 0, 0),
             is_loading: false,
             failure: None,
             manifest: Arc::clone(manifest),
         }
+    }
+
+    /// Lists a generation.
+    fn add(&mut self, generation: &Arc<Generation>) {
+        self.generations.push(Arc::clone(generation));
+        if self.generations.len() > KEPT_GENERATIONS {
+            // The oldest; it may only be draining still, which goes on without being listed.
+            let oldest = self.generations.remove(0);
+            self.forgotten.0 += oldest.statistics().calls();
+            self.forgotten.1 += oldest.statistics().errors();
+            self.forgotten.2 += oldest.process().unwrap_or_default().crashes;
+        }
+    }
+
+    /// Notes that a listed generation serves alone.
+    fn serve(&mut self, generation: &Arc<Generation>) {
+        self.manifest = Arc::clone(generation.manifest());
+        self.served.push(Arc::clone(&generation.identity().hash));
+        if self.served.len() > KEPT_GENERATIONS {
+            self.served.remove(0);
+        }
+        self.current = Some(Arc::clone(generation));
+    }
+
+    fn fail(&mut self, error: &LoadError) {
+        self.failure = Some(failure(&self.file, error));
     }
 
     /// Whether the name is in use, so that another file cannot have it.
@@ -337,6 +390,8 @@ impl Record {
             breaker: self.current.as_ref().and_then(|it| it.process()).unwrap_or_default().breaker,
             latency_ms: self.current.as_ref().map(|it| it.statistics().latency()).unwrap_or_default(),
             mapped,
+            canary: self.trial().is_some().then(|| self.canary.as_ref().map(Canary::status)).flatten(),
+            rolled_back: self.rolled_back,
         }
     }
 
@@ -356,6 +411,7 @@ impl Record {
             generations: self.generations.iter().rev().map(status_of).collect(),
             last_error: self.failure.clone(),
             mapped,
+            canary: self.canary.as_ref().map(Canary::status),
         }
     }
 }
@@ -375,6 +431,15 @@ fn generation_status(generation: &Generation, trust: Option<PluginTrust>) -> Gen
         build: generation.manifest().build.clone(),
         size: generation.identity().size,
         trust,
+    }
+}
+
+fn failure(file: &Path, error: &LoadError) -> PluginFailure {
+    PluginFailure {
+        code: error.code.as_str().to_owned(),
+        message: error.message.clone(),
+        file: file.to_owned(),
+        at: time_text(SystemTime::now()),
     }
 }
 

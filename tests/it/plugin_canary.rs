@@ -1,0 +1,516 @@
+//! Builds that are tried on a share of the calls, and builds that are taken back by themselves.
+
+use std::{collections::BTreeSet, fs, process::Command, time::Duration};
+
+use hotbay::{
+    plugin::{
+        call::Call,
+        settings::{CanaryPlan, PluginSettings},
+        trust::TrustedKey,
+    },
+    types::plugin::{CanaryState, GenerationState, PluginState, PluginStatus},
+};
+use hotbay_tests::{
+    TestHost,
+    http::Outgoing,
+    plugin_host::{PluginHost, SOON, artifact, build_of, eventually, hostile, put},
+    wait,
+};
+use serde_json::{Value, json};
+
+use crate::cli::text;
+
+const LONG: Duration = Duration::from_secs(3600);
+
+/// A build of `p` that does something else when it is asked for an echo.
+fn faulty(build: &str, echo: &str) -> Vec<u8> {
+    hostile(&json!({"name": "p", "build": build, "prefix": "p:", "as": {"echo": echo}, "timeoutMs": 50}))
+}
+
+fn hash_of(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}
+
+async fn host() -> PluginHost {
+    host_with(|_| {}).await
+}
+
+async fn host_with(prepare: impl FnOnce(&mut PluginSettings)) -> PluginHost {
+    PluginHost::start_with(|directory, settings| {
+        put(directory, "p.so", &build_of("p", "A"));
+        prepare(settings);
+    })
+    .await
+}
+
+fn half(time: Duration) -> CanaryPlan {
+    CanaryPlan { percent: 50.0, time, min_calls: 20 }
+}
+
+/// Puts a build into place and waits until it is tried.
+async fn try_out(host: &PluginHost, plan: CanaryPlan, bytes: &[u8]) -> PluginStatus {
+    host.plugins.canary("p", plan, None).await.expect("it may be tried");
+    host.put("p.so", bytes);
+    until(host, CanaryState::Trying).await
+}
+
+async fn until(host: &PluginHost, state: CanaryState) -> PluginStatus {
+    let is_so = |status: &PluginStatus| status.canary.as_ref().is_some_and(|canary| canary.state == state);
+    host.until("p", state.as_str(), is_so).await
+}
+
+/// The build that answers a run; one that fails is none.
+async fn build(host: &PluginHost, run: &str) -> Option<String> {
+    let answer = host.tool_in(run, "p:echo", json!(null)).await.ok()?;
+    Some(answer["build"].as_str()?.to_owned())
+}
+
+/// The builds that answer many runs.
+async fn builds(host: &PluginHost) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for run in 0..100 {
+        found.extend(build(host, &run.to_string()).await);
+    }
+    found
+}
+
+/// Calls it for one run after the other until the canary is over.
+async fn call_until(host: &PluginHost, state: CanaryState) -> PluginStatus {
+    let calls = async {
+        for run in 0.. {
+            // Failures are what some builds are for.
+            drop(host.tool_in(&format!("run-{run}"), "p:echo", json!(null)).await);
+        }
+    };
+    tokio::select! {
+        () = calls => unreachable!("it calls for ever"),
+        status = until(host, state) => status,
+    }
+}
+
+fn reason(status: &PluginStatus) -> &str {
+    status.canary.as_ref().and_then(|canary| canary.reason.as_deref()).expect("a reason")
+}
+
+/// Another plugin's file shows that whatever was put before has been looked at.
+async fn looked(host: &PluginHost) {
+    host.put("q.so", &build_of("q", "1"));
+    host.until_state("q", PluginState::Serving).await;
+}
+
+#[tokio::test]
+async fn a_build_that_is_tried_gets_its_share_and_every_run_stays_where_it_is() {
+    let host = host().await;
+    let plan = CanaryPlan { percent: 20.0, time: LONG, min_calls: 1 };
+    let status = try_out(&host, plan, &build_of("p", "B")).await;
+    assert_eq!((status.version.as_str(), status.generation, status.state), ("A", Some(1), PluginState::Serving));
+    let canary = status.canary.expect("it is tried");
+    assert_eq!((canary.generation, canary.version.as_deref()), (Some(2), Some("B")));
+    let mut new = 0;
+    for run in 0..500 {
+        let run = format!("run-{run}");
+        let answered = build(&host, &run).await;
+        assert_eq!(answered, build(&host, &run).await, "{run}");
+        new += u32::from(answered.as_deref() == Some("B"));
+    }
+    assert!((60..140).contains(&new), "{new} of 500 are not 20 percent");
+    let canary = host.plugins.get("p").and_then(|status| status.canary).expect("it is tried");
+    let (new_calls, old_calls) = (canary.new.expect("counted").calls, canary.old.expect("counted").calls);
+    assert_eq!((new_calls, new_calls + old_calls), (u64::from(new) * 2, 1000));
+    // What belongs to no run is answered by the old build.
+    assert_eq!(host.tool("p:echo", json!(null)).await.expect("answers")["build"], "A");
+}
+
+#[tokio::test]
+async fn a_good_build_is_promoted_by_itself() {
+    let host = host().await;
+    try_out(&host, half(Duration::from_millis(200)), &build_of("p", "B")).await;
+    let status = call_until(&host, CanaryState::Promoted).await;
+    assert_eq!((status.version.as_str(), status.generation, &status.last_error), ("B", Some(2), &None));
+    assert_eq!(builds(&host).await, ["B".to_owned()].into());
+    host.until("p", "A is retired", |status| status.generations[1].state == GenerationState::Retired).await;
+    // It is the file's build, so it serves after a restart as well, and can be gone back from.
+    host.plugins.rollback("p").await.expect("A served before");
+    host.plugins.rollback("p").await.expect("and B");
+    let host = host.restart().await;
+    assert_eq!(builds(&host).await, ["B".to_owned()].into());
+}
+
+#[tokio::test]
+async fn a_bad_build_is_rolled_back_and_not_loaded_again_until_its_bytes_change() {
+    let host = host().await;
+    let bad = faulty("B", "fail");
+    try_out(&host, half(LONG), &bad).await;
+    let status = call_until(&host, CanaryState::RolledBack).await;
+    assert_eq!((status.version.as_str(), status.generation), ("A", Some(1)));
+    assert!(reason(&status).contains("calls failed"), "{status:?}");
+    assert_eq!(builds(&host).await, ["A".to_owned()].into());
+    host.until("p", "the reason", |status| status.last_error.as_ref().is_some_and(|it| it.code == "E_ROLLED_BACK"))
+        .await;
+    assert_eq!(host.plugins.rollback("p").await.expect_err("B never served").code.as_str(), "E_STATE");
+    let host = host.restart().await;
+    assert_eq!(builds(&host).await, ["A".to_owned()].into(), "nor after a restart");
+    host.put("p.so", &bad);
+    looked(&host).await;
+    assert_eq!(builds(&host).await, ["A".to_owned()].into());
+    host.put("p.so", &build_of("p", "C"));
+    host.until("p", "C serves", |status| status.version == "C").await;
+}
+
+#[tokio::test]
+async fn calls_that_hang_count_as_failed_whether_they_run_out_of_time_or_nobody_waits() {
+    let host = host().await;
+    try_out(&host, half(LONG), &faulty("B", "pending")).await;
+    let status = call_until(&host, CanaryState::RolledBack).await;
+    assert!(reason(&status).starts_with("5 of 5 calls failed"), "{status:?}");
+
+    let status = try_out(&host, CanaryPlan { percent: 100.0, ..half(LONG) }, &faulty("C", "pending")).await;
+    let snapshot = host.plugins.registry().snapshot_for(&hotbay::plugin::registry::Route::of_run("x"));
+    let tool = snapshot.tools.get("p:echo").expect("there");
+    assert_eq!(Some(tool.generation.number()), status.canary.expect("tried").generation);
+    for _ in 0..5 {
+        let target = hotbay::plugin::call::Target::Tool(tool.id.clone());
+        let call = tool.generation.call(target, Call { deadline: Some(LONG), ..Call::default() });
+        assert!(futures::FutureExt::now_or_never(call).is_none(), "it hangs");
+    }
+    until(&host, CanaryState::RolledBack).await;
+}
+
+#[tokio::test]
+async fn a_slow_build_is_rolled_back_at_the_end() {
+    let host = host().await;
+    // Both are asked to sleep; the new one does it twenty times as long.
+    let slow = hostile(&json!({"name": "p", "build": "B", "prefix": "p:", "as": {"sleep": "sleep_long"}}));
+    try_out(&host, half(Duration::from_millis(1500)), &slow).await;
+    let runs: Vec<String> = (0..100).map(|run| run.to_string()).collect();
+    let calls = async {
+        loop {
+            let all = runs.iter().map(|run| host.tool_in(run, "p:sleep", json!({"ms": 5})));
+            assert!(futures::future::join_all(all).await.iter().all(Result::is_ok));
+        }
+    };
+    let status = tokio::select! {
+        () = calls => unreachable!("it calls for ever"),
+        status = until(&host, CanaryState::RolledBack) => status,
+    };
+    assert!(reason(&status).contains("95 of 100 calls took up to"), "{status:?}");
+}
+
+#[tokio::test]
+async fn a_build_nobody_called_is_not_promoted() {
+    let host = host().await;
+    try_out(&host, half(Duration::from_millis(30)), &build_of("p", "B")).await;
+    let status = until(&host, CanaryState::RolledBack).await;
+    assert_eq!(reason(&status), "it had 0 calls, 20 are needed to judge it");
+}
+
+#[tokio::test]
+async fn an_abort_lets_calls_under_way_end_where_they_began() {
+    let host = host().await;
+    try_out(&host, CanaryPlan { percent: 100.0, ..half(LONG) }, &build_of("p", "B")).await;
+    let mut call = Box::pin(host.tool_in("run", "p:sleep", json!({"ms": 300})));
+    assert!(futures::poll!(call.as_mut()).is_pending());
+    host.plugins.abort("p").await.expect("it is tried");
+    assert_eq!(builds(&host).await, ["A".to_owned()].into());
+    assert_eq!(call.await.expect("it ends well")["build"], "B");
+    let status = until(&host, CanaryState::Aborted).await;
+    assert_eq!((reason(&status), &status.last_error), ("somebody asked", &None));
+    let error = host.plugins.abort("p").await.expect_err("it is over");
+    assert_eq!(error.code.as_str(), "E_STATE");
+    // Asked for again, the same build is tried at once: its file is there.
+    host.plugins.canary("p", half(LONG), None).await.expect("it may be tried");
+    let status = until(&host, CanaryState::Trying).await;
+    assert_eq!(status.canary.and_then(|canary| canary.version).as_deref(), Some("B"));
+}
+
+#[tokio::test]
+async fn a_build_that_comes_meanwhile_is_tried_in_its_place_and_the_old_one_ends_it() {
+    let host = host().await;
+    try_out(&host, half(LONG), &build_of("p", "B")).await;
+    host.put("p.so", &build_of("p", "C"));
+    let is_c = |status: &PluginStatus| status.canary.as_ref().is_some_and(|it| it.version.as_deref() == Some("C"));
+    host.until("p", "C is tried", is_c).await;
+    assert_eq!(builds(&host).await, ["A".to_owned(), "C".to_owned()].into());
+    host.put("p.so", &build_of("p", "A"));
+    let status = until(&host, CanaryState::Aborted).await;
+    assert_eq!(status.generation, Some(1), "what serves is not loaded again");
+    assert_eq!(builds(&host).await, ["A".to_owned()].into());
+}
+
+#[tokio::test]
+async fn a_reload_during_a_canary_swaps_in_full() {
+    let host = host().await;
+    try_out(&host, half(LONG), &build_of("p", "B")).await;
+    host.plugins.reload("p").await.expect("it loads");
+    let status = until(&host, CanaryState::Aborted).await;
+    assert_eq!(status.version, "B");
+    assert_eq!(builds(&host).await, ["B".to_owned()].into());
+}
+
+#[tokio::test]
+async fn a_disabled_plugin_takes_its_canary_along() {
+    let host = host().await;
+    try_out(&host, half(LONG), &build_of("p", "B")).await;
+    host.plugins.disable("p").await.expect("it can be");
+    let status = until(&host, CanaryState::Aborted).await;
+    assert_eq!(status.state, PluginState::Disabled);
+    assert!(host.plugins.registry().snapshot_for(&hotbay::plugin::registry::Route::of_run("x")).tools.is_empty());
+    host.until("p", "both are retired", |status| {
+        status.generations.iter().all(|generation| generation.state == GenerationState::Retired)
+    })
+    .await;
+    assert_eq!(host.plugins.canary("p", half(LONG), None).await.expect_err("disabled").code.as_str(), "E_STATE");
+}
+
+#[tokio::test]
+async fn after_a_restart_the_old_build_serves_and_the_new_one_can_be_tried_again() {
+    let host = host().await;
+    try_out(&host, half(LONG), &build_of("p", "B")).await;
+    let host = host.restart().await;
+    let status = host.plugins.get("p").expect("listed");
+    assert_eq!((status.version.as_str(), status.canary), ("A", None));
+    host.plugins.canary("p", half(LONG), None).await.expect("it may be tried");
+    until(&host, CanaryState::Trying).await;
+    assert_eq!(builds(&host).await, ["A".to_owned(), "B".to_owned()].into());
+    host.plugins.promote("p").await.expect("it is tried");
+    assert_eq!(builds(&host).await, ["B".to_owned()].into());
+    let host = host.restart().await;
+    assert_eq!(builds(&host).await, ["B".to_owned()].into());
+}
+
+#[tokio::test]
+async fn a_build_that_is_trusted_no_longer_does_not_serve_after_a_restart() {
+    let keys: [minisign::KeyPair; 2] =
+        std::array::from_fn(|_| minisign::KeyPair::generate_unencrypted_keypair().expect("random"));
+    let sign = |pair: &minisign::KeyPair, bytes: &[u8]| {
+        minisign::sign(None, &pair.sk, bytes, None, None).expect("a signature").to_bytes()
+    };
+    let trusted = |pair: &minisign::KeyPair| TrustedKey::parse(None, &pair.pk.to_base64()).expect("a key");
+    let (a, b) = (build_of("p", "A"), build_of("p", "B"));
+    let host = PluginHost::start_with(|directory, settings| {
+        settings.trust.keys = vec![trusted(&keys[0])];
+        put(directory, "p.so.minisig", &sign(&keys[0], &a));
+        put(directory, "p.so", &a);
+    })
+    .await;
+    put(&host.directory, "p.so.minisig", &sign(&keys[0], &b));
+    try_out(&host, half(LONG), &b).await;
+    let host = host.restart_with(|_, settings| settings.trust.keys = vec![trusted(&keys[0])]).await;
+    assert_eq!(builds(&host).await, ["A".to_owned()].into(), "its signature was kept");
+    // The first key is withdrawn, and the file's build signed with another one.
+    let host = host
+        .restart_with(|directory, settings| {
+            settings.trust.keys = vec![trusted(&keys[1])];
+            put(directory, "p.so.minisig", &sign(&keys[1], &b));
+        })
+        .await;
+    assert_eq!(builds(&host).await, ["B".to_owned()].into());
+}
+
+#[tokio::test]
+async fn a_build_of_before_can_be_tried_by_its_hash() {
+    let host = host().await;
+    host.put("p.so", &build_of("p", "B"));
+    host.until("p", "B serves", |status| status.version == "B").await;
+    let (a, b) = (hash_of(&build_of("p", "A")), hash_of(&build_of("p", "B")));
+    for (build, words) in [(b.as_str(), "serves already"), ("", "2 builds"), ("xyz", "0 builds")] {
+        let error = host.plugins.canary("p", half(LONG), Some(build)).await.expect_err(build);
+        assert!(error.message.contains(words) || build.is_empty(), "{error}");
+    }
+    host.plugins.canary("p", half(LONG), a.get(..12)).await.expect("it may be tried");
+    assert_eq!(builds(&host).await, ["A".to_owned(), "B".to_owned()].into());
+    host.plugins.promote("p").await.expect("it is tried");
+    let host = host.restart().await;
+    assert_eq!(builds(&host).await, ["A".to_owned()].into(), "what was promoted serves, not the file's build");
+}
+
+#[tokio::test]
+async fn plans_that_make_no_sense_are_refused() {
+    let host = host().await;
+    for plan in [
+        CanaryPlan { percent: 0.0, ..half(LONG) },
+        CanaryPlan { percent: 100.5, ..half(LONG) },
+        CanaryPlan { percent: f64::NAN, ..half(LONG) },
+        half(Duration::ZERO),
+        CanaryPlan { min_calls: 0, ..half(LONG) },
+    ] {
+        let error = host.plugins.canary("p", plan, None).await.expect_err("no sense");
+        assert_eq!(error.code.as_str(), "E_STATE", "{plan:?}");
+    }
+    assert_eq!(
+        host.plugins.canary("x", half(LONG), None).await.expect_err("unknown").code.as_str(),
+        "E_UNKNOWN_PLUGIN"
+    );
+    assert_eq!(host.plugins.promote("p").await.expect_err("nothing is tried").code.as_str(), "E_STATE");
+}
+
+#[tokio::test]
+async fn a_new_build_that_does_not_load_is_told_and_the_next_one_tried() {
+    let host = host().await;
+    host.plugins.canary("p", half(LONG), None).await.expect("it may be tried");
+    host.put("p.so", b"a build that went wrong");
+    host.until("p", "the failure", |status| status.last_error.is_some()).await;
+    host.put("p.so", &build_of("p", "B"));
+    let status = until(&host, CanaryState::Trying).await;
+    assert_eq!((status.version.as_str(), status.last_error), ("A", None));
+}
+
+/// Swaps a build in after the one before had many calls.
+async fn swap(host: &PluginHost, bytes: &[u8]) {
+    assert_eq!(builds(host).await, ["A".to_owned()].into());
+    host.put("p.so", bytes);
+    host.until("p", "B serves", |status| status.version == "B").await;
+}
+
+#[tokio::test]
+async fn a_build_that_fails_after_a_plain_swap_is_taken_back_once() {
+    let host = host().await;
+    let bad = faulty("B", "panic_call");
+    swap(&host, &bad).await;
+    let calls = async {
+        for run in 0.. {
+            drop(host.tool_in(&run.to_string(), "p:echo", json!(null)).await);
+        }
+    };
+    let status = tokio::select! {
+        () = calls => unreachable!("it calls for ever"),
+        status = host.until("p", "A serves again", |status| status.version == "A" && status.last_error.is_some()) => status,
+    };
+    let error = status.last_error.expect("waited for");
+    assert_eq!((error.code.as_str(), status.generation), ("E_ROLLED_BACK", Some(3)), "{}", error.message);
+    assert!(error.message.contains("0 of 100 calls of the old build before"), "{}", error.message);
+    host.put("p.so", &bad);
+    looked(&host).await;
+    assert_eq!(builds(&host).await, ["A".to_owned()].into());
+    let host = host.restart().await;
+    assert_eq!(builds(&host).await, ["A".to_owned()].into());
+    // Somebody who asks gets it.
+    host.plugins.reload("p").await.expect("it loads");
+    assert_eq!(host.plugins.get("p").expect("listed").version, "B");
+}
+
+#[tokio::test]
+async fn mistakes_of_callers_do_not_take_a_build_back_and_hanging_calls_do() {
+    let host = host().await;
+    swap(&host, &faulty("B", "fail")).await;
+    for run in 0..50 {
+        assert!(host.tool_in(&run.to_string(), "p:echo", json!(null)).await.is_err());
+    }
+    // The tool that hangs is what the build is taken back for, and only now.
+    assert_eq!(host.plugins.get("p").expect("listed").version, "B");
+    for _ in 0..200 {
+        drop(host.tool_in("run", "p:pending", json!(null)).await);
+        if host.plugins.get("p").expect("listed").version == "A" {
+            break;
+        }
+    }
+    let status = host.until("p", "A serves again", |status| status.version == "A").await;
+    assert_eq!(status.generation, Some(3));
+}
+
+#[tokio::test]
+async fn without_a_guard_a_build_stays() {
+    let host = host_with(|settings| settings.swap_guard = None).await;
+    swap(&host, &faulty("B", "panic_call")).await;
+    for run in 0..50 {
+        assert!(host.tool_in(&run.to_string(), "p:echo", json!(null)).await.is_err());
+    }
+    looked(&host).await;
+    assert_eq!(host.plugins.get("p").expect("listed").version, "B");
+}
+
+async fn post(host: &TestHost, action: &str, body: &Value) -> (u16, Value) {
+    host.post_json(&format!("/api/plugins/p/{action}"), body).await.expect("it answers")
+}
+
+/// The builds that answer runs over HTTP.
+async fn answering(host: &TestHost) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for run in 0..40 {
+        let path = format!("/api/tools/p:echo/execute?runId=run-{run}");
+        let (_, answer) = host.post_json(&path, &json!({"data": {}})).await.expect("it answers");
+        found.insert(answer["build"].as_str().expect("a build").to_owned());
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_canary_is_directed_and_shown_over_http_and_by_the_commands() {
+    let host = TestHost::builder().start().await.expect("it starts");
+    put(&host.plugin_dir(), "p.so", &build_of("p", "A"));
+    let shown = |wanted: &'static str| {
+        let host = &host;
+        async move {
+            let state = || async {
+                let (status, canary) = host.get_json("/api/plugins/p/canary").await.expect("it answers");
+                (status == 200 && canary["state"] == wanted).then_some(canary)
+            };
+            wait::eventually(SOON, state).await
+        }
+    };
+    let serves = || async { (host.get_json("/api/plugins/p").await.expect("it answers").0 == 200).then_some(()) };
+    wait::eventually(SOON, serves).await;
+    let command = |arguments: &[&str]| {
+        let output =
+            Command::new(artifact("hotbay")).arg("plugin").args(arguments).args(["--url", &host.url("")]).output();
+        let output = output.expect("it runs");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+
+    assert_eq!(host.get_json("/api/plugins/p/canary").await.expect("it answers").0, 404);
+    for (body, field) in [
+        (json!({"percent": 0}), "percent"),
+        (json!({"percent": 101}), "percent"),
+        (json!({"for": "soon"}), "for"),
+        (json!({"minCalls": 0}), "minCalls"),
+    ] {
+        let (status, answer) = post(&host, "canary", &body).await;
+        assert_eq!((status, &answer["issues"][0]["field"]), (400, &json!(field)), "{answer}");
+    }
+    assert_eq!(post(&host, "promote", &json!({})).await.0, 409);
+    assert_eq!(post(&host, "abort", &json!({})).await.0, 409);
+
+    let (status, answer) = post(&host, "canary", &json!({})).await;
+    assert_eq!((status, &answer["canary"]["state"]), (200, &json!("waiting")), "{answer}");
+    let since = answer["canary"]["since"].clone();
+    let expected = json!({
+        "state": "waiting", "percent": 10.0, "forMs": 300_000, "minCalls": 20, "generation": null, "hash": null,
+        "version": null, "since": since, "until": null, "reason": null, "new": null, "old": null,
+    });
+    assert_eq!(answer["canary"], expected);
+    assert_eq!(command(&["abort", "p"]), "abort p: done\n");
+
+    let said = command(&["canary", "p", "--percent", "50", "--for", "1h"]);
+    assert_eq!(said, "p: the next build will be tried on 50.0 percent of its calls\n");
+    put(&host.plugin_dir(), "p.so", &build_of("p", "B"));
+    let canary = shown("trying").await;
+    assert_eq!((&canary["generation"], &canary["version"]), (&json!(2), &json!("B")));
+    assert_eq!(answering(&host).await, ["A".to_owned(), "B".to_owned()].into());
+    let list = command(&["list"]);
+    assert!(list.contains("p: generation 2 (B) is tried on 50.0 percent of its calls until 20"), "{list}");
+    let row: Vec<_> = list.lines().nth(1).expect("a row").split_whitespace().take(4).collect();
+    assert_eq!(row, ["p", "serving", "A", "1"]);
+    let metrics = host.send(Outgoing::get("/metrics")).await.expect("it answers");
+    let metrics = metrics.text();
+    for line in ["hotbay_plugin_canary_share{plugin=\"p\"} 0.5", "hotbay_plugin_rolled_back_total{plugin=\"p\"} 0"] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
+    assert!(metrics.contains("hotbay_plugin_canary_calls{plugin=\"p\",build=\"new\"} "), "{metrics}");
+    assert_eq!(command(&["promote", "p"]), "promote p: done\n");
+    assert_eq!(answering(&host).await, ["B".to_owned()].into());
+    assert_eq!(shown("promoted").await["reason"], "somebody asked");
+}
+
+#[tokio::test]
+async fn old_state_files_are_read() {
+    let host = PluginHost::start_with(|directory, settings| {
+        put(directory, "p.so", &build_of("p", "A"));
+        let copies = settings.data.join("plugins");
+        fs::create_dir_all(&copies).expect("writable");
+        fs::write(copies.join("state.json"), r#"{"disabled": ["p"]}"#).expect("writable");
+    })
+    .await;
+    assert_eq!(host.plugins.get("p").expect("listed").state, PluginState::Disabled);
+    eventually("nothing serves", || host.plugins.registry().snapshot().tools.is_empty().then_some(())).await;
+}
