@@ -89,14 +89,12 @@ mod pull;
 mod scaffold;
 mod signals;
 
-use std::net::SocketAddr;
-
 pub use server::ServeError;
 use server::Server;
 
 /// Serves until SIGINT or SIGTERM, then ends in order; a second signal ends at once.
 ///
-/// Prints one line to standard output, `listening on http://ADDRESS`, once plugins are
+/// Prints one line to standard output, `listening on http://ADDRESS` (or `https`), once plugins are
 /// loaded and requests are answered. Nothing else goes there.
 ///
 /// # Errors
@@ -110,11 +108,11 @@ pub async fn serve(config: config::Config) -> Result<(), ServeError> {
         server = Server::bind(config) => server?,
         () = &mut stop => return Ok(()),
     };
-    announce(server.address());
+    announce(&server.url());
     server.run(stop).await
 }
 
 #[expect(clippy::print_stdout, reason = "the line other programs wait for")]
-pub(crate) fn announce(address: SocketAddr) {
-    println!("listening on http://{address}");
+pub(crate) fn announce(url: &str) {
+    println!("listening on {url}");
 }

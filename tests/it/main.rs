@@ -42,6 +42,7 @@ mod schedules;
 mod store;
 mod stored_logs;
 mod swap_load;
+mod tls;
 mod toolchains;
 mod traces;
 mod vector_stores;

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, interval, timeout};
 
-use crate::http::{self, Address, Outgoing};
+use crate::http::{self, Address, Incomplete, Outgoing};
 use crate::replay::answer::Answer;
 use crate::replay::client;
 use crate::sse::SseReader;
@@ -203,6 +203,15 @@ impl TestHost {
         Ok(answer)
     }
 
+    /// Sends a request and gives the answer once its head has come. Dropping it hangs up.
+    ///
+    /// # Errors
+    ///
+    /// When no answer comes.
+    pub async fn send_head(&self, request: Outgoing) -> anyhow::Result<Incomplete> {
+        timeout(LIMIT, http::send(self.address(), request)).await.context("no answer in time")?
+    }
+
     /// The status and the JSON at a path.
     ///
     /// # Errors
@@ -363,6 +372,11 @@ impl TestHost {
     async fn wait_until_healthy(&mut self, said: oneshot::Receiver<String>) -> anyhow::Result<()> {
         let url = said.await.with_context(|| format!("it never printed `{LISTENING}URL`"))?;
         let running = self.running.as_mut().context("the host does not run")?;
+        if let Some(rest) = url.strip_prefix("https://") {
+            // Who speaks TLS with it brings the certificate; that it listens means that it answers.
+            running.address = Address::parse(&format!("http://{rest}"))?;
+            return Ok(());
+        }
         running.address = Address::parse(&url)?;
         let mut ticks = interval(INTERVAL);
         loop {

@@ -26,6 +26,8 @@ use crate::{
 #[serde(default, deny_unknown_fields)]
 pub(super) struct File {
     pub(super) listen: Option<Scalar>,
+    pub(super) tls_cert: Option<PathBuf>,
+    pub(super) tls_key: Option<PathBuf>,
     pub(super) prefix: Option<Scalar>,
     pub(super) data: Option<PathBuf>,
     pub(super) database_url: Option<Scalar>,

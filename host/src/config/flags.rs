@@ -18,6 +18,12 @@ pub struct Flags {
     /// Address and port to listen on, port 0 for any free one [default: 127.0.0.1:4111] [env: HOTBAY_LISTEN]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<String>,
+    /// Certificate to speak TLS with, and those that vouch for it, as PEM; read again when it changes [default: no TLS] [env: HOTBAY_TLS_CERT]
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key, as PEM [env: HOTBAY_TLS_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
     /// What every route begins with [default: /api] [env: HOTBAY_PREFIX]
     #[arg(long, value_name = "PATH")]
     pub prefix: Option<String>,

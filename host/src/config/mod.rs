@@ -13,6 +13,7 @@ mod mcp;
 mod otlp;
 mod parse;
 mod sources;
+mod tls;
 mod trust;
 
 use std::{
@@ -33,6 +34,7 @@ pub use limits::{LimitFlags, LimitSettings, Network};
 pub use mcp::McpSettings;
 pub use otlp::{OtlpProtocol, OtlpSettings};
 pub(crate) use parse::long_duration;
+pub use tls::TlsSettings;
 
 use crate::{
     auth::settings::AuthSettings,
@@ -58,6 +60,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// Where the server listens; port 0 is any free one.
     pub listen: SocketAddr,
+    /// What TLS is spoken with; none is if absent.
+    pub tls: Option<TlsSettings>,
     /// What every route begins with, `/api`; may be empty.
     pub prefix: String,
     /// Everything the host stores is in here.
@@ -233,6 +237,7 @@ impl Config {
         let limits = LimitSettings::load(&from, flags, &file, listen.ip().is_loopback(), &deadlines)?;
         let config = Self {
             listen,
+            tls: TlsSettings::load(&from, flags, &file, base)?,
             prefix: from.pick("prefix", flags.prefix.as_ref(), file.prefix.as_ref(), "/api".into(), parse::prefix)?,
             data: data.clone(),
             database_url: from.pick(
@@ -373,6 +378,8 @@ impl Config {
         let mut shown = json!({
             "file": self.file,
             "listen": self.listen.to_string(),
+            "tls_cert": self.tls.as_ref().map(|tls| &tls.certificate),
+            "tls_key": self.tls.as_ref().map(|tls| &tls.key),
             "prefix": self.prefix,
             "data": self.data,
             "database_url": self.database_url.as_deref().map(parse::without_password),

@@ -305,3 +305,43 @@ fn the_guard_after_a_swap_has_a_time_or_is_off() {
     assert_eq!(load("swap_guard = false", &[], Flags::default()).unwrap().swap_guard, None);
     check_error("swap_guard = 'never'", &[], Flags::default(), &["swap_guard", "or off"]);
 }
+
+#[test]
+fn limits_come_from_every_place_and_depend_on_who_can_call() {
+    let near = defaults().limits;
+    assert_eq!((near.connections, near.runs, near.client_runs, near.client_rate), (10_000, 1024, None, None));
+    let far = Flags { listen: Some("0.0.0.0:4111".into()), auth: Some("true".into()), ..Flags::default() };
+    let far = load("[limits]\nclient_runs = 'none'", &[], far).unwrap().limits;
+    assert_eq!((far.client_connections, far.client_runs, far.client_rate), (Some(256), None, Some(1000)));
+    assert_eq!((far.client_streams, far.client_burst), (Some(128), 2000));
+    let flags = Flags::default();
+    let flags = Flags { limits: LimitFlags { limit_runs: Some("3".into()), ..flags.limits }, ..flags };
+    let text = "run_deadline = '2h'\n[limits]\nruns = 1\nstreams = 2\nheader_bytes = '16KiB'";
+    let config = load(text, &[("HOTBAY_LIMIT_STREAMS", "5")], flags).unwrap();
+    let limits = &config.limits;
+    assert_eq!((limits.runs, limits.streams, limits.header_bytes), (3, 5, 16 << 10));
+    // Somebody may wait for a run as long as it may take.
+    assert_eq!(limits.wait_time, Duration::from_secs(7210));
+    assert_eq!(config.redacted()["limits"]["client_runs"], "none");
+}
+
+#[test]
+fn errors_about_limits_name_their_section() {
+    let flags = Flags::default;
+    check_error("[limits]\nruns = 0", &[], flags(), &["`limits.runs` in", "at least 1"]);
+    check_error("[limits]\nheader_bytes = 100", &[], flags(), &["limits.header_bytes", "at least 8192"]);
+    check_error("[limits]\njson_depth = 1000", &[], flags(), &["limits.json_depth", "1 to 127"]);
+    check_error("", &[("HOTBAY_LIMIT_CLIENT_RUNS", "some")], flags(), &["HOTBAY_LIMIT_CLIENT_RUNS", "`none`"]);
+    check_error("trusted_proxies = 'proxy'", &[], flags(), &["trusted_proxies", "10.0.0.0/8"]);
+    check_error("[limits]\nconections = 1", &[], flags(), &["line 2", "conections", "connections"]);
+}
+
+#[test]
+fn a_certificate_comes_with_its_key() {
+    let config = load("tls_cert = 'c.pem'\ntls_key = '/k.pem'", &[], Flags::default()).unwrap();
+    let (tls, home) = (config.tls.unwrap(), config.file.unwrap());
+    assert_eq!((tls.certificate, tls.key), (home.with_file_name("c.pem"), "/k.pem".into()));
+    assert_eq!(defaults().tls, None);
+    check_error("tls_cert = 'c.pem'", &[], Flags::default(), &["tls_cert", "`tls_key` beside it"]);
+    check_error("", &[("HOTBAY_TLS_KEY", "k.pem")], Flags::default(), &["tls_key", "`tls_cert` beside it"]);
+}

@@ -1,6 +1,7 @@
 //! The door: takes connections, as many as may be, and speaks HTTP on each.
 //!
-//! There is HTTP/1.1 alone, so that nobody changes the protocol in the middle of a connection.
+//! Over TLS a client may choose HTTP/2, which it asks for while TLS begins; without TLS there is
+//! HTTP/1.1 alone, so that nobody changes the protocol in the middle of a connection.
 
 use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
@@ -8,17 +9,25 @@ use axum::Router;
 use http::Request;
 use hyper::{
     body::Incoming,
-    server::conn::http1,
+    rt,
+    server::conn::{http1, http2},
     service::{Service, service_fn},
 };
-use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::line::{Line, Pulse, Served};
+use super::{
+    line::{Line, Protocol, Pulse, Served},
+    tls::HTTP2,
+};
 use crate::{
     app::AppState,
     limits::{Limit, Limits, Peer, Refused, Slot},
@@ -27,6 +36,11 @@ use crate::{
 
 /// How long nobody is let in when the system has no room for another connection.
 const NO_ROOM: Duration = Duration::from_millis(100);
+/// So many requests of HTTP/2 go on at once on one connection.
+const STREAMS: u32 = 128;
+/// How often a connection of HTTP/2 is asked whether it is there, and how long it may take to say so.
+const PING: Duration = Duration::from_secs(20);
+
 /// Takes connections.
 pub(super) struct Door {
     shared: Arc<Shared>,
@@ -37,11 +51,24 @@ struct Shared {
     limits: Arc<Limits>,
     router: TowerToHyperService<Router>,
     http1: http1::Builder,
+    http2: http2::Builder<Spawner>,
+    tls: Option<TlsAcceptor>,
+}
+
+/// Starts what HTTP/2 does besides reading.
+#[derive(Clone)]
+struct Spawner(Tasks);
+
+impl<F: Future<Output = ()> + Send + 'static> rt::Executor<F> for Spawner {
+    fn execute(&self, work: F) {
+        self.0.spawn("http2-stream", |_| work);
+    }
 }
 
 impl Door {
-    /// Returns the door of a host. What is said on a connection is a task of `connections`.
-    pub(super) fn new(app: &AppState, connections: Tasks) -> Self {
+    /// Returns the door of a host, which speaks TLS if there is something to do it with. What is said on
+    /// a connection is a task of `connections`.
+    pub(super) fn new(app: &AppState, connections: Tasks, tls: Option<TlsAcceptor>) -> Self {
         let limits = Arc::clone(&app.limits);
         let settings = limits.settings();
         let mut http1 = http1::Builder::new();
@@ -50,8 +77,15 @@ impl Door {
         if settings.headers != HEADERS {
             http1.max_headers(settings.headers);
         }
+        let mut http2 = http2::Builder::new(Spawner(connections.clone()));
+        http2
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(u32::try_from(settings.header_bytes).unwrap_or(u32::MAX))
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PING);
         let router = TowerToHyperService::new(crate::http::router(AppState::clone(app)));
-        Self { shared: Arc::new(Shared { limits, router, http1 }), connections }
+        Self { shared: Arc::new(Shared { limits, router, http1, http2, tls }), connections }
     }
 
     /// Takes connections for as long as it is polled.
@@ -71,6 +105,8 @@ impl Door {
     fn admit(&self, socket: TcpStream, address: SocketAddr) {
         let (slot, peer) = match self.shared.limits.connection(address.ip()) {
             Ok(admitted) => admitted,
+            // Who expects TLS would not understand why.
+            Err(_) if self.shared.tls.is_some() => return,
             Err(refused) => return refuse(&socket, refused),
         };
         // Small pieces of streams must not wait for each other.
@@ -87,7 +123,21 @@ const HEADERS: usize = 100;
 
 impl Shared {
     async fn serve(self: Arc<Self>, socket: TcpStream, peer: Peer, slot: Slot, cancel: CancellationToken) {
-        self.speak_http1(socket, peer, &cancel).await;
+        match &self.tls {
+            None => self.speak_http1(socket, peer, &cancel).await,
+            Some(tls) => {
+                let begun = tokio::time::timeout(self.limits.settings().handshake_time, tls.accept(socket));
+                match cancel.run_until_cancelled(begun).await {
+                    None => {}
+                    Some(Err(_)) => self.limits.hit(Limit::HandshakeTime),
+                    Some(Ok(Err(error))) => tracing::debug!(%error, "TLS did not begin"),
+                    Some(Ok(Ok(socket))) if socket.get_ref().1.alpn_protocol() == Some(HTTP2) => {
+                        self.speak_http2(socket, peer, &cancel).await;
+                    }
+                    Some(Ok(Ok(socket))) => self.speak_http1(socket, peer, &cancel).await,
+                }
+            }
+        }
         drop(slot);
     }
 
@@ -96,10 +146,30 @@ impl Shared {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let pulse = Arc::new(Pulse::default());
-        let line = Line::new(socket, Arc::clone(&pulse), Arc::clone(&self.limits));
+        let line = Line::new(socket, Protocol::Http1, Arc::clone(&pulse), Arc::clone(&self.limits));
         let service = service(self.router.clone(), Arc::clone(&pulse), peer);
         let mut connection = self.http1.serve_connection(TokioIo::new(line), service);
         let mut connection = Pin::new(&mut connection);
+        let ended = tokio::select! {
+            ended = &mut connection => ended,
+            () = cancel.cancelled() => {
+                pulse.hurry();
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        self.ended(ended);
+    }
+
+    async fn speak_http2<S>(&self, socket: S, peer: Peer, cancel: &CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let pulse = Arc::new(Pulse::default());
+        let line = Line::new(socket, Protocol::Http2, Arc::clone(&pulse), Arc::clone(&self.limits));
+        let service = service(self.router.clone(), Arc::clone(&pulse), peer);
+        let connection = self.http2.serve_connection(TokioIo::new(line), service);
+        let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = &mut connection => ended,
             () = cancel.cancelled() => {

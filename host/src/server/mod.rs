@@ -1,15 +1,18 @@
 //! A host and its socket: bound, served, ended in order.
 //!
 //! Who stops it and what is printed is the caller's: [`crate::serve`] and `hotbay dev`.
-//! Connections are let in by `door`; what is read from one and written to it is watched by `line`.
+//! Connections are let in by `door`; what is read from one and written to it is watched by `line`;
+//! the certificate of `tls` is shown on each.
 
 mod door;
 mod files;
 mod line;
+mod tls;
 
-use std::{future::Future, io, net::SocketAddr, time::Duration};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use crate::{
     app::{App, AppState, StartError},
@@ -17,6 +20,8 @@ use crate::{
     tasks::Tasks,
 };
 use door::Door;
+use tls::Tls;
+pub use tls::TlsError;
 
 /// How long answers may go on once the server was told to stop; then streams are cut.
 const ANSWERS: Duration = Duration::from_secs(2);
@@ -28,6 +33,7 @@ pub struct Server {
     app: AppState,
     listener: TcpListener,
     address: SocketAddr,
+    tls: Option<(Arc<Tls>, TlsAcceptor)>,
 }
 
 /// Why a server does not start, or ends by itself.
@@ -41,6 +47,9 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
+    /// TLS cannot begin.
+    #[error("cannot speak TLS: {0}")]
+    Tls(#[from] TlsError),
     /// A part of the host does not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -59,15 +68,30 @@ impl Server {
         let address = config.listen;
         let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })?;
         let address = listener.local_addr().map_err(ServeError::Socket)?;
+        let tls = match &config.tls {
+            None => None,
+            Some(settings) => {
+                let tls = Tls::read(settings)?;
+                let acceptor = tls.acceptor()?;
+                Some((tls, acceptor))
+            }
+        };
         config.limits.connections = files::connections(config.limits.connections);
         let app = App::start(config).await?;
-        Ok(Self { app, listener, address })
+        Ok(Self { app, listener, address, tls })
     }
 
     /// Returns where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns the same as a URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// Returns the host.
@@ -82,9 +106,13 @@ impl Server {
     ///
     /// If the socket fails.
     pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
-        let Self { app, listener, .. } = self;
+        let Self { app, listener, tls, .. } = self;
         let connections = Tasks::default();
-        let door = Door::new(&app, connections.clone());
+        let acceptor = tls.map(|(tls, acceptor)| {
+            app.tasks.spawn("tls-files", |cancel| tls.keep(cancel));
+            acceptor
+        });
+        let door = Door::new(&app, connections.clone(), acceptor);
         tokio::select! {
             () = door.accept(&listener) => {}
             () = stop => tracing::info!("stopping"),

@@ -102,7 +102,7 @@ async fn develop(arguments: DevArguments, config: Config, directory: PathBuf) ->
         () = &mut stop => return Ok(()),
     };
     report_refused(&server.app().plugins);
-    announce(server.address());
+    announce(&server.url());
     note(suggestion(&server, &prefix));
     let ended = CancellationToken::new();
     let plugins = server.app().plugins.clone();
@@ -172,7 +172,7 @@ fn report_refused(plugins: &Plugins) {
 
 /// Returns a command to try first.
 fn suggestion(server: &Server, prefix: &str) -> String {
-    let base = format!("http://{}{prefix}", server.address());
+    let base = format!("{}{prefix}", server.url());
     let post =
         |path: &str, body: &str| format!("try: curl -s {base}/{path} -H 'content-type: application/json' -d '{body}'");
     let snapshot = server.app().plugins.registry().snapshot();

@@ -5,6 +5,7 @@ mod arbitrary;
 mod bodies;
 mod captured;
 mod errors;
+mod limits;
 mod logs;
 mod metrics;
 mod otlp;
@@ -118,6 +119,7 @@ fn probes() -> Vec<Endpoint> {
         post("/probe/both/:id", both).says("Reads everything"),
         get("/probe/query", query).says("Reads a query"),
         get("/probe/panic", panics).says("Panics"),
+        get("/probe/never", never).says("Is never answered"),
     ];
     tagged("probe", endpoints)
 }
@@ -199,4 +201,8 @@ async fn both(PathId(id): PathId, Query(_): Query<Search>, Body(body): Body<Orde
 
 async fn panics() -> Json<Value> {
     panic!("a secret of the host")
+}
+
+async fn never() -> Json<Value> {
+    std::future::pending().await
 }

@@ -32,12 +32,35 @@ use crate::limits::{Limit, Limits};
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 8 << 20;
 
+/// Which protocol is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
 /// What requests a connection has under way; known to its line and to those who answer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pulse {
+    born: Instant,
     begun: AtomicU64,
     ended: AtomicU64,
+    /// When the last one ended, in milliseconds since the connection was there.
+    last_end: AtomicU64,
     in_a_hurry: AtomicBool,
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        let none = || AtomicU64::new(0);
+        Self {
+            born: Instant::now(),
+            begun: none(),
+            ended: none(),
+            last_end: none(),
+            in_a_hurry: AtomicBool::new(false),
+        }
+    }
 }
 
 /// A request that is being answered, until its answer has been sent.
@@ -59,7 +82,9 @@ impl Pulse {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
+        let after = u64::try_from(self.0.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.last_end.store(after, Ordering::Relaxed);
+        self.0.ended.fetch_add(1, Ordering::Release);
     }
 }
 
@@ -96,13 +121,12 @@ impl http_body::Body for Served {
 /// A socket, watched.
 pub(super) struct Line<S> {
     socket: S,
+    protocol: Protocol,
     pulse: Arc<Pulse>,
     limits: Arc<Limits>,
     timer: Option<Pin<Box<Sleep>>>,
     /// The requests that had come when the times below were noted.
     seen: u64,
-    /// Since when nothing is asked.
-    idle_since: Option<Instant>,
     /// When the head of a request began to come.
     head_since: Option<Instant>,
     /// Since when nothing is taken of what is sent.
@@ -112,14 +136,14 @@ pub(super) struct Line<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
-    pub(super) fn new(socket: S, pulse: Arc<Pulse>, limits: Arc<Limits>) -> Self {
+    pub(super) fn new(socket: S, protocol: Protocol, pulse: Arc<Pulse>, limits: Arc<Limits>) -> Self {
         Self {
             socket,
+            protocol,
             pulse,
             limits,
             timer: None,
             seen: 0,
-            idle_since: None,
             head_since: None,
             stuck_since: None,
             lingers: None,
@@ -131,9 +155,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         let begun = self.pulse.begun.load(Ordering::Relaxed);
         if begun != self.seen {
             self.seen = begun;
-            (self.idle_since, self.head_since) = (None, None);
+            self.head_since = None;
         }
-        begun == self.pulse.ended.load(Ordering::Relaxed)
+        begun == self.pulse.ended.load(Ordering::Acquire)
     }
 
     /// Whether it is later than `deadline`; if not, the task is woken then.
@@ -157,7 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     /// Decides about a client that sends nothing while nothing is being answered.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let settings = self.limits.settings();
-        let since = *self.idle_since.get_or_insert_with(Instant::now);
+        let since = self.pulse.born + Duration::from_millis(self.pulse.last_end.load(Ordering::Relaxed));
         // Who has just connected has something to ask.
         let patience = if self.seen == 0 { settings.header_time } else { settings.idle_time };
         let (deadline, limit) = match self.head_since {
@@ -222,11 +246,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Line<S> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.socket).poll_read(cx, buffer);
         if !this.is_waiting() {
+            if read.is_pending() {
+                // Nobody is woken because an answer has ended, so this is looked at again by then.
+                let later = Instant::now() + this.limits.settings().idle_time;
+                this.is_past(later, cx);
+            }
             return read;
         }
         match read {
             Poll::Ready(Ok(())) => {
-                if buffer.filled().len() > before && this.head_since.is_none() {
+                // HTTP/2 says other things than requests.
+                let is_head = this.protocol == Protocol::Http1 && buffer.filled().len() > before;
+                if is_head && this.head_since.is_none() {
                     this.head_since = Some(Instant::now());
                 }
                 Poll::Ready(Ok(()))
