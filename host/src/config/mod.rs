@@ -12,6 +12,7 @@ mod limits;
 mod mcp;
 mod otlp;
 mod parse;
+mod shown;
 mod sources;
 mod tls;
 mod trust;
@@ -25,7 +26,6 @@ use std::{
 };
 
 use serde::Serialize;
-use serde_json::{Value, json};
 
 pub use error::ConfigError;
 pub use file::{LogFormat, SecretSource, SystemSettings};
@@ -349,82 +349,6 @@ impl Config {
         settings
     }
 
-    /// Returns the effective settings as a JSON document without any secret.
-    #[must_use]
-    pub fn redacted(&self) -> Value {
-        let plugins: serde_json::Map<String, Value> = self
-            .plugins
-            .iter()
-            .map(|(name, options)| {
-                let config = redact(options.config.clone());
-                (
-                    name.clone(),
-                    json!({
-                        "isolation": options.isolation,
-                        "config": config,
-                        "env": options.env.keys().map(|name| (name.clone(), "***")).collect::<BTreeMap<_, _>>(),
-                        "limits": {
-                            "memory": options.limits.memory,
-                            "open_files": options.limits.open_files,
-                            "cpu": options.limits.cpu.map(parse::show_duration),
-                            "processes": options.limits.processes,
-                        },
-                    }),
-                )
-            })
-            .collect();
-        let secrets: BTreeMap<&String, Value> =
-            self.secrets.iter().map(|(name, source)| (name, source.redacted())).collect();
-        let mut shown = json!({
-            "file": self.file,
-            "listen": self.listen.to_string(),
-            "tls_cert": self.tls.as_ref().map(|tls| &tls.certificate),
-            "tls_key": self.tls.as_ref().map(|tls| &tls.key),
-            "prefix": self.prefix,
-            "data": self.data,
-            "database_url": self.database_url.as_deref().map(parse::without_password),
-            "plugin_dirs": self.plugin_dirs,
-            "isolated_plugin_dirs": self.isolated_plugin_dirs,
-            "watch": self.watch,
-            "body_limit": self.body_limit,
-            "cors_origins": self.cors_origins,
-            "auth": auth::shown(&self.auth),
-            "log": self.log.filter,
-            "log_format": self.log.format,
-            "log_file": self.log.file,
-            "record": self.record.filter,
-            "record_content": self.record.content,
-            "record_days": self.record.days,
-            "record_bytes": self.record.bytes,
-            "otlp_endpoint": self.otlp.shown_endpoint(),
-            "otlp_headers": self.otlp.shown_headers(),
-            "otlp_protocol": self.otlp.protocol,
-            "otlp_logs": self.otlp.logs,
-            "run_deadline": parse::show_duration(self.deadlines.run),
-            "call_deadline": parse::show_duration(self.deadlines.call),
-            "open_deadline": parse::show_duration(self.deadlines.open),
-            "drain_deadline": parse::show_duration(self.deadlines.drain),
-            "stream_drain_deadline": parse::show_duration(self.deadlines.stream_drain),
-            "lease": parse::show_duration(self.deadlines.lease),
-            "cancel_grace": parse::show_duration(self.deadlines.cancel_grace),
-            "trusted_proxies": self.limits.shown_proxies(),
-            "limits": self.limits.shown(),
-            "workflows": self.workflows,
-            "mcp_servers": self.mcp_servers.iter().map(|(name, it)| (name.clone(), it.redacted())).collect::<BTreeMap<_, _>>(),
-            "memory": self.memory,
-            "providers": self.providers,
-            "swap_guard": self.swap_guard.map_or_else(|| "off".to_owned(), parse::show_duration),
-            "trust": self.trust.shown(),
-            "plugins": plugins,
-            "secrets": secrets,
-            "system": self.system,
-        });
-        if let Value::Object(shown) = &mut shown {
-            self.mcp.show(shown);
-        }
-        shown
-    }
-
     /// Refuses to be reachable from elsewhere unless callers are asked who they are.
     fn check_reach(&self) -> Result<(), ConfigError> {
         if self.listen.ip().is_loopback() || self.auth.is_required() {
@@ -481,24 +405,6 @@ fn read_file(
     match toml::from_str(&text) {
         Ok(file) => Ok((Some(path), file)),
         Err(error) => Err(ConfigError::File { path, message: error.to_string().trim_end().to_owned() }),
-    }
-}
-
-/// Hides values whose key says that they are secret.
-fn redact(value: Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let hide = |(key, value): (String, Value)| {
-                let lower = key.to_ascii_lowercase();
-                let is_secret =
-                    ["key", "token", "secret", "password", "credential"].iter().any(|word| lower.contains(word));
-                let shown = if is_secret && !value.is_object() { Value::from("***") } else { redact(value) };
-                (key, shown)
-            };
-            Value::Object(fields.into_iter().map(hide).collect())
-        }
-        Value::Array(items) => Value::Array(items.into_iter().map(redact).collect()),
-        other => other,
     }
 }
 
