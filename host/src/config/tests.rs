@@ -1,5 +1,7 @@
 use std::collections::HashMap;
 
+use serde_json::json;
+
 use super::*;
 use crate::plugin::settings::Isolation;
 
