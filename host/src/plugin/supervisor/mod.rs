@@ -23,6 +23,7 @@ use super::{
     error::{LoadCode, LoadError},
     generation::{DrainDeadlines, Generation},
     intake::{Intake, Staged},
+    isolated::Program,
     pool::PluginPool,
     process,
     registry::{Offer, Registry},
@@ -95,6 +96,8 @@ pub(crate) enum Why {
 pub(crate) struct Supervisor {
     pub(crate) settings: PluginSettings,
     intake: Arc<Intake>,
+    /// What runs isolated plugins.
+    program: Arc<Program>,
     pool: Arc<PluginPool>,
     services: Arc<dyn HostServices>,
     registry: Arc<Registry>,
@@ -132,6 +135,7 @@ impl Supervisor {
         let pool = PluginPool::start(settings.stuck_grace)
             .map_err(|error| LoadError::new(LoadCode::Io, format!("cannot start threads for plugins: {error}")))?;
         Ok(Self {
+            program: Arc::new(Program::at(&settings.probe_exe)),
             settings,
             intake: Arc::new(intake),
             pool: Arc::new(pool),
