@@ -23,7 +23,7 @@
 //! | [`sources`] | third-party MCP servers whose tools agents use |
 //! | [`model`] | chat models: those of providers, and the trait all share |
 //! | `pull` | files of models that run on this machine, fetched by `hotbay model pull` |
-//! | [`plugin`] | files to capabilities: checked, probed, mapped, swapped, retired |
+//! | [`plugin`] | files to capabilities: checked, probed, mapped here or in a process of their own, swapped, retired |
 //! | [`observe`] | logs and traces: recorded, kept, found again; live events; what is counted; OTLP |
 //! | [`store`] | what outlives the process, on SQLite or PostgreSQL; the only part that knows SQL |
 //! | [`types`] | plain data all of them speak |

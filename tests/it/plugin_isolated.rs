@@ -8,12 +8,13 @@ use std::{
 
 use hotbay::{
     plugin::{
+        PluginChange,
         call::{Call, CallError},
         settings::{Isolation, PluginOptions, PluginSettings, RestartSettings},
     },
     types::plugin::{BreakerState, GenerationState, PluginState, PluginStatus},
 };
-use hotbay_tests::plugin_host::{PluginHost, build_of, eventually, hostile, isolate, put};
+use hotbay_tests::plugin_host::{PluginHost, artifact, build_of, eventually, hostile, isolate, put};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -94,6 +95,7 @@ async fn check_fault(fault: &str, input: Value, told: &str) {
     let host = host(&name, |_, settings| options(&name, settings).limits.memory = 256 << 20).await;
     let first = process(&host.plugins.get(&name).expect("listed"));
     assert_eq!(processes(&name), [first]);
+    let mut events = host.plugins.subscribe();
     let other = host.tool("bad:sleep", json!({"ms": 60_000}));
     let fatal = async {
         let error = host.tool(&format!("bad:{fault}"), input).await.expect_err("it cannot answer");
@@ -107,6 +109,8 @@ async fn check_fault(fault: &str, input: Value, told: &str) {
     assert!(!error.is_retryable() && error.code() == "E_PLUGIN_CRASHED");
     assert_eq!(host.tool("bad:echo", json!(1)).await.expect("it is back")["output"], 1);
     until_gone(first).await;
+    let event = events.recv().await.expect("it is told");
+    assert!(matches!(event.change, PluginChange::Crashed { generation: 1, how } if how.contains(told)));
     let status = host.plugins.get(&name).expect("listed");
     let crashed = status.process.clone().expect("has a process");
     assert_eq!((status.state, crashed.crashes, crashed.restarts), (PluginState::Serving, 1, 1));
@@ -256,9 +260,14 @@ async fn processes_that_are_allowed_end_with_the_one_that_started_them() {
 
 #[tokio::test]
 async fn open_files_are_bounded_and_calls_go_on_without_any_left() {
-    let host = host("leaky", |_, settings| options("leaky", settings).limits.open_files = 100).await;
+    // With the least of everything that can be set.
+    let host = host("leaky", |_, settings| {
+        let limits = &mut options("leaky", settings).limits;
+        (limits.open_files, limits.memory) = (16, 32 << 20);
+    })
+    .await;
     let answer = host.tool("bad:leak_files", json!({})).await.unwrap();
-    assert!((20..100).contains(&answer["output"]["leaked"].as_u64().unwrap()), "{answer}");
+    assert!((5..16).contains(&answer["output"]["leaked"].as_u64().unwrap()), "{answer}");
     assert!(answer["output"]["error"].as_str().unwrap().contains("Too many open files"), "{answer}");
     host.tool("bad:echo", json!(1)).await.expect("a call needs no descriptor");
 }
@@ -312,6 +321,18 @@ async fn a_process_killed_from_outside_is_back_before_anybody_can_tell() {
 }
 
 #[tokio::test]
+async fn a_host_that_was_upgraded_under_its_feet_starts_processes_all_the_same() {
+    let programs = tempfile::tempdir().unwrap();
+    let program = programs.path().join("hotbay");
+    fs::copy(artifact("hotbay"), &program).unwrap();
+    let host = host("upgraded", |_, settings| settings.probe_exe.clone_from(&program)).await;
+    fs::remove_file(&program).unwrap();
+    fs::write(&program, "another version").unwrap();
+    host.tool("bad:abort", json!({})).await.expect_err("crashes");
+    host.tool("bad:echo", json!(1)).await.expect("it is back");
+}
+
+#[tokio::test]
 async fn too_many_crashes_open_the_breaker_and_a_reload_closes_it() {
     let host = host("breaking", |_, settings| {
         settings.restart =
@@ -359,7 +380,7 @@ async fn an_open_breaker_lets_one_process_show_that_it_is_well() {
 
 #[tokio::test]
 async fn a_thousand_faults_in_a_row_leave_nothing_behind() {
-    let faults = 1_000;
+    let faults = option_env!("HOTBAY_TEST_FAULTS").map_or(1_000, |count| count.parse().expect("a number"));
     let host = host("thousandth", |_, _| {}).await;
     let began = Instant::now();
     let (mut others, mut slowest) = (0, Duration::ZERO);

@@ -21,6 +21,8 @@ use crate::replay::answer::Answer;
 use crate::replay::client;
 use crate::sse::SseReader;
 
+/// `HOTBAY_TEST_ISOLATED=1 cargo suite` runs every test of a whole host with plugins in processes of their own.
+const EVERY_HOST_ISOLATES: bool = option_env!("HOTBAY_TEST_ISOLATED").is_some();
 /// How long a host may take to say where it listens, and then to be healthy.
 const START: Duration = Duration::from_secs(30);
 /// How long an answer may take.
@@ -347,7 +349,7 @@ impl TestHost {
             .args(["--listen", "127.0.0.1:0"])
             .arg("--data")
             .arg(self.data_dir())
-            .arg(if self.builder.isolated { "--isolated-plugins" } else { "--plugins" })
+            .arg(if self.builder.isolated || EVERY_HOST_ISOLATES { "--isolated-plugins" } else { "--plugins" })
             .arg(self.plugin_dir())
             .args(&self.builder.arguments)
             .envs(self.builder.variables.iter().map(|(name, value)| (name, value)))

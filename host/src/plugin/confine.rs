@@ -23,6 +23,7 @@ pub(crate) fn confine(limits: &ProcessLimits, parent: u32) -> io::Result<UnixStr
     die_with(parent)?;
     let socket = take_socket()?;
     close_all_above(socket.as_raw_fd())?;
+    prefer_me_when_memory_is_short();
     process::limit(libc::RLIMIT_CORE, 0)?;
     // Of what is mapped, what is private and can be written: not the address space, of which
     // allocators and threads reserve far more than they use.
@@ -64,6 +65,12 @@ fn take_socket() -> io::Result<UnixStream> {
     // SAFETY: both are open descriptors of this process, which has one thread.
     check(unsafe { libc::dup2(null.as_raw_fd(), 0) })?;
     Ok(UnixStream::from(socket))
+}
+
+/// Has the kernel end this process before the host when the whole machine has no memory left.
+fn prefer_me_when_memory_is_short() {
+    // Where it cannot be said the kernel decides by size, which is what happens to everybody.
+    std::fs::write("/proc/self/oom_score_adj", "500").unwrap_or_default();
 }
 
 /// Closes what a library of the host has left open without saying so.

@@ -39,9 +39,16 @@ pub(crate) fn prepare_child() -> io::Result<File> {
     Ok(unsafe { File::from_raw_fd(verdict) })
 }
 
-/// Sets both limits of a resource.
+/// Sets both limits of a resource, or leaves them lower if the process was started with less.
 pub(crate) fn limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Result<()> {
-    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
+    let mut limit = libc::rlimit { rlim_cur: value, rlim_max: value };
+    // SAFETY: the pointer is to a live, initialised rlimit.
+    if unsafe { libc::getrlimit(resource, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // Only root may raise the upper one.
+    let value = value.min(limit.rlim_max);
+    limit = libc::rlimit { rlim_cur: value, rlim_max: value };
     // SAFETY: the pointer is to a live, initialised rlimit.
     if unsafe { libc::setrlimit(resource, &raw const limit) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -5,15 +5,17 @@
 //! started it (`PR_SET_PDEATHSIG`), which is how none outlives the host.
 
 use std::{
+    fs::File,
     io::{self, PipeReader},
     os::{
-        fd::OwnedFd,
+        fd::{AsRawFd, OwnedFd},
         unix::{
             fs::DirBuilderExt,
             net::UnixStream,
             process::{CommandExt, ExitStatusExt},
         },
     },
+    path::{Path, PathBuf},
     process::{Command, ExitStatus},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
@@ -23,6 +25,24 @@ use tokio::sync::oneshot;
 
 use super::Launch;
 use crate::plugin::{process, runner::RunnerArguments};
+
+/// The host's own executable, as it was when the host started.
+///
+/// An upgrade may put another in its place, whose runner need not speak as this host does.
+pub(crate) struct Program {
+    path: PathBuf,
+    /// Keeps the file, also when its name is another's.
+    _file: Option<File>,
+}
+
+impl Program {
+    /// Takes hold of an executable.
+    pub(crate) fn at(path: &Path) -> Self {
+        let file = if cfg!(target_os = "linux") { File::open(path).ok() } else { None };
+        let held = file.as_ref().map(|file| format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into());
+        Self { path: held.unwrap_or_else(|| path.to_owned()), _file: file }
+    }
+}
 
 /// A process that runs, or did. It is killed when this is dropped.
 pub(super) struct Child {
@@ -109,7 +129,8 @@ fn spawn(launch: &Launch) -> io::Result<(std::process::Child, Ends)> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&launch.directory)?;
     let (socket, theirs) = UnixStream::pair()?;
     let (output, printed) = io::pipe()?;
-    let mut command = Command::new(&launch.executable);
+    let mut command = Command::new(&launch.program.path);
+    command.arg0("hotbay");
     RunnerArguments::new(&launch.plugin, std::process::id(), &launch.limits).add_to(&mut command);
     command.env_clear().envs(&launch.env).current_dir(&launch.directory).process_group(0);
     // Descriptor 0 is how it is handed over: nothing else has to be left open across the exec.

@@ -104,6 +104,16 @@ pub(super) enum Fault {
     Io(io::Error),
 }
 
+impl Fault {
+    /// The other end is closed as well if it was closed with something in it, or is written to.
+    fn of(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Self::Closed,
+            _ => Self::Io(error),
+        }
+    }
+}
+
 impl Link {
     pub(super) fn new(
         pid: u32,
@@ -184,7 +194,7 @@ impl Link {
         tokio::select! {
             biased;
             fault = self.read(read) => fault,
-            error = self.outbox.flush(&self.socket) => Fault::Io(error),
+            error = self.outbox.flush(&self.socket) => Fault::of(error),
             () = self.watch() => Fault::Stuck,
         }
     }
@@ -192,15 +202,14 @@ impl Link {
     async fn read(self: &Arc<Self>, read: &mut BytesMut) -> Fault {
         loop {
             if let Err(error) = self.socket.readable().await {
-                return Fault::Io(error);
+                return Fault::of(error);
             }
             read.reserve(READ);
             match self.socket.try_read_buf(read) {
                 Ok(0) => return Fault::Closed,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Fault::Closed,
-                Err(error) => return Fault::Io(error),
+                Err(error) => return Fault::of(error),
             }
             loop {
                 match frames::take(read).and_then(|frame| frame.map(|frame| self.take(frame)).transpose()) {

@@ -37,6 +37,7 @@ use super::{
     supervisor::{PluginEvent, Spawner},
 };
 use crate::types::plugin::ProcessStatus;
+pub(crate) use child::Program;
 use link::{Link, News, Pending, room};
 use policy::Policy;
 use session::Session;
@@ -44,7 +45,7 @@ use session::Session;
 /// How a plugin's process is started.
 pub(crate) struct Launch {
     /// The host itself, which understands `plugin-runner`.
-    pub(crate) executable: PathBuf,
+    pub(crate) program: Arc<Program>,
     /// The private copy.
     pub(crate) file: PathBuf,
     /// The plugin's name.

@@ -81,7 +81,9 @@ impl Session {
             }),
             loss = self.serve() => {
                 let how = self.end(loss).await;
-                Err(LoadError::new(LoadCode::OpenFailed, format!("its process ended while it was opened ({how})")))
+                let said = self.output.printed.lines().next_back().map(|line| format!("; it said: {line}"));
+                let message = format!("its process ended while it was opened ({how}){}", said.unwrap_or_default());
+                Err(LoadError::new(LoadCode::OpenFailed, message))
             }
             () = tokio::time::sleep(launch.open_deadline) => Err(LoadError::new(
                 LoadCode::OpenTimeout,

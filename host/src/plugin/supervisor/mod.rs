@@ -25,6 +25,7 @@ use super::{
     error::{LoadCode, LoadError},
     generation::{DrainDeadlines, Generation},
     intake::{Intake, Staged},
+    isolated::Program,
     pool::PluginPool,
     process,
     registry::{Offer, Registry},
@@ -118,6 +119,8 @@ pub(crate) struct Supervisor {
     me: Weak<Self>,
     pub(crate) settings: PluginSettings,
     intake: Arc<Intake>,
+    /// What runs isolated plugins.
+    program: Arc<Program>,
     pool: Arc<PluginPool>,
     services: Arc<dyn HostServices>,
     registry: Arc<Registry>,
@@ -156,6 +159,7 @@ impl Supervisor {
             .map_err(|error| LoadError::new(LoadCode::Io, format!("cannot start threads for plugins: {error}")))?;
         Ok(Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
+            program: Arc::new(Program::at(&settings.probe_exe)),
             settings,
             intake: Arc::new(intake),
             pool: Arc::new(pool),

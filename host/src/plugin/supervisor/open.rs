@@ -113,7 +113,7 @@ impl Supervisor {
         let settings = &self.settings;
         let idempotent = identity.manifest.tools.iter().filter(|tool| tool.idempotent).map(|tool| tool.id.clone());
         Launch {
-            executable: settings.probe_exe.clone(),
+            program: Arc::clone(&self.program),
             file,
             plugin: Arc::clone(&identity.plugin),
             generation: identity.number,
