@@ -15,7 +15,10 @@ use std::{hint::black_box, time::Duration};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures::{FutureExt, future::join_all};
-use hotbay::plugin::call::Call;
+use hotbay::{
+    plugin::{call::Call, registry::Route, settings::CanaryPlan},
+    types::plugin::{CanaryState, CanaryStatus},
+};
 use hotbay_plugin::{
     Plugin,
     abi::{
@@ -25,7 +28,7 @@ use hotbay_plugin::{
     prelude::*,
     testing::TestHost,
 };
-use hotbay_tests::plugin_host::{PluginHost, library, put};
+use hotbay_tests::plugin_host::{PluginHost, build_of, library, put};
 
 /// How many calls are under way at once where there are several.
 const AT_ONCE: usize = 32;
@@ -115,5 +118,28 @@ fn boundary(criterion: &mut Criterion) {
     runtime.block_on(host.plugins.shutdown(Duration::from_secs(1)));
 }
 
-criterion_group!(benches, boundary);
+/// What it costs to find the build that answers a run: `apart` does not ask, the others do while
+/// no build is tried and while one is.
+fn routing(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let host =
+        runtime.block_on(PluginHost::start_with(|directory, _| drop(put(directory, "p.so", &build_of("p", "A")))));
+    let registry = std::sync::Arc::clone(host.plugins.registry());
+    let route = Route { thread: Some("0198c0de-7000-7000-8000-00000000feed"), ..Route::default() };
+    let mut group = criterion.benchmark_group("routing");
+    group.bench_function("apart", |bencher| bencher.iter(|| registry.snapshot()));
+    group.bench_function("no canary", |bencher| bencher.iter(|| registry.snapshot_for(black_box(&route))));
+    let plan = CanaryPlan { percent: 10.0, time: Duration::from_secs(3600), min_calls: 1 };
+    runtime.block_on(async {
+        host.plugins.canary("p", plan, None).await.expect("it may be tried");
+        host.put("p.so", &build_of("p", "B"));
+        let is_tried = |canary: &CanaryStatus| canary.state == CanaryState::Trying;
+        host.until("p", "B is tried", |status| status.canary.as_ref().is_some_and(is_tried)).await;
+    });
+    group.bench_function("canary", |bencher| bencher.iter(|| registry.snapshot_for(black_box(&route))));
+    group.finish();
+    runtime.block_on(host.plugins.shutdown(Duration::from_secs(1)));
+}
+
+criterion_group!(benches, boundary, routing);
 criterion_main!(benches);

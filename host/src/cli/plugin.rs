@@ -217,7 +217,10 @@ async fn list(server: ServerArguments) -> Result<ExitCode, Failure> {
 
 async fn canary(arguments: CanaryArguments) -> Result<ExitCode, Failure> {
     let CanaryArguments { name, percent, r#for: time, min_calls, build, server } = arguments;
-    let request = json!({"percent": percent, "for": time, "minCalls": min_calls, "build": build});
+    let mut request = json!({"percent": percent, "for": time, "minCalls": min_calls});
+    if let Some(build) = build {
+        request["build"] = build.into();
+    }
     let answer = ServerClient::of(&server)?.post_json(&["plugins", &name, "canary"], &request).await?;
     if server.json {
         say(format_args!("{answer:#}"));

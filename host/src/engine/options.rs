@@ -169,3 +169,20 @@ fn fill(settings: &mut Settings, defaults: Settings) {
         settings.stop_sequences = defaults.stop_sequences;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_goes_the_way_of_its_conversation_then_its_own_id_then_its_owner() {
+        let mut options = RunOptions::default();
+        assert_eq!(options.route(Some("made up")), Route::of_run("made up"));
+        options.resource_id = Some("me".into());
+        let owned = Route { owner: Some("me"), ..Route::default() };
+        assert_eq!(options.route(Some("made up")), owned, "all runs of an owner go one way");
+        options.run_id = Some("run".into());
+        options.thread_id = Some("thread".into());
+        assert_eq!(options.route(None), Route { thread: Some("thread"), run: Some("run"), owner: Some("me") });
+    }
+}

@@ -111,7 +111,9 @@ mod tests {
     use crate::plugin::generation::Statistics;
 
     fn counts(calls: u64, errors: u64, mistakes: u64, abandoned: u64) -> Counts {
-        Counts { calls, errors, mistakes, abandoned, ..Statistics::default().counts() }
+        let mut counts = Statistics::default().counts();
+        (counts.calls, counts.errors, counts.mistakes, counts.abandoned) = (calls, errors, mistakes, abandoned);
+        counts
     }
 
     #[track_caller]

@@ -498,9 +498,12 @@ impl Supervisor {
 
     /// Has the next start of the host take the build that serves now, if it is not the file's.
     async fn remember(&self, name: &str) {
-        let kept = self.keep_state(|kept| match self.ledger().held(name) {
-            Some(held) => drop(kept.held.insert(name.to_owned(), held)),
-            None => drop(kept.held.remove(name)),
+        let kept = self.keep_state(|kept| {
+            let held = self.ledger().held(name);
+            match held {
+                Some(held) => kept.held.insert(name.to_owned(), held),
+                None => kept.held.remove(name),
+            }
         });
         if let Err(error) = kept.await {
             tracing::warn!(plugin.name = name, %error, "a restart of the host will serve the plugin's file");

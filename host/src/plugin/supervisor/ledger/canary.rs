@@ -22,7 +22,7 @@ pub(super) enum Canary {
     /// The next build will be tried.
     Waiting { plan: CanaryPlan, since: SystemTime },
     /// A build is tried.
-    Trying(Trial),
+    Trying(Box<Trial>),
     /// It is over; this is how it ended.
     Over(Box<CanaryStatus>),
 }
@@ -137,7 +137,8 @@ impl Record {
     pub(super) fn plan(&self) -> Option<CanaryPlan> {
         self.current.as_ref()?;
         match &self.canary {
-            Some(Canary::Waiting { plan, .. } | Canary::Trying(Trial { plan, .. })) => Some(*plan),
+            Some(Canary::Waiting { plan, .. }) => Some(*plan),
+            Some(Canary::Trying(trial)) => Some(trial.plan),
             Some(Canary::Over(_)) | None => None,
         }
     }
@@ -208,14 +209,14 @@ impl Ledger {
         let former = record.trial().map(|trial| Arc::clone(&trial.generation));
         record.failure = None;
         record.add(generation);
-        record.canary = Some(Canary::Trying(Trial {
+        record.canary = Some(Canary::Trying(Box::new(Trial {
             plan,
             generation: Arc::clone(generation),
             before: old.statistics().counts(),
             old,
             began: Instant::now(),
             since: SystemTime::now(),
-        }));
+        })));
         Ok(former)
     }
 
