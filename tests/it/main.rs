@@ -13,6 +13,7 @@ mod documented;
 mod durability;
 mod embed_minilm;
 mod events;
+mod hostile_http;
 mod limits;
 mod mcp;
 #[cfg(hotbay_test_minilm)]
@@ -39,6 +40,8 @@ mod records;
 mod replay;
 mod scaffold;
 mod schedules;
+#[cfg(hotbay_test_schemathesis)]
+mod schemathesis;
 mod store;
 mod stored_logs;
 mod swap_load;

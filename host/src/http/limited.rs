@@ -197,7 +197,7 @@ struct Watch {
     problem: AtomicU8,
 }
 
-/// What a body broke off for, in [`Watch::problem`].
+/// What a body broke off for, as a watch notes it.
 const LATE: u8 = 1;
 const NO_ROOM: u8 = 2;
 

@@ -4,12 +4,13 @@ use std::sync::{Arc, OnceLock};
 
 use axum::{Extension, response::IntoResponse};
 use bytes::Bytes;
-use http::header;
+use http::{Method, header};
 use serde_json::{Map, Value, json};
 
 use super::{
     access::PARAMETER,
     endpoint::{Answers, Endpoint},
+    limited::Work,
 };
 
 /// The document, serialised at the first request.
@@ -91,19 +92,15 @@ fn operation(endpoint: &Endpoint) -> Value {
         Answers::Json(shape) => shape.source.clone(),
         Answers::Events | Answers::Chunks | Answers::Text => json!({"type": "string"}),
     };
-    let failure = json!({
-        "description": "What is wrong",
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-    });
     let mut operation = json!({
         "operationId": operation_id(endpoint),
         "summary": endpoint.summary,
         "tags": [endpoint.tag],
-        "responses": {
-            "200": {"description": "Success", "content": {endpoint.content_type(): {"schema": schema}}},
-            "default": failure,
-        },
+        "responses": {"200": {"description": "Success", "content": {endpoint.content_type(): {"schema": schema}}}},
     });
+    for (status, description) in failures(endpoint) {
+        operation["responses"][status] = failure(description);
+    }
     if !parameters.is_empty() {
         operation["parameters"] = Value::Array(parameters);
     }
@@ -113,6 +110,39 @@ fn operation(endpoint: &Endpoint) -> Value {
             json!({"required": required, "content": {"application/json": {"schema": body.source}}});
     }
     operation
+}
+
+/// Returns what may go wrong with any endpoint that takes the same things.
+fn failures(endpoint: &Endpoint) -> Vec<(&'static str, &'static str)> {
+    let takes = &endpoint.takes;
+    let has_parameters = endpoint.parameters().next().is_some();
+    let changes = endpoint.method != Method::GET;
+    let limited = endpoint.work != Work::Vital;
+    let known = [
+        ("400", "The request makes no sense", true),
+        ("403", "It is not for this caller", true),
+        ("404", "There is no such thing", has_parameters || takes.body.is_some() || takes.query.is_some()),
+        ("408", "The body did not come in time", changes),
+        ("409", "It is not in a state that allows this", changes),
+        ("413", "The body is too long", changes),
+        ("414", "The URL is too long", true),
+        ("415", "The content type is not one that is read", changes),
+        ("422", "It was understood, but cannot be done", changes),
+        ("429", "There is too much of this now; try again later", limited),
+        ("500", "It failed", true),
+        ("501", "Nothing here does this", changes),
+        ("502", "A plugin, or who it asked, failed", changes || has_parameters),
+        ("503", "There is too much to do, or something is not there now; try again later", true),
+        ("504", "It took too long", limited),
+    ];
+    known.into_iter().filter(|(.., applies)| *applies).map(|(status, description, _)| (status, description)).collect()
+}
+
+fn failure(description: &str) -> Value {
+    json!({
+        "description": description,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    })
 }
 
 /// Names an operation after its method and path: `get_agents_agentId`.

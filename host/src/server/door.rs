@@ -6,7 +6,7 @@
 use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use axum::Router;
-use http::Request;
+use http::{HeaderValue, Request, header};
 use hyper::{
     body::Incoming,
     rt,
@@ -205,8 +205,17 @@ fn service(
     service_fn(move |mut request: Request<Incoming>| {
         let serving = pulse.begin();
         request.extensions_mut().insert(peer.clone());
+        // Where such a body ends may have been seen otherwise in front of the host, if it came with a
+        // length as well (which is not to be known here); nothing that follows it is a request.
+        let is_last = request.headers().contains_key(header::TRANSFER_ENCODING);
         let answer = router.call(request);
-        async move { Ok(answer.await?.map(|body| Served::new(body, serving))) }
+        async move {
+            let mut response = answer.await?.map(|body| Served::new(body, serving));
+            if is_last {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response)
+        }
     })
 }
 

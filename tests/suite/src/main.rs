@@ -21,7 +21,7 @@ struct Suite {
 }
 
 // One entry for each; `.ci/run` sets the variables where it can.
-const SUITES: [Suite; 12] = [
+const SUITES: [Suite; 13] = [
     Suite {
         name: "a plugin built by another toolchain",
         variable: "HOTBAY_TEST_NIGHTLY_PLUGIN",
@@ -77,6 +77,12 @@ const SUITES: [Suite; 12] = [
         name: "OpenTelemetry's own SDK",
         variable: "HOTBAY_TEST_OTLP_PYTHON",
         how: "make a venv, `pip install -r tests/otlp/requirements.txt` in it, then set it to the venv's bin/python",
+    },
+    Suite {
+        name: "schemathesis over the API's description",
+        variable: "HOTBAY_TEST_SCHEMATHESIS",
+        how: "make a venv, `pip install -r tests/schemathesis/requirements.txt` in it, then set it to the venv's \
+              bin/schemathesis",
     },
     Suite {
         name: "the weights of all-MiniLM-L6-v2",
