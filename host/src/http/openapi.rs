@@ -120,6 +120,7 @@ fn failures(endpoint: &Endpoint) -> Vec<(&'static str, &'static str)> {
     let limited = endpoint.work != Work::Vital;
     let known = [
         ("400", "The request makes no sense", true),
+        ("401", "The caller does not say who they are", endpoint.access.role.is_some()),
         ("403", "It is not for this caller", true),
         ("404", "There is no such thing", has_parameters || takes.body.is_some() || takes.query.is_some()),
         ("408", "The body did not come in time", changes),
