@@ -72,6 +72,8 @@ pub struct Config {
     pub plugin_dirs: Vec<PathBuf>,
     /// Further ones, whose plugins run in processes of their own unless their options say otherwise.
     pub isolated_plugin_dirs: Vec<PathBuf>,
+    /// Whether plugins, and what they are in, may belong to somebody else; set by `hotbay dev` alone.
+    pub any_owner: bool,
     /// Whether those directories are watched.
     pub watch: bool,
     /// The longest body of a request, in bytes.
@@ -254,6 +256,7 @@ impl Config {
                 file.isolated_plugin_dirs.as_deref(),
                 base,
             ),
+            any_owner: false,
             watch: from.pick("watch", flags.watch.as_ref(), file.watch.as_ref(), true, parse::boolean)?,
             body_limit: from.pick(
                 "body_limit",
@@ -340,6 +343,7 @@ impl Config {
         settings.isolated_directories.clone_from(&self.isolated_plugin_dirs);
         settings.plugins.clone_from(&self.plugins);
         settings.trust.clone_from(&self.trust);
+        settings.any_owner = self.any_owner;
         settings.swap_guard = self.swap_guard;
         settings.watch.enabled = self.watch;
         settings.call_deadline = self.deadlines.call;

@@ -62,6 +62,8 @@ pub(super) fn run(arguments: DevArguments) -> Result<ExitCode, Failure> {
     config.plugin_dirs.insert(0, built.clone());
     // What was saved last is what its author wants to see, whatever it does.
     config.swap_guard = None;
+    // What is built here is run here: a workspace that is mounted into a container is somebody else's.
+    config.any_owner = true;
     block_on(develop(arguments, config, built))?;
     Ok(ExitCode::SUCCESS)
 }
