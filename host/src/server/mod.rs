@@ -77,6 +77,12 @@ impl Server {
             }
         };
         config.limits.connections = files::connections(config.limits.connections);
+        if config.tls.is_none() && !address.ip().is_loopback() {
+            tracing::warn!(
+                "tokens and what is said are not encrypted on the way here: give --tls-cert and --tls-key, unless a proxy \
+                 in front of this server does it"
+            );
+        }
         let app = App::start(config).await?;
         Ok(Self { app, listener, address, tls })
     }
