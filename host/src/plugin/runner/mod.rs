@@ -1,7 +1,7 @@
 //! The other end of an isolated plugin: the process that maps it. This is `hotbay plugin-runner`.
 //!
 //! Loads with the same loader and opens with the same bridge as a host does, polls on the same kind
-//! of pool, and has a host to offer the plugin that forwards everything ([`host`]). One thread reads
+//! of pool, and has a host to offer the plugin that forwards everything (`host`). One thread reads
 //! frames and never writes any, so that the host can always get rid of what it has to say. Whoever
 //! has a frame writes it. When the host is gone, so is the process.
 
