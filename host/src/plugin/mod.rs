@@ -4,7 +4,8 @@
 //! `watcher` (it appeared) -> `intake` (checks, private copy, `probe` in a child) ->
 //! `loader` (mapped, layouts compared) -> `bridge` (opened) -> [`generation`] (counted,
 //! can be called) -> [`registry`] (others find it), all directed by `supervisor`, which
-//! also takes generations out again. Plugin code runs on the threads of `pool` only.
+//! also takes generations out again, and tries builds on a share of the calls. Who has to vouch
+//! for a file is in [`trust`], what others could change in `ownership`. Plugin code runs on the threads of `pool` only.
 //!
 //! Knows nothing of agents, runs or HTTP: a call is bytes in, bytes out ([`call`]), and what
 //! a plugin asks of the host goes to [`services::HostServices`].
