@@ -4,7 +4,8 @@
 //! `watcher` (it appeared) -> `intake` (checks, private copy, `probe` in a child) ->
 //! `loader` (mapped, layouts compared) -> `bridge` (opened) -> [`generation`] (counted,
 //! can be called) -> [`registry`] (others find it), all directed by `supervisor`, which
-//! also takes generations out again. Plugin code runs on the threads of `pool` only.
+//! also takes generations out again, and tries builds on a share of the calls. Who has to vouch
+//! for a file is in [`trust`], what others could change in `ownership`. Plugin code runs on the threads of `pool` only.
 //!
 //! A plugin that is isolated is not mapped here: `isolated` starts a child which does that
 //! ([`runner`]) and talks to it in `frames`. Which of the two it is, only `supervisor` knows.
