@@ -90,12 +90,13 @@ impl Operation {
             _ => None,
         };
         let known = known.filter(|_| self.path.contains('{')).map(str::to_owned);
+        let is_known = known.is_some();
         for parameter in known.into_iter().chain([encoded(text)]) {
             let mut request = self.request(&parameter);
             let pairs: Vec<_> = self.query.iter().map(|name| format!("{}={}", encoded(name), encoded(text))).collect();
             let body = self.body.as_ref().map(|schema| filled(schema, text, 0).to_string().into_bytes());
             request.body = body;
-            if !pairs.is_empty() {
+            if !pairs.is_empty() && (parameter != encoded(text) || !is_known) {
                 // One at a time: the first that is refused would hide the others.
                 requests.extend(
                     pairs.iter().map(|pair| Outgoing { path: format!("{}?{pair}", request.path), ..request.clone() }),

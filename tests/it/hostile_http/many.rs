@@ -64,8 +64,10 @@ async fn idle_connections_cost_little_and_leave_nothing_behind() {
     }
     println!("{count} idle connections take {} KiB each", with_all[0].saturating_sub(before) / 1024 / count as u64);
     assert!(with_all[0] < before + count as u64 * (64 << 10), "{before} bytes before, {with_all:?} with {count}");
-    // What the first ones had serves the second ones.
-    assert!(with_all[1] < with_all[0] + (32 << 20), "{before} bytes before, {with_all:?} with {count}");
+    // What the first ones had serves the second ones, but for what is between: the allocator gives
+    // nothing back to the system that it may need again.
+    let [first, second] = [0, 1].map(|round| with_all[round].saturating_sub(before));
+    assert!(second < first + first / 2, "{before} bytes before, {with_all:?} with {count}");
 }
 
 /// Connects so often; every other connection has asked something before it says nothing more.
