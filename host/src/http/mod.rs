@@ -263,11 +263,11 @@ fn endpoints() -> Vec<Endpoint> {
             get("/events", events::watch).says("Streams what happens").streams(),
         ]),
         tagged("auth", [
-            get("/auth/capabilities", auth::capabilities).open().says("Tells whether callers must say who they are").answers::<auth::CapabilitiesResponse>(),
-            get("/auth/me", auth::me).open().says("Returns who the caller is"),
-            get("/auth/tokens", auth::list).needs(Admin).says("Lists the tokens").answers::<auth::TokensResponse>(),
-            post("/auth/tokens", auth::create).needs(Admin).says("Makes a token, and tells it this once").answers::<auth::NewTokenResponse>(),
-            delete("/auth/tokens/:name", auth::revoke).needs(Admin).says("Revokes a token, by its name or id").answers::<auth::RevokedResponse>(),
+            get("/auth/capabilities", auth::capabilities).open().says("Tells whether callers must say who they are").always().answers::<auth::CapabilitiesResponse>(),
+            get("/auth/me", auth::me).open().says("Returns who the caller is").always(),
+            get("/auth/tokens", auth::list).needs(Admin).says("Lists the tokens").always().answers::<auth::TokensResponse>(),
+            post("/auth/tokens", auth::create).needs(Admin).says("Makes a token, and tells it this once").always().answers::<auth::NewTokenResponse>(),
+            delete("/auth/tokens/:name", auth::revoke).needs(Admin).says("Revokes a token, by its name or id").always().answers::<auth::RevokedResponse>(),
         ]),
         tagged("system", [
             get("/system/packages", system::packages).common().says("Returns what the server is made of"),

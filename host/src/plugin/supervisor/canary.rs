@@ -6,7 +6,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::{LoadCode, LoadError, PluginChange, Prepared, Supervisor, judge, ledger::Verdict};
+use super::{LoadCode, LoadError, PluginChange, Supervisor, judge, ledger::Verdict, load::Prepared};
 use crate::{
     plugin::{
         generation::{Counts, Generation},

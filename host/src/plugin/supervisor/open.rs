@@ -9,12 +9,12 @@ use std::{
 use hotbay_plugin::manifest::Manifest;
 use tokio::sync::oneshot;
 
-use super::{LoadCode, LoadError, Prepared, Staged, Supervisor};
+use super::{LoadCode, LoadError, Supervisor, load::Prepared};
 use crate::plugin::{
     bridge::{Components, InlineInstance},
     call::Instance,
     generation::{Generation, Identity},
-    intake::Mapped,
+    intake::{Mapped, Staged},
     isolated::{Launch, ProcessInstance},
     manifest,
     registry::Offer,

@@ -12,13 +12,12 @@ use std::{
 use hotbay_plugin::manifest::Manifest;
 use jiff::Timestamp;
 
-use super::{LoadCode, LoadError, Staged, Why};
-use crate::plugin::registry::Offers;
+use super::{LoadCode, LoadError, Why};
 use crate::{
     plugin::{
         generation::Generation,
-        intake::Intake,
-        registry::{Offer, Registry},
+        intake::{Intake, Staged},
+        registry::{Offer, Offers, Registry},
         settings::{CanaryPlan, PluginSettings},
         state::KeptState,
     },
