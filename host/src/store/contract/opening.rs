@@ -28,7 +28,7 @@ pub(super) async fn schema_is_applied_once(place: &Place) {
 }
 
 /// As the schema's first two steps left it.
-const OLDER: [&str; 8] = [
+const OLDER: [&str; 9] = [
     "DROP INDEX workflow_runs_by_status",
     "CREATE INDEX workflow_runs_by_status ON workflow_runs (status, workflow_id)",
     "DROP INDEX workflow_runs_by_owner",
@@ -36,6 +36,7 @@ const OLDER: [&str; 8] = [
     "DELETE FROM counts",
     "DROP TABLE verdicts",
     "DROP TABLE embeddings",
+    "DROP TABLE tokens",
     "DELETE FROM _sqlx_migrations WHERE version > 2",
 ];
 
