@@ -489,8 +489,8 @@ async fn a_canary_is_directed_and_shown_over_http_and_by_the_commands() {
     assert_eq!(answering(&host).await, ["A".to_owned(), "B".to_owned()].into());
     let list = command(&["list"]);
     assert!(list.contains("p: generation 2 (B) is tried on 50.0 percent of its calls until 20"), "{list}");
-    let row: Vec<_> = list.lines().nth(1).expect("a row").split_whitespace().take(4).collect();
-    assert_eq!(row, ["p", "serving", "A", "1"]);
+    let row: Vec<_> = list.lines().nth(1).expect("a row").split_whitespace().take(5).collect();
+    assert_eq!(row, ["p", "serving", "inline", "A", "1"]);
     let metrics = host.send(Outgoing::get("/metrics")).await.expect("it answers");
     let metrics = metrics.text();
     for line in ["hotbay_plugin_canary_share{plugin=\"p\"} 0.5", "hotbay_plugin_rolled_back_total{plugin=\"p\"} 0"] {
