@@ -5,6 +5,7 @@
 
 mod cryptography;
 pub mod jwt;
+mod refresh;
 pub mod settings;
 pub mod token;
 
@@ -17,6 +18,7 @@ use crate::{
     types::{caller::Caller, id::Millis},
 };
 use jwt::{Jwt, JwtError};
+use refresh::Refresh;
 use settings::AuthSettings;
 use token::Known;
 
@@ -35,8 +37,7 @@ struct Shared {
     is_required: bool,
     tokens: Tokens,
     known: Known,
-    /// Held while tokens are read, by the one who does; when they last were.
-    reading: tokio::sync::Mutex<Option<tokio::time::Instant>>,
+    reading: Refresh,
     jwt: Option<Jwt>,
 }
 
@@ -74,8 +75,7 @@ impl Auth {
             Some(settings) => Some(Jwt::start(settings).await?),
             None => None,
         };
-        let shared =
-            Shared { is_required: settings.is_required(), tokens, known, reading: tokio::sync::Mutex::default(), jwt };
+        let shared = Shared { is_required: settings.is_required(), tokens, known, reading: Refresh::new(SOONEST), jwt };
         let auth = Self { shared: Arc::new(shared) };
         if auth.is_required() {
             auth.read().await?;
@@ -107,7 +107,7 @@ impl Auth {
             return jwt.who(shown).await;
         }
         // Made by another process a moment ago, perhaps. Whoever guesses cannot cause more reads by it.
-        if token::looks_like_one(shown) && self.read_again().await {
+        if token::looks_like_one(shown) && self.shared.reading.again(self.read_from_store()).await {
             return self.shared.known.find(shown, now);
         }
         None
@@ -118,8 +118,7 @@ impl Auth {
     /// # Errors
     /// If they cannot be read; those that were known stay.
     pub async fn read(&self) -> Result<(), StoreError> {
-        let mut last = self.shared.reading.lock().await;
-        self.read_with(&mut last).await
+        self.shared.reading.now(self.read_from_store()).await
     }
 
     /// Returns the tokens of the store.
@@ -145,30 +144,14 @@ impl Auth {
                 let used = self.shared.known.used();
                 let written = if used.is_empty() { Ok(()) } else { self.shared.tokens.used(used).await };
                 if let Err(error) = written.and(self.read().await) {
-                    tracing::warn!(%error, "tokens cannot be read: those that were known still count");
+                    tracing::warn!(%error, "what was known of callers still counts");
                 }
             }
         };
         cancel.run_until_cancelled(async { tokio::join!(jwt, tokens) }).await;
     }
 
-    /// Returns whether tokens were read, by this call or by one that was under way.
-    async fn read_again(&self) -> bool {
-        let mut last = self.shared.reading.lock().await;
-        if last.is_some_and(|last| last.elapsed() < SOONEST) {
-            return true;
-        }
-        match self.read_with(&mut last).await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(%error, "tokens cannot be read: those that were known still count");
-                false
-            }
-        }
-    }
-
-    async fn read_with(&self, last: &mut Option<tokio::time::Instant>) -> Result<(), StoreError> {
-        *last = Some(tokio::time::Instant::now());
+    async fn read_from_store(&self) -> Result<(), StoreError> {
         self.shared.known.replace(self.shared.tokens.standing().await?);
         Ok(())
     }

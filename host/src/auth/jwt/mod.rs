@@ -19,10 +19,10 @@ use jsonwebtoken::{
 };
 use reqwest::Url;
 use serde_json::{Map, Value};
-use tokio::time::Instant;
 
 use super::{
     cryptography,
+    refresh::Refresh,
     settings::{JwtAlgorithm, JwtSettings},
 };
 use crate::{
@@ -51,8 +51,7 @@ pub(super) struct Jwt {
     settings: JwtSettings,
     place: Place,
     keys: ArcSwap<Vec<Key>>,
-    /// Held while the keys are read, by the one who does; when they last were.
-    reading: tokio::sync::Mutex<Option<Instant>>,
+    reading: Refresh,
     /// Tokens that were checked, by hash, and until when they count. Held for one lookup.
     checked: RwLock<HashMap<[u8; 32], Checked>>,
 }
@@ -99,7 +98,7 @@ impl Jwt {
             settings: settings.clone(),
             place,
             keys: ArcSwap::default(),
-            reading: tokio::sync::Mutex::default(),
+            reading: Refresh::new(SOONEST),
             checked: RwLock::default(),
         };
         match (jwt.read().await, &jwt.place) {
@@ -114,7 +113,7 @@ impl Jwt {
         loop {
             tokio::time::sleep(Duration::from_secs(self.settings.refresh_seconds.max(1))).await;
             if let Err(error) = self.read().await {
-                tracing::warn!(%error, "those that were known still count");
+                tracing::warn!(%error, "what was known of callers still counts");
             }
         }
     }
@@ -129,7 +128,9 @@ impl Jwt {
         }
         let keys = self.keys.load_full();
         let checked = match self.check(&keys, token) {
-            Err(Refused::UnknownKey) if self.read_again().await => self.check(&self.keys.load_full(), token),
+            Err(Refused::UnknownKey) if self.reading.again(self.read_from_place()).await => {
+                self.check(&self.keys.load_full(), token)
+            }
             other => other,
         };
         match checked {
@@ -218,28 +219,11 @@ impl Jwt {
         named.or(self.settings.default_role)
     }
 
-    async fn read_again(&self) -> bool {
-        let mut last = self.reading.lock().await;
-        if last.is_some_and(|last| last.elapsed() < SOONEST) {
-            // Perhaps by somebody this one waited for.
-            return true;
-        }
-        match self.read_with(&mut last).await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(%error, "those that were known still count");
-                false
-            }
-        }
-    }
-
     async fn read(&self) -> Result<(), JwtError> {
-        let mut last = self.reading.lock().await;
-        self.read_with(&mut last).await
+        self.reading.now(self.read_from_place()).await
     }
 
-    async fn read_with(&self, last: &mut Option<Instant>) -> Result<(), JwtError> {
-        *last = Some(Instant::now());
+    async fn read_from_place(&self) -> Result<(), JwtError> {
         let failed = |reason: String| JwtError { place: self.settings.keys.clone(), reason };
         let text = match &self.place {
             Place::File(path) => tokio::fs::read(path).await.map_err(|error| failed(error.to_string()))?,
