@@ -139,7 +139,7 @@ async fn new(arguments: NewArguments) -> Result<(), Failure> {
     if place.json {
         say(format_args!("{row:#}"));
     } else {
-        note(format_args!("token `{name}` lets in a {role}; keep it, it is not shown again"));
+        note(format_args!("token `{name}` has the role {role}; keep it, it is not shown again"));
         say(text);
     }
     Ok(())
