@@ -111,16 +111,9 @@ async fn new(arguments: NewArguments) -> Result<(), Failure> {
     };
     let (text, row) = match Place::of(&place)? {
         Place::Server(server) => {
-            let body = json!({"name": name, "role": role, "resourceId": resource,
-                "expiresAt": expires_at.map(Millis::iso)});
-            let body: serde_json::Map<_, _> = body
-                .as_object()
-                .into_iter()
-                .flatten()
-                .filter(|(_, value)| !value.is_null())
-                .map(|(k, v)| (k.clone(), v.clone()))
-                .collect();
-            let made = server.post_json(&["auth", "tokens"], &body.into()).await?;
+            let expires_at = expires_at.map(Millis::iso);
+            let body = json!({"name": name, "role": role, "resourceId": resource, "expiresAt": expires_at});
+            let made = server.post_json(&["auth", "tokens"], &body).await?;
             let text = made.get("token").and_then(Value::as_str).unwrap_or_default().to_owned();
             (text, made)
         }

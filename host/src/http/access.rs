@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::extract::{FromRequestParts, Request};
-use http::{HeaderMap, Method, StatusCode, header, request::Parts};
+use http::{Extensions, HeaderMap, Method, StatusCode, header, request::Parts};
 
 use super::{endpoint::Argument, error::ApiError, extract::pairs};
 use crate::{
@@ -133,9 +133,10 @@ pub(super) struct Asker(pub(super) Arc<Caller>);
 struct Nobody;
 
 impl Asker {
-    fn anyone() -> Self {
+    /// Returns who asks; anyone, if nobody said.
+    pub(super) fn of(extensions: &Extensions) -> Self {
         static ANYONE: LazyLock<Arc<Caller>> = LazyLock::new(|| Arc::new(Caller::anyone()));
-        Self(Arc::clone(&ANYONE))
+        Self(Arc::clone(extensions.get::<Arc<Caller>>().unwrap_or(&ANYONE)))
     }
 
     /// Returns the owner a request is about: the one it names, which must be the asker's own if they
@@ -166,11 +167,10 @@ impl<S: Sync> FromRequestParts<S> for Asker {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        match parts.extensions.get::<Arc<Caller>>() {
-            Some(caller) => Ok(Self(Arc::clone(caller))),
-            None if parts.extensions.get::<Nobody>().is_some() => Err(unknown()),
-            None => Ok(Self::anyone()),
+        if parts.extensions.get::<Nobody>().is_some() {
+            return Err(unknown());
         }
+        Ok(Self::of(&parts.extensions))
     }
 }
 

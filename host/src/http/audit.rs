@@ -7,13 +7,12 @@ use std::sync::Arc;
 use axum::extract::Request;
 use http::StatusCode;
 
-use super::metrics::Route;
-use crate::types::caller::{Caller, Role};
+use super::{access::Asker, metrics::Route};
+use crate::types::caller::Caller;
 
 /// Something that somebody does to the server.
 pub(super) struct Act {
-    /// Absent if they are not let in.
-    by: Option<Arc<Caller>>,
+    by: Arc<Caller>,
     what: String,
     path: String,
 }
@@ -24,7 +23,7 @@ impl Act {
         if !route.access.is_audited(request.method()) {
             return None;
         }
-        let by = request.extensions().get::<Arc<Caller>>().cloned();
+        let by = Asker::of(request.extensions()).0;
         let what = format!("{} {}", request.method(), route.template);
         Some(Self { by, what, path: request.uri().path().to_owned() })
     }
@@ -35,14 +34,13 @@ impl Act {
             // Nobody did nothing; those are counted, and anybody could fill the log with them.
             return;
         }
-        let caller = self.by.as_deref();
         let result = match status.as_u16() {
             200..=299 => "done",
             403 => "refused",
             _ => "failed",
         };
-        let (name, id) = caller.map_or(("anyone", "anyone"), |caller| (&*caller.name, &*caller.id));
-        let role = caller.map_or(Role::Admin, |caller| caller.role).as_str();
+        let Caller { id, name, role, .. } = &*self.by;
+        let (name, id, role) = (&**name, &**id, role.as_str());
         let (action, path, status) = (&*self.what, &*self.path, status.as_u16());
         tracing::info!(
             target: "hotbay::audit",

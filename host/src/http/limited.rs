@@ -26,7 +26,7 @@ use http::StatusCode;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use super::error::ApiError;
+use super::{client::account_of, error::ApiError, kept::Kept};
 use crate::limits::{BodyBytes, Limit, Limits, Refused, RunSlot, Slot};
 
 /// What answering asks of the host.
@@ -78,7 +78,7 @@ pub(super) async fn answer(limits: &Arc<Limits>, work: Work, request: Request, n
 
 /// Returns the answer to who is not let in: they are counted, so that guessing has a rate as well.
 pub(super) fn refuse(limits: &Limits, request: &Request, error: ApiError) -> ApiError {
-    match limits.rate(&limits.account_of(request)) {
+    match limits.rate(&account_of(request, limits)) {
         Ok(()) => error,
         Err(refused) => refused.into(),
     }
@@ -96,7 +96,7 @@ async fn admit(limits: &Arc<Limits>, work: Work, request: Request, next: Next) -
     let response = match work {
         Work::Vital => next.run(request).await,
         Work::Short => {
-            limits.rate(&limits.account_of(&request))?;
+            limits.rate(&account_of(&request, limits))?;
             let _slot = limits.request()?;
             within(limits, settings.request_time, next.run(request)).await?
         }
@@ -149,7 +149,7 @@ struct Held {
 
 impl Held {
     fn take(limits: &Arc<Limits>, work: Work, request: &Request) -> Result<Self, Refused> {
-        let account = limits.account_of(request);
+        let account = account_of(request, limits);
         limits.rate(&account)?;
         let runs = matches!(work, Work::Run | Work::StreamedRun);
         let streams = matches!(work, Work::Stream | Work::StreamedRun);
@@ -163,30 +163,7 @@ impl Held {
         if response.body().size_hint().exact().is_some() {
             return response;
         }
-        response.map(|body| Body::new(HeldBody { body, _held: self }))
-    }
-}
-
-/// A stream, with the places it takes.
-struct HeldBody {
-    body: Body,
-    _held: Held,
-}
-
-impl http_body::Body for HeldBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        response.map(|body| Body::new(Kept::new(body, self)))
     }
 }
 

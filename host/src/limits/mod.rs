@@ -262,7 +262,7 @@ impl Limits {
     /// # Errors
     /// If there are too many, in all or of its address.
     pub fn connection(self: &Arc<Self>, address: IpAddr) -> Result<(Slot, Peer), Refused> {
-        let account = self.account(&Client::at(address));
+        let account = self.account(Some(&Client::at(address)), None);
         // A proxy asks for many.
         let most = self.settings.client_connections.filter(|_| !self.is_trusted(address));
         let slot = self.slot(&account, Held::Connection, most)?;
@@ -342,20 +342,15 @@ impl Limits {
         self.settings.trusted_proxies.iter().any(|network| network.contains(address))
     }
 
-    /// Returns what the client of a request has taken.
+    /// Returns what a client has taken; without one, what whoever is at the other end of the connection has.
     #[must_use]
-    pub fn account_of<B>(&self, request: &http::Request<B>) -> Arc<Account> {
-        let peer = request.extensions().get::<Peer>();
-        match (Client::of(request, self), peer) {
+    pub fn account(&self, client: Option<&Client>, peer: Option<&Peer>) -> Arc<Account> {
+        match (client, peer) {
+            (Some(client), _) => self.accounts.find(client, || self.began.elapsed()),
             // Found when it connected.
             (None, Some(peer)) => Arc::clone(&peer.account),
             (None, None) => self.accounts.others(),
-            (Some(client), _) => self.account(&client),
         }
-    }
-
-    fn account(&self, client: &Client) -> Arc<Account> {
-        self.accounts.find(client, || self.began.elapsed())
     }
 
     /// Writes what is counted.

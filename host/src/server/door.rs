@@ -25,11 +25,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    line::{Line, Protocol, Pulse, Served},
+    line::{Line, Protocol, Pulse, Serving},
     tls::HTTP2,
 };
 use crate::{
     app::AppState,
+    http::kept::Kept,
     limits::{Limit, Limits, Peer, Refused, Slot},
     tasks::Tasks,
 };
@@ -149,16 +150,7 @@ impl Shared {
         let line = Line::new(socket, Protocol::Http1, Arc::clone(&pulse), Arc::clone(&self.limits));
         let service = service(self.router.clone(), Arc::clone(&pulse), peer);
         let mut connection = self.http1.serve_connection(TokioIo::new(line), service);
-        let mut connection = Pin::new(&mut connection);
-        let ended = tokio::select! {
-            ended = &mut connection => ended,
-            () = cancel.cancelled() => {
-                pulse.hurry();
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        self.ended(ended);
+        self.speak(Pin::new(&mut connection), &pulse, cancel, |connection| connection.graceful_shutdown()).await;
     }
 
     async fn speak_http2<S>(&self, socket: S, peer: Peer, cancel: &CancellationToken)
@@ -168,20 +160,26 @@ impl Shared {
         let pulse = Arc::new(Pulse::default());
         let line = Line::new(socket, Protocol::Http2, Arc::clone(&pulse), Arc::clone(&self.limits));
         let service = service(self.router.clone(), Arc::clone(&pulse), peer);
-        let connection = self.http2.serve_connection(TokioIo::new(line), service);
-        let mut connection = std::pin::pin!(connection);
+        let connection = std::pin::pin!(self.http2.serve_connection(TokioIo::new(line), service));
+        self.speak(connection, &pulse, cancel, |connection| connection.graceful_shutdown()).await;
+    }
+
+    /// Speaks until a connection ends; has it end soon once it is told to.
+    async fn speak<C: Future<Output = hyper::Result<()>>>(
+        &self,
+        mut connection: Pin<&mut C>,
+        pulse: &Pulse,
+        cancel: &CancellationToken,
+        end_soon: impl FnOnce(Pin<&mut C>),
+    ) {
         let ended = tokio::select! {
             ended = &mut connection => ended,
             () = cancel.cancelled() => {
                 pulse.hurry();
-                connection.as_mut().graceful_shutdown();
+                end_soon(connection.as_mut());
                 connection.await
             }
         };
-        self.ended(ended);
-    }
-
-    fn ended(&self, ended: hyper::Result<()>) {
         let Err(error) = ended else { return };
         // hyper answers these by itself.
         if error.is_parse_too_large() {
@@ -198,9 +196,9 @@ fn service(
     peer: Peer,
 ) -> impl Service<
     Request<Incoming>,
-    Response = http::Response<Served>,
+    Response = http::Response<Kept<Serving>>,
     Error = Infallible,
-    Future = impl Future<Output = Result<http::Response<Served>, Infallible>> + Send + 'static,
+    Future = impl Future<Output = Result<http::Response<Kept<Serving>>, Infallible>> + Send + 'static,
 > {
     service_fn(move |mut request: Request<Incoming>| {
         let serving = pulse.begin();
@@ -210,7 +208,7 @@ fn service(
         let is_last = request.headers().contains_key(header::TRANSFER_ENCODING);
         let answer = router.call(request);
         async move {
-            let mut response = answer.await?.map(|body| Served::new(body, serving));
+            let mut response = answer.await?.map(|body| Kept::new(body, serving));
             if is_last {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }

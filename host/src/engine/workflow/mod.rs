@@ -30,6 +30,7 @@ mod start;
 mod step;
 pub(super) mod tool;
 mod travel;
+mod view;
 mod wait;
 
 use std::{
@@ -75,6 +76,7 @@ pub use program::{Graphs, StoredGraphs};
 pub use resume::ResumeRequest;
 pub use start::{StartMode, StartRequest};
 pub use travel::TravelRequest;
+pub use view::RunView;
 pub use wait::RunHandle;
 
 /// Runs of workflows. Cheap to clone.
@@ -129,15 +131,6 @@ enum Drive {
     Going,
     /// It ended; `None` if somebody else goes on with the run.
     Ended(Option<Box<RunEnd>>),
-}
-
-/// A run as it can be looked at.
-#[derive(Debug, Clone)]
-pub struct RunView {
-    /// Its row.
-    pub row: RunRow,
-    /// What its executions came to, by path.
-    pub records: Arc<HashMap<String, StepRecord>>,
 }
 
 impl Workflows {
@@ -222,49 +215,6 @@ impl Workflows {
             }
         }
         first.unwrap_or(Err(EngineError::UnknownWorkflow))
-    }
-
-    /// Returns a run of a workflow, as it is at this moment.
-    ///
-    /// # Errors
-    /// If there is no such workflow or run, or the store fails.
-    pub async fn view(&self, workflow_id: &str, run_id: &str) -> Result<RunView, EngineError> {
-        let row = self.row(workflow_id, run_id).await?;
-        let live = self.active().get(run_id).map(|active| active.execution.journal.records());
-        let records = match live {
-            Some(records) if !row.status.is_over() => records,
-            _ => self.shared.runs.records(run_id).await?,
-        };
-        Ok(RunView { row, records: Arc::new(records) })
-    }
-
-    /// Returns whom a run belongs to, if to anybody.
-    ///
-    /// # Errors
-    /// As [`Workflows::view`].
-    pub async fn belongs_to(&self, workflow_id: &str, run_id: &str) -> Result<Option<String>, EngineError> {
-        Ok(self.row(workflow_id, run_id).await?.resource_id)
-    }
-
-    async fn row(&self, workflow_id: &str, run_id: &str) -> Result<RunRow, EngineError> {
-        let entry = self.find(workflow_id);
-        let id = entry.as_ref().map_or(workflow_id, |entry| &*entry.id);
-        match self.shared.runs.get(run_id).await?.filter(|row| row.workflow_id == id) {
-            Some(row) => Ok(row),
-            // A run outlives its workflow, so that the workflow is missing is said only then.
-            None => entry.and(Err(EngineError::UnknownWorkflowRun)),
-        }
-    }
-
-    /// Returns the graphs a run was begun with.
-    ///
-    /// # Errors
-    /// If the store fails or holds what is no graph.
-    pub async fn graphs(&self, row: &RunRow) -> Result<Option<Graphs>, EngineError> {
-        let Some(stored) = self.shared.runs.graph(&row.graph_hash).await? else { return Ok(None) };
-        Graphs::of_stored(&stored)
-            .map(Some)
-            .map_err(|error| EngineError::Store(StoreError::Corrupt(format!("a stored graph cannot be read: {error}"))))
     }
 
     /// Returns a run's stream from the `from`-th chunk on: what there was, and what comes.

@@ -2,6 +2,12 @@
 
 use std::sync::Arc;
 
+use super::{calls::Calls, connection::Request};
+use crate::plugin::{
+    bridge::Failure,
+    frames::{self, Asked, Ended, Kind, MAX_BODY, Span, Spoken},
+    services::{MAX_MESSAGE, cut, forward},
+};
 use bytes::Bytes;
 use hotbay_plugin::{
     Error,
@@ -12,17 +18,9 @@ use hotbay_plugin::{
             std_types::{RArc, ROption, RResult, RSlice, RStr, RVec},
         },
         async_ffi::{FfiFuture, FutureExt},
-        push, span_op,
+        span_op,
     },
     error::code,
-};
-use tokio::sync::mpsc;
-
-use super::{calls::Calls, connection::Request};
-use crate::plugin::{
-    bridge::Failure,
-    frames::{self, Asked, Ended, Kind, MAX_BODY, Span, Spoken},
-    services::MAX_MESSAGE,
 };
 
 #[derive(Clone)]
@@ -33,11 +31,6 @@ pub(super) fn to_abi(calls: Arc<Calls>) -> HostArc {
     HostApi_TO::from_ptr(RArc::new(Forwarded(calls)), TD_Opaque)
 }
 
-/// Cuts a text as the host would.
-fn cut(text: &str) -> String {
-    text.get(..text.floor_char_boundary(MAX_MESSAGE)).unwrap_or_default().to_owned()
-}
-
 fn cut_bytes(bytes: RSlice<'_, u8>) -> Bytes {
     let bytes = bytes.as_slice();
     Bytes::copy_from_slice(bytes.get(..MAX_MESSAGE).unwrap_or(bytes))
@@ -45,14 +38,14 @@ fn cut_bytes(bytes: RSlice<'_, u8>) -> Bytes {
 
 impl HostApi for Forwarded {
     fn log(&self, call: u64, level: u8, target: RStr<'_>, message: RStr<'_>, fields_json: RSlice<'_, u8>) {
-        let (target, message) = (cut(target.as_str()), cut(message.as_str()));
+        let (target, message) = (cut(target.as_str()).to_owned(), cut(message.as_str()).to_owned());
         self.0.connection.write(&Spoken { level, target, message, fields: cut_bytes(fields_json) }.frame(call));
     }
 
     fn span(&self, call: u64, op: u8, span: u64, name: RStr<'_>, fields_json: RSlice<'_, u8>) -> u64 {
         // Numbered here: a plugin does not wait for the host to have an id.
         let opens = if op == span_op::OPEN { self.0.connection.next() } else { 0 };
-        let said = Span { op, span, opens, name: cut(name.as_str()), fields: cut_bytes(fields_json) };
+        let said = Span { op, span, opens, name: cut(name.as_str()).to_owned(), fields: cut_bytes(fields_json) };
         self.0.connection.write(&said.frame(call));
         if op == span_op::OPEN { opens } else { span }
     }
@@ -94,7 +87,13 @@ async fn ask(calls: &Arc<Calls>, asked: Asked, sink: Option<SinkArc>) -> Result<
     }
     // The sink is the plugin's code, so it is filled from the pool, whoever polls the request.
     let forward = chunks.zip(sink).map(|(chunks, sink)| {
-        let work = forward(Arc::clone(calls), request.id, chunks, sink);
+        let (of_plugin, id) = (Arc::clone(calls), request.id);
+        let work = async move {
+            let credit = || of_plugin.connection.write(&frames::frame(Kind::RequestCredit, id, &[]));
+            if !forward(chunks, sink, credit).await {
+                of_plugin.connection.write(&frames::frame(Kind::RequestClosed, id, &[]));
+            }
+        };
         calls.pool.spawn(&calls.lane, asked.call, false, work)
     });
     let ended = wait(&mut request).await;
@@ -111,21 +110,4 @@ async fn ask(calls: &Arc<Calls>, asked: Asked, sink: Option<SinkArc>) -> Result<
 
 async fn wait(request: &mut Request) -> Result<Ended, Error> {
     (&mut request.answer).await.map_err(|_| Error::with_code(code::CANCELLED, "the host does not answer any more"))
-}
-
-/// Moves chunks into the plugin until the request ends or the plugin stops reading.
-async fn forward(calls: Arc<Calls>, request: u64, mut chunks: mpsc::Receiver<Bytes>, sink: SinkArc) {
-    while let Some(chunk) = chunks.recv().await {
-        loop {
-            match sink.push(RSlice::from_slice(&chunk)) {
-                push::OK => break,
-                push::FULL if sink.ready().await => {}
-                _ => {
-                    calls.connection.write(&frames::frame(Kind::RequestClosed, request, &[]));
-                    return;
-                }
-            }
-        }
-        calls.connection.write(&frames::frame(Kind::RequestCredit, request, &[]));
-    }
 }

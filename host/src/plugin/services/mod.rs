@@ -146,8 +146,8 @@ impl HostHandle {
 
     fn write_log(&self, call: u64, level: u8, target: &str, message: &str, fields: &str) {
         let shared = &self.shared;
-        let message = message.get(..message.floor_char_boundary(MAX_MESSAGE)).unwrap_or_default();
-        let fields = fields.get(..fields.floor_char_boundary(MAX_MESSAGE)).unwrap_or_default();
+        let message = cut(message);
+        let fields = cut(fields);
         let _entered = shared.calls.span(call).map(tracing::Span::entered);
         macro_rules! record {
             ($level:ident) => {
@@ -197,28 +197,36 @@ impl HostHandle {
         let (sender, receiver) = mpsc::channel(CHUNKS);
         let mut request = self.begin(call, op, body, Some(sender));
         // The sink is the plugin's code, so it is filled from the plugin's threads.
-        request.forward = Some(self.shared.pool.spawn(&self.shared.lane, call, false, forward(receiver, sink)));
+        request.forward = Some(self.shared.pool.spawn(&self.shared.lane, call, false, forward(receiver, sink, || {})));
         request
     }
 }
 
-/// Moves chunks into the plugin until the request ends or the plugin stops reading.
-async fn forward(mut chunks: mpsc::Receiver<Bytes>, sink: SinkArc) {
+/// Moves chunks into the plugin until the request ends, and says when one was taken. Returns whether the
+/// plugin still reads.
+pub(crate) async fn forward(mut chunks: mpsc::Receiver<Bytes>, sink: SinkArc, taken: impl Fn()) -> bool {
     while let Some(chunk) = chunks.recv().await {
         loop {
             match sink.push(RSlice::from_slice(&chunk)) {
                 push::OK => break,
                 push::FULL if sink.ready().await => {}
-                _ => return,
+                _ => return false,
             }
         }
+        taken();
     }
+    true
+}
+
+/// Cuts a text to what is kept of one.
+pub(crate) fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(MAX_MESSAGE)).unwrap_or_default()
 }
 
 /// A request under way; dropping it ends the work.
 pub(crate) struct Request {
     work: JoinHandle<Result<Vec<u8>, Error>>,
-    forward: Option<async_task::Task<Result<(), super::pool::Stopped>>>,
+    forward: Option<async_task::Task<Result<bool, super::pool::Stopped>>>,
 }
 
 impl Request {

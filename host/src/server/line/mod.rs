@@ -17,9 +17,6 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Body;
-use bytes::Bytes;
-use http_body::{Frame, SizeHint};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep},
@@ -85,36 +82,6 @@ impl Drop for Serving {
         let after = u64::try_from(self.0.born.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.0.last_end.store(after, Ordering::Relaxed);
         self.0.ended.fetch_add(1, Ordering::Release);
-    }
-}
-
-/// The body of an answer; the request is being answered until it is gone.
-#[derive(Debug)]
-pub(super) struct Served {
-    body: Body,
-    _serving: Serving,
-}
-
-impl Served {
-    pub(super) fn new(body: Body, serving: Serving) -> Self {
-        Self { body, _serving: serving }
-    }
-}
-
-impl http_body::Body for Served {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 
