@@ -16,7 +16,7 @@ use std::{
 
 use hotbay_tests::{
     TestHost,
-    host::built_plugin,
+    built::built_plugin,
     http::{self, Address, Connection, Outgoing},
     plugin_host::{SOON, put},
     sse::SseReader,

@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -16,13 +16,12 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, interval, timeout};
 
+use crate::built::{built, copy_plugin};
 use crate::http::{self, Address, Incomplete, Outgoing};
 use crate::replay::answer::Answer;
 use crate::replay::client;
 use crate::sse::SseReader;
 
-/// `HOTBAY_TEST_ISOLATED=1 cargo suite` runs every test of a whole host with plugins in processes of their own.
-const EVERY_HOST_ISOLATES: bool = option_env!("HOTBAY_TEST_ISOLATED").is_some();
 /// How long a host may take to say where it listens, and then to be healthy.
 const START: Duration = Duration::from_secs(30);
 /// How long an answer may take.
@@ -349,7 +348,7 @@ impl TestHost {
             .args(["--listen", "127.0.0.1:0"])
             .arg("--data")
             .arg(self.data_dir())
-            .arg(if self.builder.isolated || EVERY_HOST_ISOLATES { "--isolated-plugins" } else { "--plugins" })
+            .arg(if self.builder.isolated { "--isolated-plugins" } else { "--plugins" })
             .arg(self.plugin_dir())
             .args(&self.builder.arguments)
             .envs(self.builder.variables.iter().map(|(name, value)| (name, value)))
@@ -436,40 +435,6 @@ fn json(answer: Answer) -> anyhow::Result<(u16, Value)> {
     Ok((status, value))
 }
 
-/// The file of the plugin that is built from a crate.
-///
-/// # Errors
-///
-/// When it is not built.
-pub fn built_plugin(crate_name: &str) -> anyhow::Result<PathBuf> {
-    let name = crate_name.replace('-', "_");
-    built(&format!("{}{name}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX))
-}
-
-/// A file of the build directory in which the running test lies, or one above it.
-///
-/// # Errors
-///
-/// When it is not built.
-pub fn built(name: &str) -> anyhow::Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    let found = test.ancestors().skip(1).take(2).map(|directory| directory.join(name)).find(|path| path.is_file());
-    found.with_context(|| {
-        format!("`{name}` is not built beside {}: run `cargo build --workspace` first", test.display())
-    })
-}
-
-/// The temporary name has no plugin's ending, and the rename makes the file appear whole.
-fn copy_plugin(crate_name: &str, directory: &Path) -> anyhow::Result<PathBuf> {
-    let built = built_plugin(crate_name)?;
-    let name = built.file_name().context("a plugin's file has a name")?;
-    let partial = directory.join(format!(".{}.partial", name.to_string_lossy()));
-    std::fs::copy(&built, &partial)?;
-    let path = directory.join(name);
-    std::fs::rename(&partial, &path)?;
-    Ok(path)
-}
-
 #[expect(clippy::print_stderr, reason = "the output of a failed test is where the host's log is looked for")]
 pub(crate) fn show(log: &str) {
     eprintln!("---- the host logged ----\n{log}----");
@@ -484,20 +449,5 @@ mod tests {
         let output = "hello\nlistening on http://127.0.0.1:4111 (pid 1)\nlistening on http://x\n";
         assert_eq!(listen(output.as_bytes()).await.as_deref(), Ok("http://127.0.0.1:4111"));
         assert!(listen(&b"goodbye\n"[..]).await.is_err());
-    }
-
-    #[test]
-    fn what_is_not_built_says_how_to_build_it() {
-        let error = built_plugin("hotbay-no-such-plugin").unwrap_err().to_string();
-        assert!(error.contains("hotbay_no_such_plugin") && error.contains("cargo build --workspace"), "{error}");
-    }
-
-    #[test]
-    fn a_plugin_appears_whole_under_its_own_name() {
-        let directory = TempDir::new().unwrap();
-        let path = copy_plugin("hotbay-test-reference", directory.path()).unwrap();
-        let built = built_plugin("hotbay-test-reference").unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(built).unwrap());
-        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 }

@@ -5,6 +5,7 @@
 //! Start with [`TestHost`]; [`replay`] explains the recorded sessions. Only
 //! [`plugin_host`] knows Hotbay's own types: all else sees what any client sees.
 
+pub mod built;
 pub mod cargo;
 pub mod dev_host;
 pub mod host;

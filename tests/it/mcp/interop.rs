@@ -6,8 +6,9 @@
 use std::{ffi::OsString, path::Path, process::Command, time::Duration};
 
 use hotbay_tests::{
-    TestHost, eventually,
-    host::{built, built_plugin},
+    TestHost,
+    built::{built, built_plugin},
+    eventually,
     plugin_host::SOON,
 };
 use serde_json::json;

@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
-use hotbay_tests::{TestHost, eventually, host::built, plugin_host::SOON};
+use hotbay_tests::{TestHost, built::built, eventually, plugin_host::SOON};
 use serde_json::{Value, json};
 use tokio::{
     io::copy_bidirectional,

@@ -1,6 +1,10 @@
-//! Builds that are tried on a share of the calls, and builds that are taken back by themselves.
+//! Builds that are tried on a share of the calls. Those that are taken back after a plain swap are in
+//! [`guard`], how people direct and see canaries in [`directed`].
 
-use std::{collections::BTreeSet, fs, process::Command, time::Duration};
+mod directed;
+mod guard;
+
+use std::{collections::BTreeSet, fs, time::Duration};
 
 use hotbay::{
     plugin::{
@@ -10,15 +14,8 @@ use hotbay::{
     },
     types::plugin::{CanaryState, GenerationState, PluginState, PluginStatus},
 };
-use hotbay_tests::{
-    TestHost,
-    http::Outgoing,
-    plugin_host::{PluginHost, SOON, artifact, build_of, eventually, hostile, put},
-    wait,
-};
-use serde_json::{Value, json};
-
-use crate::cli::text;
+use hotbay_tests::plugin_host::{PluginHost, build_of, eventually, hostile, put};
+use serde_json::json;
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -353,153 +350,6 @@ async fn a_new_build_that_does_not_load_is_told_and_the_next_one_tried() {
     host.put("p.so", &build_of("p", "B"));
     let status = until(&host, CanaryState::Trying).await;
     assert_eq!((status.version.as_str(), status.last_error), ("A", None));
-}
-
-/// Swaps a build in after the one before had many calls.
-async fn swap(host: &PluginHost, bytes: &[u8]) {
-    assert_eq!(builds(host).await, ["A".to_owned()].into());
-    host.put("p.so", bytes);
-    host.until("p", "B serves", |status| status.version == "B").await;
-}
-
-#[tokio::test]
-async fn a_build_that_fails_after_a_plain_swap_is_taken_back_once() {
-    let host = host().await;
-    let bad = faulty("B", "panic_call");
-    swap(&host, &bad).await;
-    let calls = async {
-        for run in 0.. {
-            drop(host.tool_in(&run.to_string(), "p:echo", json!(null)).await);
-        }
-    };
-    let status = tokio::select! {
-        () = calls => unreachable!("it calls for ever"),
-        status = host.until("p", "A serves again", |status| status.version == "A" && status.last_error.is_some()) => status,
-    };
-    let error = status.last_error.expect("waited for");
-    assert_eq!((error.code.as_str(), status.generation), ("E_ROLLED_BACK", Some(3)), "{}", error.message);
-    assert!(error.message.contains("0 of 100 calls of the old build before"), "{}", error.message);
-    host.put("p.so", &bad);
-    looked(&host).await;
-    assert_eq!(builds(&host).await, ["A".to_owned()].into());
-    let host = host.restart().await;
-    assert_eq!(builds(&host).await, ["A".to_owned()].into());
-    // Somebody who asks gets it.
-    host.plugins.reload("p").await.expect("it loads");
-    assert_eq!(host.plugins.get("p").expect("listed").version, "B");
-}
-
-#[tokio::test]
-async fn mistakes_of_callers_do_not_take_a_build_back_and_hanging_calls_do() {
-    let host = host().await;
-    swap(&host, &faulty("B", "fail")).await;
-    for run in 0..50 {
-        assert!(host.tool_in(&run.to_string(), "p:echo", json!(null)).await.is_err());
-    }
-    // The tool that hangs is what the build is taken back for, and only now.
-    assert_eq!(host.plugins.get("p").expect("listed").version, "B");
-    for _ in 0..200 {
-        drop(host.tool_in("run", "p:pending", json!(null)).await);
-        if host.plugins.get("p").expect("listed").version == "A" {
-            break;
-        }
-    }
-    let status = host.until("p", "A serves again", |status| status.version == "A").await;
-    assert_eq!(status.generation, Some(3));
-}
-
-#[tokio::test]
-async fn without_a_guard_a_build_stays() {
-    let host = host_with(|settings| settings.swap_guard = None).await;
-    swap(&host, &faulty("B", "panic_call")).await;
-    for run in 0..50 {
-        assert!(host.tool_in(&run.to_string(), "p:echo", json!(null)).await.is_err());
-    }
-    looked(&host).await;
-    assert_eq!(host.plugins.get("p").expect("listed").version, "B");
-}
-
-async fn post(host: &TestHost, action: &str, body: &Value) -> (u16, Value) {
-    host.post_json(&format!("/api/plugins/p/{action}"), body).await.expect("it answers")
-}
-
-/// The builds that answer runs over HTTP.
-async fn answering(host: &TestHost) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for run in 0..40 {
-        let path = format!("/api/tools/p:echo/execute?runId=run-{run}");
-        let (_, answer) = host.post_json(&path, &json!({"data": {}})).await.expect("it answers");
-        found.insert(answer["build"].as_str().expect("a build").to_owned());
-    }
-    found
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_canary_is_directed_and_shown_over_http_and_by_the_commands() {
-    let host = TestHost::builder().start().await.expect("it starts");
-    put(&host.plugin_dir(), "p.so", &build_of("p", "A"));
-    let shown = |wanted: &'static str| {
-        let host = &host;
-        async move {
-            let state = || async {
-                let (status, canary) = host.get_json("/api/plugins/p/canary").await.expect("it answers");
-                (status == 200 && canary["state"] == wanted).then_some(canary)
-            };
-            wait::eventually(SOON, state).await
-        }
-    };
-    let serves = || async { (host.get_json("/api/plugins/p").await.expect("it answers").0 == 200).then_some(()) };
-    wait::eventually(SOON, serves).await;
-    let command = |arguments: &[&str]| {
-        let output =
-            Command::new(artifact("hotbay")).arg("plugin").args(arguments).args(["--url", &host.url("")]).output();
-        let output = output.expect("it runs");
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        text(&output.stdout)
-    };
-
-    assert_eq!(host.get_json("/api/plugins/p/canary").await.expect("it answers").0, 404);
-    for (body, field) in [
-        (json!({"percent": 0}), "percent"),
-        (json!({"percent": 101}), "percent"),
-        (json!({"for": "soon"}), "for"),
-        (json!({"minCalls": 0}), "minCalls"),
-    ] {
-        let (status, answer) = post(&host, "canary", &body).await;
-        assert_eq!((status, &answer["issues"][0]["field"]), (400, &json!(field)), "{answer}");
-    }
-    assert_eq!(post(&host, "promote", &json!({})).await.0, 409);
-    assert_eq!(post(&host, "abort", &json!({})).await.0, 409);
-
-    let (status, answer) = post(&host, "canary", &json!({})).await;
-    assert_eq!((status, &answer["canary"]["state"]), (200, &json!("waiting")), "{answer}");
-    let since = answer["canary"]["since"].clone();
-    let expected = json!({
-        "state": "waiting", "percent": 10.0, "forMs": 300_000, "minCalls": 20, "generation": null, "hash": null,
-        "version": null, "since": since, "until": null, "reason": null, "new": null, "old": null,
-    });
-    assert_eq!(answer["canary"], expected);
-    assert_eq!(command(&["abort", "p"]), "abort p: done\n");
-
-    let said = command(&["canary", "p", "--percent", "50", "--for", "1h"]);
-    assert_eq!(said, "p: the next build will be tried on 50.0 percent of its calls\n");
-    put(&host.plugin_dir(), "p.so", &build_of("p", "B"));
-    let canary = shown("trying").await;
-    assert_eq!((&canary["generation"], &canary["version"]), (&json!(2), &json!("B")));
-    assert_eq!(answering(&host).await, ["A".to_owned(), "B".to_owned()].into());
-    let list = command(&["list"]);
-    assert!(list.contains("p: generation 2 (B) is tried on 50.0 percent of its calls until 20"), "{list}");
-    let row: Vec<_> = list.lines().nth(1).expect("a row").split_whitespace().take(5).collect();
-    assert_eq!(row, ["p", "serving", "inline", "A", "1"]);
-    let metrics = host.send(Outgoing::get("/metrics")).await.expect("it answers");
-    let metrics = metrics.text();
-    for line in ["hotbay_plugin_canary_share{plugin=\"p\"} 0.5", "hotbay_plugin_rolled_back_total{plugin=\"p\"} 0"] {
-        assert!(metrics.contains(line), "{line} is not in {metrics}");
-    }
-    assert!(metrics.contains("hotbay_plugin_canary_calls{plugin=\"p\",build=\"new\"} "), "{metrics}");
-    assert_eq!(command(&["promote", "p"]), "promote p: done\n");
-    assert_eq!(answering(&host).await, ["B".to_owned()].into());
-    assert_eq!(shown("promoted").await["reason"], "somebody asked");
 }
 
 #[tokio::test]
