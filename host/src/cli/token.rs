@@ -111,8 +111,13 @@ async fn new(arguments: NewArguments) -> Result<(), Failure> {
     };
     let (text, row) = match Place::of(&place)? {
         Place::Server(server) => {
-            let expires_at = expires_at.map(Millis::iso);
-            let body = json!({"name": name, "role": role, "resourceId": resource, "expiresAt": expires_at});
+            let mut body = json!({"name": name, "role": role});
+            for (key, value) in [("resourceId", resource), ("expiresAt", expires_at.map(Millis::iso))] {
+                // What is not said is left out: the API takes no nulls.
+                if let Some(value) = value {
+                    body[key] = value.into();
+                }
+            }
             let made = server.post_json(&["auth", "tokens"], &body).await?;
             let text = made.get("token").and_then(Value::as_str).unwrap_or_default().to_owned();
             (text, made)

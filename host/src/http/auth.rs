@@ -86,7 +86,7 @@ pub(super) struct NewTokenRequest {
 }
 
 fn time(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": ["string", "null"], "format": "date-time"})
+    json_schema!({"type": "string", "format": "date-time"})
 }
 
 /// All tokens there ever were, the newest first.
