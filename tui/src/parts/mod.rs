@@ -1,0 +1,5 @@
+//! What screens are made of. Each part is plain data with a function that draws it, knows nothing
+//! of the server, of the other parts or of the screens, and takes its text from anybody.
+
+pub(crate) mod cursor;
+pub(crate) mod text;
