@@ -1,0 +1,97 @@
+//! What an order needs, asked for by a form that its schema makes.
+
+use crossterm::event::KeyEvent;
+use ratatui::{
+    buffer::Buffer,
+    layout::{Position, Rect},
+};
+use serde_json::Value;
+
+use super::{Outcome, cover};
+use crate::{
+    action::{Ask, Effect},
+    app::middle,
+    order::Order,
+    parts::form::{Form, FormOutcome},
+    screens::Deed,
+    store::Failure,
+    theme::Theme,
+};
+
+/// What is done with what is filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Filled {
+    Start { workflow: String },
+    Resume { workflow: String, run: String, step: Vec<String>, index: Option<u64> },
+    Execute { tool: String },
+    Canary { name: String },
+    /// A tool call in a conversation that waits for it.
+    Answer { chat: u64, agent: String, run: String, call: String },
+}
+
+/// A form, and what it is for.
+#[derive(Debug)]
+pub(crate) struct Forms {
+    title: String,
+    form: Form,
+    filled: Filled,
+    /// The order that was given and not answered yet.
+    waiting: Option<Order>,
+}
+
+impl Forms {
+    pub(crate) fn new(title: String, schema: &Value, start: Option<&Value>, filled: Filled) -> Self {
+        let form = Form::new(schema, title.clone(), start);
+        Self { title, form, filled, waiting: None }
+    }
+
+    pub(super) fn paste(&mut self, text: &str) {
+        self.form.paste(text);
+    }
+
+    pub(super) fn is_waiting_for(&self, order: &Order) -> bool {
+        self.waiting.as_ref() == Some(order)
+    }
+
+    pub(super) fn refused(&mut self, failure: &Failure) {
+        self.waiting = None;
+        self.form.server_errors(&failure.message, &failure.issues);
+    }
+
+    pub(super) fn key(&mut self, key: KeyEvent) -> Outcome {
+        if self.waiting.is_some() {
+            // What was given cannot be taken back, but nobody has to watch.
+            let is_leaving = key.code == crossterm::event::KeyCode::Esc;
+            return if is_leaving { Outcome::Close(Vec::new()) } else { Outcome::Stay(Vec::new()) };
+        }
+        match self.form.key(key) {
+            FormOutcome::Stay => Outcome::Stay(Vec::new()),
+            FormOutcome::Cancel => Outcome::Close(vec![Deed::Say("nothing was done".into())]),
+            FormOutcome::Submit(value) => self.submit(value),
+        }
+    }
+
+    fn submit(&mut self, value: Value) -> Outcome {
+        let order = match self.filled.clone() {
+            Filled::Start { workflow } => Order::StartRun { workflow, input: value },
+            Filled::Resume { workflow, run, step, index } => {
+                Order::ResumeRun { workflow, run, step, index, data: value }
+            }
+            Filled::Execute { tool } => Order::ExecuteTool { tool, input: value },
+            Filled::Canary { name } => Order::Canary { name, plan: value },
+            Filled::Answer { chat, agent, run, call } => {
+                let ask = Ask::Resume { run, call, data: value };
+                return Outcome::Close(vec![Deed::Effect(Effect::Chat { chat, agent, ask })]);
+            }
+        };
+        self.waiting = Some(order.clone());
+        Outcome::Stay(vec![Deed::Carry(order)])
+    }
+
+    pub(super) fn draw(&self, theme: Theme, whole: Rect, buf: &mut Buffer) -> Option<Position> {
+        let area = middle(whole, whole.width.saturating_sub(6).min(80), whole.height.saturating_sub(4).min(30));
+        let title = if self.waiting.is_some() { format!("{}: under way", self.title) } else { self.title.clone() };
+        let inner = cover(&title, theme, area, buf);
+        self.form.draw(theme, inner, buf).map(Position::from)
+    }
+}

@@ -1,0 +1,69 @@
+//! A value to look at, as a tree.
+
+use ratatui::{buffer::Buffer, layout::Rect};
+use serde_json::Value;
+
+use super::{Outcome, cover};
+use crate::{
+    action::Effect,
+    app::middle,
+    json,
+    keymap::{self, Command, Match, Scope},
+    parts::{cursor::Move, tree::Tree},
+    screens::{Deed, Look},
+    theme::Theme,
+};
+
+/// Rows it has before it is drawn for the first time; close enough for a page.
+const HEIGHT: usize = 20;
+
+/// The value.
+#[derive(Debug)]
+pub(crate) struct Record {
+    title: String,
+    value: Value,
+    tree: Tree,
+}
+
+impl Record {
+    pub(crate) fn new(title: String, value: Value) -> Self {
+        let tree = Tree::new(&value);
+        Self { title, value, tree }
+    }
+
+    pub(super) fn wheel(&mut self, rows: isize) {
+        self.tree.scroll(rows, HEIGHT);
+    }
+
+    pub(super) fn key(&mut self, name: &str, _look: &Look<'_>) -> Outcome {
+        let copy = |text: String| Outcome::Stay(vec![Deed::Effect(Effect::Copy(text))]);
+        match name {
+            "esc" | "q" | "C-c" => return Outcome::Close(Vec::new()),
+            "g" => self.tree.go(&self.value, Move::Top, HEIGHT),
+            _ => {}
+        }
+        match keymap::find(&[Scope::Tree], "", name) {
+            Match::Command(Command::Go(to)) => self.tree.go(&self.value, to, HEIGHT),
+            Match::Command(Command::Fold | Command::Open) => self.tree.toggle(&self.value),
+            Match::Command(Command::FoldAll) if self.tree.is_folded() => self.tree.unfold_all(&self.value),
+            Match::Command(Command::FoldAll) => self.tree.fold_all(&self.value),
+            Match::Command(Command::Copy) => {
+                return match self.tree.chosen(&self.value) {
+                    Some((_, value)) => copy(json::brief(value)),
+                    None => Outcome::Stay(Vec::new()),
+                };
+            }
+            Match::Command(Command::CopyRecord) => {
+                return copy(serde_json::to_string_pretty(&self.value).unwrap_or_default());
+            }
+            _ => {}
+        }
+        Outcome::Stay(Vec::new())
+    }
+
+    pub(super) fn draw(&self, theme: Theme, whole: Rect, buf: &mut Buffer) {
+        let area = middle(whole, whole.width.saturating_sub(8).max(20), whole.height.saturating_sub(4).max(5));
+        let inner = cover(&self.title, theme, area, buf);
+        self.tree.draw(&self.value, theme, inner, buf, true);
+    }
+}
