@@ -2,6 +2,7 @@
 //! of the server, of the other parts or of the screens, and takes its text from anybody.
 
 pub(crate) mod cursor;
+pub(crate) mod filter;
 pub(crate) mod scrollbar;
 pub(crate) mod text;
 pub(crate) mod tree;
