@@ -2,6 +2,9 @@
 //! of the server or of the screens, and takes its text from anybody.
 
 pub(crate) mod cursor;
+pub(crate) mod filter;
 pub(crate) mod pane;
+pub(crate) mod scrollbar;
 pub(crate) mod table;
 pub(crate) mod text;
+pub(crate) mod tree;
