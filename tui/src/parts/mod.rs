@@ -2,4 +2,5 @@
 //! of the server, of the other parts or of the screens, and takes its text from anybody.
 
 pub(crate) mod cursor;
+pub(crate) mod markdown;
 pub(crate) mod text;
