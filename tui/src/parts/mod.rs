@@ -2,5 +2,6 @@
 //! of the server, of the other parts or of the screens, and takes its text from anybody.
 
 pub(crate) mod cursor;
+pub(crate) mod graph;
 pub(crate) mod markdown;
 pub(crate) mod text;
