@@ -3,6 +3,8 @@
 
 pub(crate) mod cursor;
 pub(crate) mod filter;
+pub(crate) mod graph;
+pub(crate) mod markdown;
 pub(crate) mod pane;
 pub(crate) mod scrollbar;
 pub(crate) mod table;
