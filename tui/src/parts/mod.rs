@@ -5,3 +5,4 @@ pub(crate) mod cursor;
 pub(crate) mod graph;
 pub(crate) mod markdown;
 pub(crate) mod text;
+pub(crate) mod waterfall;
