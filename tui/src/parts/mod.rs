@@ -10,3 +10,4 @@ pub(crate) mod scrollbar;
 pub(crate) mod table;
 pub(crate) mod text;
 pub(crate) mod tree;
+pub(crate) mod waterfall;
