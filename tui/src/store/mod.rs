@@ -12,7 +12,8 @@ use serde_json::Value;
 pub(crate) use self::{lines::Lines, metrics::Metrics};
 use crate::{
     live::{LiveEvent, Touched},
-    want::Want,
+    json::Json,
+    want::{Query, Want},
 };
 
 mod lines;
@@ -176,6 +177,9 @@ impl Store {
             Ok(body) => {
                 if *want == Want::Metrics {
                     self.metrics.learn(body.as_str().unwrap_or_default(), now);
+                }
+                if *want == (Want::Logs { query: Query::default(), page: 0 }) {
+                    self.lines.seed(body.list("logs"));
                 }
                 entry.body = Some(Arc::new(body));
                 entry.failure = None;
