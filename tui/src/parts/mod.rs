@@ -3,6 +3,7 @@
 
 pub(crate) mod cursor;
 pub(crate) mod filter;
+pub(crate) mod form;
 pub(crate) mod scrollbar;
 pub(crate) mod text;
 pub(crate) mod tree;
