@@ -1,6 +1,7 @@
 //! What screens are made of. Each part is plain data with a function that draws it, knows nothing
 //! of the server, of the other parts or of the screens, and takes its text from anybody.
 
+pub(crate) mod chart;
 pub(crate) mod cursor;
 pub(crate) mod filter;
 pub(crate) mod form;
