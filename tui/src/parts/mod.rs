@@ -5,6 +5,8 @@ pub(crate) mod chart;
 pub(crate) mod cursor;
 pub(crate) mod filter;
 pub(crate) mod form;
+#[cfg(test)]
+pub(crate) mod frame;
 pub(crate) mod scrollbar;
 pub(crate) mod text;
 pub(crate) mod tree;

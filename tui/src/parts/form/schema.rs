@@ -115,7 +115,7 @@ impl<'a> Builder<'a> {
         let mut field = Field::new(path, entry, is_required, shape.is_nullable);
         field.description = shape.description.to_owned();
         field.limits = shape.limits(&field.entry);
-        field.default = default.cloned();
+        field.default = default.cloned().or_else(|| shape.least(&field.entry).filter(|_| is_required));
         let path = field.path.clone();
         self.fields.push(field);
         if let Some(properties) = properties {
@@ -130,7 +130,6 @@ impl<'a> Shape<'a> {
         if let Some(types) = self.schema.get("type").and_then(Value::as_array) {
             self.is_nullable |= types.iter().any(|name| name == "null");
         }
-        self.is_nullable |= self.schema.get("nullable") == Some(&Value::Bool(true));
         if let Some(listed) = self.schema.get("enum").and_then(Value::as_array) {
             self.is_nullable |= listed.contains(&Value::Null);
             self.options = Some(listed.iter().filter(|option| !option.is_null()).cloned().collect());
@@ -176,6 +175,12 @@ impl<'a> Shape<'a> {
             Some("boolean") => Entry::Boolean(None),
             _ => Entry::written(Language::Json, true),
         }
+    }
+
+    /// What an object nothing is known of starts with.
+    fn least(&self, entry: &Entry) -> Option<Value> {
+        let is_object = matches!(entry, Entry::Written { .. }) && self.kind() == Some("object");
+        is_object.then(|| Value::Object(Map::new()))
     }
 
     fn is_long_text(&self) -> bool {
