@@ -217,7 +217,7 @@ impl<'a> Shape<'a> {
                 Some("time") => "time, 10:00:00Z".to_owned(),
                 Some("duration") => "duration, PT1H30M".to_owned(),
                 Some(format @ ("email" | "uri" | "uuid" | "hostname" | "ipv4" | "ipv6")) => format.to_owned(),
-                _ => range("minLength", "maxLength", " characters"),
+                _ => range("minLength", "maxLength", " characters").replace("<= ", "0..").replace(">= ", "at least "),
             },
             Language::Json if self.kind() == Some("array") => {
                 let items = range("minItems", "maxItems", " items");

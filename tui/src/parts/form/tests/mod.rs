@@ -129,7 +129,7 @@ fn everything_is_reached_at_thirty_by_eight() {
     │  channel *   [         ▾ ] │
     │  max_items   [ 12_______ ] │
     │▶ note        [ r than 1█ ] │
-    │For those who read it  (<= …│
+    │For those who read it  (24 …│
     │[ Submit ] [ Edit as JSON ] │
     └────────────────────────────┘
     ");
@@ -140,7 +140,7 @@ fn everything_is_reached_at_thirty_by_eight() {
     │▶ channel *   [         ▾ ]█│
     │  ! channel: is required   ││
     │  max_items   [ 12_______ ]││
-    │(← → choose)                │
+    │(Left and Right choose)     │
     │[ Submit ] [ Edit as JSON ] │
     └────────────────────────────┘
     ");
@@ -230,7 +230,7 @@ fn what_is_nested_is_indented_and_what_has_no_field_is_json() {
     │                                                              │
     │                                                              │
     │                                                              │
-    │(>= 1 characters)                                             │
+    │(1 of at least 1 characters)                                  │
     │[ Submit ] [ Edit as JSON ]                                   │
     └──────────────────────────────────────────────────────────────┘
     "#);
