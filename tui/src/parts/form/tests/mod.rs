@@ -393,3 +393,25 @@ fn choices_are_turned_through_or_found_by_letter() {
     press(&mut form, KeyCode::Delete);
     assert_eq!(submitted(&mut form), json!({}));
 }
+
+#[test]
+fn schemas_that_name_their_draft_are_checked_by_it() {
+    for draft in ["http://json-schema.org/draft-07/schema#", "https://json-schema.org/draft/2020-12/schema"] {
+        let schema = json!({
+            "$schema": draft,
+            "type": "object",
+            "properties": {"op": {"type": "string", "enum": ["add", "sub"]}, "by": {"type": "number"}},
+            "required": ["op", "by"],
+            "additionalProperties": false,
+        });
+        let mut form = form(&schema, Some(&json!({"own": 1})));
+        press(&mut form, KeyCode::Char('s'));
+        press(&mut form, KeyCode::Tab);
+        type_in(&mut form, "-1.5e3");
+        assert_eq!(control(&mut form, 's'), FormOutcome::Stay);
+        assert_eq!(form.remarks, ["must not have own"]);
+        control(&mut form, 'e');
+        form.text = Some(field::editor("{\"op\": \"sub\", \"by\": -1500.0}"));
+        assert_eq!(submitted(&mut form), json!({"op": "sub", "by": -1500.0}));
+    }
+}
