@@ -312,8 +312,12 @@ fn label_of(field: &Field, cells: usize) -> String {
 fn hint_of(field: &Field) -> String {
     let mut said = text::clean(&field.description).into_owned();
     let limits = match &field.entry {
-        Entry::Choice { .. } => "\u{2190} \u{2192} choose".to_owned(),
+        Entry::Choice { .. } => "Left and Right choose".to_owned(),
         Entry::Boolean(_) => "Space changes it".to_owned(),
+        Entry::Written { language: Language::Text, editor, .. } if field.limits.ends_with("characters") => {
+            let entered = editor.lines().iter().map(|line| line.chars().count() + 1).sum::<usize>().saturating_sub(1);
+            format!("{entered} of {}", text::clean(&field.limits))
+        }
         Entry::Written { .. } | Entry::Group | Entry::Const(_) => text::clean(&field.limits).into_owned(),
     };
     if !said.is_empty() && !limits.is_empty() {

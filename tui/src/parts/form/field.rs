@@ -199,8 +199,10 @@ impl Field {
     /// Gives a key to it. Returns whether something changed; nothing if the key was not for it.
     pub(super) fn key(&mut self, key: KeyEvent) -> Option<bool> {
         let is_tall = self.is_tall();
+        let is_plain = (key.modifiers - KeyModifiers::SHIFT).is_empty();
         match &mut self.entry {
             Entry::Group | Entry::Const(_) => None,
+            Entry::Boolean(_) | Entry::Choice { .. } if !is_plain => None,
             Entry::Written { language, editor, .. } => edit(editor, key, *language == Language::Number, is_tall),
             Entry::Boolean(chosen) => {
                 let before = *chosen;
@@ -221,9 +223,7 @@ impl Field {
                     KeyCode::Right | KeyCode::Char(' ') => turn(*chosen, options.len(), may_be_empty, true),
                     KeyCode::Left => turn(*chosen, options.len(), may_be_empty, false),
                     KeyCode::Backspace | KeyCode::Delete => None,
-                    KeyCode::Char(letter) if (key.modifiers - KeyModifiers::SHIFT).is_empty() => {
-                        starting_with(letter, options, *chosen)
-                    }
+                    KeyCode::Char(letter) => starting_with(letter, options, *chosen),
                     _ => return None,
                 };
                 Some(*chosen != before)

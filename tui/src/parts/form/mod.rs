@@ -41,6 +41,8 @@ pub(crate) struct Form {
     /// All of it as text while it is edited so.
     text: Option<Editor>,
     focus: Focus,
+    /// What had the focus before there was a text.
+    focus_before: Focus,
     is_touched: bool,
     /// What is wrong with no field in particular.
     remarks: Vec<String>,
@@ -67,6 +69,7 @@ impl Form {
             validator: problems::validator(schema),
             text: None,
             focus: Focus::Submit,
+            focus_before: Focus::Submit,
             is_touched: false,
             remarks: Vec::new(),
         };
@@ -195,7 +198,7 @@ impl Form {
     fn switch(&mut self) {
         let Some(editor) = &self.text else {
             self.text = Some(field::editor(&format!("{:#}", self.value())));
-            self.focus = Focus::Field(0);
+            (self.focus_before, self.focus) = (self.focus, Focus::Field(0));
             self.forget_problems();
             return;
         };
@@ -220,7 +223,7 @@ impl Form {
                     self.remarks.push("must be an object to be shown as fields".to_owned());
                 } else {
                     (self.fields, self.base, self.text) = (fields, Some(value), None);
-                    self.focus = self.stops().first().copied().unwrap_or(Focus::Submit);
+                    self.focus = self.focus_before;
                 }
             }
         }
@@ -288,12 +291,13 @@ impl Form {
         }
     }
 
-    /// The path without what the server calls the whole, if the first thing in it that is known comes later.
+    /// The path without what the server calls the whole, if the first thing in it that is known comes later or never.
     fn known_part(&self, path: Vec<String>) -> Vec<String> {
         let is_known = |path: &[String]| {
             path.first().is_some_and(|name| self.fields.iter().any(|field| field.path.first() == Some(name)))
         };
         match path.get(1..) {
+            Some([]) if !is_known(&path) && path.first().is_some_and(|name| name == "root") => Vec::new(),
             Some(rest) if !is_known(&path) && is_known(rest) => rest.to_vec(),
             _ => path,
         }

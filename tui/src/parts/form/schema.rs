@@ -115,7 +115,7 @@ impl<'a> Builder<'a> {
         let mut field = Field::new(path, entry, is_required, shape.is_nullable);
         field.description = shape.description.to_owned();
         field.limits = shape.limits(&field.entry);
-        field.default = default.cloned();
+        field.default = default.cloned().or_else(|| shape.least(&field.entry).filter(|_| is_required));
         let path = field.path.clone();
         self.fields.push(field);
         if let Some(properties) = properties {
@@ -130,7 +130,6 @@ impl<'a> Shape<'a> {
         if let Some(types) = self.schema.get("type").and_then(Value::as_array) {
             self.is_nullable |= types.iter().any(|name| name == "null");
         }
-        self.is_nullable |= self.schema.get("nullable") == Some(&Value::Bool(true));
         if let Some(listed) = self.schema.get("enum").and_then(Value::as_array) {
             self.is_nullable |= listed.contains(&Value::Null);
             self.options = Some(listed.iter().filter(|option| !option.is_null()).cloned().collect());
@@ -178,6 +177,12 @@ impl<'a> Shape<'a> {
         }
     }
 
+    /// What an object nothing is known of starts with.
+    fn least(&self, entry: &Entry) -> Option<Value> {
+        let is_object = matches!(entry, Entry::Written { .. }) && self.kind() == Some("object");
+        is_object.then(|| Value::Object(Map::new()))
+    }
+
     fn is_long_text(&self) -> bool {
         let format = self.schema.get("format").and_then(Value::as_str).unwrap_or_default();
         self.schema.get("maxLength").and_then(Value::as_u64).is_some_and(|most| most > LONG_TEXT)
@@ -212,7 +217,7 @@ impl<'a> Shape<'a> {
                 Some("time") => "time, 10:00:00Z".to_owned(),
                 Some("duration") => "duration, PT1H30M".to_owned(),
                 Some(format @ ("email" | "uri" | "uuid" | "hostname" | "ipv4" | "ipv6")) => format.to_owned(),
-                _ => range("minLength", "maxLength", " characters"),
+                _ => range("minLength", "maxLength", " characters").replace("<= ", "0..").replace(">= ", "at least "),
             },
             Language::Json if self.kind() == Some("array") => {
                 let items = range("minItems", "maxItems", " items");

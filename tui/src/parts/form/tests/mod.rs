@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    parts::text,
+    parts::frame,
     theme::{Depth, Palette, Theme, UNICODE},
 };
 
@@ -45,32 +45,25 @@ fn type_in(form: &mut Form, text: &str) {
 fn submitted(form: &mut Form) -> Value {
     match control(form, 's') {
         FormOutcome::Submit(value) => value,
-        other => panic!("{other:?}\n{}", frame(form, 60, 30)),
+        other => panic!("{other:?}\n{}", shown(form, 60, 30)),
     }
 }
 
 /// The form as text, with the cursor as a block.
-fn frame(form: &Form, width: u16, height: u16) -> String {
+fn shown(form: &Form, width: u16, height: u16) -> String {
     let area = Rect::new(0, 0, width, height);
     let mut buf = Buffer::empty(area);
     let theme = Theme::new(Palette::Dark, Depth::Sixteen, &UNICODE);
     if let Some(cursor) = form.draw(theme, area, &mut buf) {
         buf.cell_mut(cursor).unwrap().set_symbol("█");
     }
-    let lines = (0..height).map(|y| {
-        let mut row = String::new();
-        while text::width(&row) < usize::from(width) {
-            row.push_str(buf.cell((text::width(&row) as u16, y)).unwrap().symbol());
-        }
-        row.trim_end().to_owned()
-    });
-    lines.collect::<Vec<_>>().join("\n")
+    frame::text(&buf)
 }
 
 #[test]
 fn a_form_is_made_of_a_schema() {
     let form = form(&approval(), None);
-    assert_snapshot!(frame(&form, 60, 12), @r"
+    assert_snapshot!(shown(&form, 60, 12), @r"
     ┌─ Resume approve ─────────────────────────────────────────┐
     │▶ approved *  ( ) yes  ( ) no                             │
     │  channel *   [         ▾ ]  0/3                          │
@@ -98,7 +91,7 @@ fn what_is_refused_is_said_at_its_field_and_the_first_is_gone_to() {
     press(&mut form, KeyCode::Tab);
     type_in(&mut form, "far more than is allowed");
     assert_eq!(control(&mut form, 's'), FormOutcome::Stay);
-    assert_snapshot!(frame(&form, 60, 12), @r"
+    assert_snapshot!(shown(&form, 60, 12), @r"
     ┌─ Resume approve ─────────────────────────────────────────┐
     │  approved *  (●) yes  ( ) no                             │
     │  channel *   [ chat    ▾ ]  2/3                          │
@@ -130,24 +123,24 @@ fn everything_is_reached_at_thirty_by_eight() {
         press(&mut form, KeyCode::Down);
     }
     type_in(&mut form, "long text, longer than 1");
-    assert_snapshot!(frame(&form, 30, 8), @r"
+    assert_snapshot!(shown(&form, 30, 8), @r"
     ┌─ Resume approve ───────────┐
     │  approved *  ( )yes (●)no  │
     │  channel *   [         ▾ ] │
     │  max_items   [ 12_______ ] │
     │▶ note        [ r than 1█ ] │
-    │For those who read it  (<= …│
+    │For those who read it  (24 …│
     │[ Submit ] [ Edit as JSON ] │
     └────────────────────────────┘
     ");
     control(&mut form, 's');
-    assert_snapshot!(frame(&form, 30, 8), @r"
+    assert_snapshot!(shown(&form, 30, 8), @r"
     ┌─ Resume approve ───────────┐
     │  approved *  ( )yes (●)no █│
     │▶ channel *   [         ▾ ]█│
     │  ! channel: is required   ││
     │  max_items   [ 12_______ ]││
-    │(← → choose)                │
+    │(Left and Right choose)     │
     │[ Submit ] [ Edit as JSON ] │
     └────────────────────────────┘
     ");
@@ -215,7 +208,7 @@ fn nested() -> Value {
 fn what_is_nested_is_indented_and_what_has_no_field_is_json() {
     let mut form = form(&nested(), Some(&json!({"body": "two\nlines", "tags": ["a"], "extra": 1})));
     press(&mut form, KeyCode::Char('漢'));
-    assert_snapshot!(frame(&form, 64, 24), @r#"
+    assert_snapshot!(shown(&form, 64, 24), @r#"
     ┌─ Resume approve ─────────────────────────────────────────────┐
     │  kind *    mail                                              │
     │  to *      Who gets it                                       │
@@ -237,7 +230,7 @@ fn what_is_nested_is_indented_and_what_has_no_field_is_json() {
     │                                                              │
     │                                                              │
     │                                                              │
-    │(>= 1 characters)                                             │
+    │(1 of at least 1 characters)                                  │
     │[ Submit ] [ Edit as JSON ]                                   │
     └──────────────────────────────────────────────────────────────┘
     "#);
@@ -264,7 +257,7 @@ fn all_of_it_is_edited_as_json_and_back_with_what_was_entered() {
     press(&mut form, KeyCode::Tab);
     type_in(&mut form, "x");
     control(&mut form, 'e');
-    assert_snapshot!(frame(&form, 40, 9), @r#"
+    assert_snapshot!(shown(&form, 40, 9), @r#"
     ┌─ Resume approve ─────────────────────┐
     │{                                     │
     │  "approved": true,                   │
@@ -276,7 +269,7 @@ fn all_of_it_is_edited_as_json_and_back_with_what_was_entered() {
     └──────────────────────────────────────┘
     "#);
     control(&mut form, 'e');
-    assert!(form.text.is_none());
+    assert!(form.text.is_none() && form.focus == Focus::Field(2));
     assert_eq!(form.value(), json!({"approved": true, "max_items": "12x"}));
     control(&mut form, 'e');
     form.text = Some(field::editor("{\"approved\": \"maybe\"}"));
@@ -299,10 +292,11 @@ fn what_the_server_refuses_comes_to_the_fields_it_names() {
         ("resumeData.max_items".to_owned(), "too many today".to_owned()),
         ("/note".to_owned(), "is rude".to_owned()),
         ("elsewhere[0]".to_owned(), "is odd".to_owned()),
+        ("root".to_owned(), "is too much".to_owned()),
     ];
     form.server_errors("the data was refused", &issues);
     assert_eq!(form.focus, Focus::Field(2));
-    assert_snapshot!(frame(&form, 50, 13), @r"
+    assert_snapshot!(shown(&form, 50, 13), @r"
     ┌─ Resume approve ───────────────────────────────┐
     │  approved *  (●) yes  ( ) no                   │
     │  channel *   [ chat    ▾ ]  2/3                │
@@ -310,10 +304,10 @@ fn what_the_server_refuses_comes_to_the_fields_it_names() {
     │  ! max_items: too many today                   │
     │  note        [ _____________________________ ] │
     │  ! note: is rude                               │
-    │                                                │
     │(1..50)                                         │
     │! the data was refused                          │
     │! elsewhere[0]: is odd                          │
+    │! is too much                                   │
     │[ Submit ] [ Edit as JSON ]                     │
     └────────────────────────────────────────────────┘
     ");
@@ -331,8 +325,7 @@ fn what_is_no_object_has_one_field() {
     assert_eq!(submitted(&mut anything), json!([1]));
     let mut listed = form(&json!({"type": "array"}), Some(&json!([1])));
     assert_eq!(submitted(&mut listed), json!([1]));
-    let mut nothing = form(&json!({"type": "object"}), None);
-    type_in(&mut nothing, "{}");
+    let mut nothing = form(&json!({"type": "object", "properties": {}}), None);
     assert_eq!(submitted(&mut nothing), json!({}));
 }
 
@@ -379,7 +372,7 @@ fn buttons_submit_switch_and_escape_cancels() {
     assert!(form.text.is_some());
     press(&mut form, KeyCode::BackTab);
     press(&mut form, KeyCode::Char(' '));
-    assert!(form.text.is_none() && form.focus == Focus::Field(0));
+    assert!(form.text.is_none() && form.focus == Focus::Switch);
     assert_eq!(press(&mut form, KeyCode::Esc), FormOutcome::Cancel);
 }
 
@@ -399,4 +392,26 @@ fn choices_are_turned_through_or_found_by_letter() {
     );
     press(&mut form, KeyCode::Delete);
     assert_eq!(submitted(&mut form), json!({}));
+}
+
+#[test]
+fn schemas_that_name_their_draft_are_checked_by_it() {
+    for draft in ["http://json-schema.org/draft-07/schema#", "https://json-schema.org/draft/2020-12/schema"] {
+        let schema = json!({
+            "$schema": draft,
+            "type": "object",
+            "properties": {"op": {"type": "string", "enum": ["add", "sub"]}, "by": {"type": "number"}},
+            "required": ["op", "by"],
+            "additionalProperties": false,
+        });
+        let mut form = form(&schema, Some(&json!({"own": 1})));
+        press(&mut form, KeyCode::Char('s'));
+        press(&mut form, KeyCode::Tab);
+        type_in(&mut form, "-1.5e3");
+        assert_eq!(control(&mut form, 's'), FormOutcome::Stay);
+        assert_eq!(form.remarks, ["must not have own"]);
+        control(&mut form, 'e');
+        form.text = Some(field::editor("{\"op\": \"sub\", \"by\": -1500.0}"));
+        assert_eq!(submitted(&mut form), json!({"op": "sub", "by": -1500.0}));
+    }
 }
