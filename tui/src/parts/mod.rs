@@ -5,4 +5,5 @@ pub(crate) mod cursor;
 pub(crate) mod graph;
 pub(crate) mod markdown;
 pub(crate) mod text;
+pub(crate) mod transcript;
 pub(crate) mod waterfall;
