@@ -12,5 +12,6 @@ pub(crate) mod pane;
 pub(crate) mod scrollbar;
 pub(crate) mod table;
 pub(crate) mod text;
+pub(crate) mod transcript;
 pub(crate) mod tree;
 pub(crate) mod waterfall;
