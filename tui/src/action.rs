@@ -3,13 +3,7 @@
 use crossterm::event::{KeyEvent, MouseEvent};
 use serde_json::Value;
 
-use crate::{
-    config::Server,
-    live::LiveEvent,
-    order::Order,
-    store::Failure,
-    want::Want,
-};
+use crate::{config::Server, live::LiveEvent, order::Order, store::Failure, want::Want};
 
 /// Something happened: a key was pressed, time passed or the server said something.
 #[derive(Debug, Clone, PartialEq)]

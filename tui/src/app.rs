@@ -31,7 +31,10 @@ pub(crate) enum Link {
     Connecting,
     Live,
     /// For this reason; the next try is at this moment.
-    Lost { failure: Failure, retry: i64 },
+    Lost {
+        failure: Failure,
+        retry: i64,
+    },
 }
 
 /// The line above the keys.
@@ -152,7 +155,6 @@ impl State {
     }
 }
 
-
 /// Changes the state by one action. Returns what is to be done outside.
 pub(crate) fn update(state: &mut State, action: Action) -> Vec<Effect> {
     let mut effects = Vec::new();
@@ -178,7 +180,11 @@ pub(crate) fn update(state: &mut State, action: Action) -> Vec<Effect> {
     // A server that is away is not asked; the stream of events finds out when it is back.
     if matches!(state.link, Link::Lost { .. }) {
         for want in &asked {
-            state.store.learn(want, Err(Failure { message: "the server is away".into(), ..Failure::default() }), state.now);
+            state.store.learn(
+                want,
+                Err(Failure { message: "the server is away".into(), ..Failure::default() }),
+                state.now,
+            );
         }
         state.wake = None;
     } else {
@@ -283,7 +289,8 @@ fn commanded(state: &mut State, command: Command, effects: &mut Vec<Effect>) {
         Command::Mouse => {
             state.has_mouse = !state.has_mouse;
             effects.push(Effect::Mouse(state.has_mouse));
-            let words = if state.has_mouse { "the mouse is the console's" } else { "the mouse is the terminal's: select text" };
+            let words =
+                if state.has_mouse { "the mouse is the console's" } else { "the mouse is the terminal's: select text" };
             state.say(words);
         }
         Command::Redraw => effects.push(Effect::Redraw),
@@ -428,7 +435,10 @@ fn heard(state: &mut State, news: News, effects: &mut Vec<Effect>) {
             let was_open = !matches!(&state.link, Link::Lost { failure, .. } if failure.status == Some(401));
             let retry = state.now.saturating_add_unsigned(retry);
             state.link = Link::Lost { failure, retry };
-            let is_asking = state.popups.iter().any(|popup| matches!(popup, Popup::Prompt(prompt) if prompt.kind == PromptKind::Token));
+            let is_asking = state
+                .popups
+                .iter()
+                .any(|popup| matches!(popup, Popup::Prompt(prompt) if prompt.kind == PromptKind::Token));
             if is_closed && was_open && !is_asking {
                 state.popups.push(Popup::Prompt(Prompt::new(PromptKind::Token, "the server wants a token", "")));
             }

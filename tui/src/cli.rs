@@ -16,7 +16,11 @@ const USUAL: &str = "http://127.0.0.1:4111";
 
 /// See and steer a running Hotbay from a terminal
 #[derive(Debug, Parser)]
-#[command(name = "hotbay-tui", version, about, after_help = "Keys: ? shows those that count, : finds everything by its name, q leaves.
+#[command(
+    name = "hotbay-tui",
+    version,
+    about,
+    after_help = "Keys: ? shows those that count, : finds everything by its name, q leaves.
 Without a screen: hotbay-tui --screen runs --once --json | jq '.runs[0]'
 
 The configuration (TOML) names servers:
@@ -26,7 +30,8 @@ The configuration (TOML) names servers:
   [contexts.prod]
   url = \"https://hotbay.example\"
   token-command = [\"secret-tool\", \"lookup\", \"hotbay\", \"prod\"]   # or token-file, token-env
-  read-only = true")]
+  read-only = true"
+)]
 pub(crate) struct Arguments {
     /// Where the server is; a path is its API's prefix, without one that is `/api` [default: http://127.0.0.1:4111]
     #[arg(long, env = "HOTBAY_URL", conflicts_with = "context")]
@@ -130,12 +135,7 @@ impl Arguments {
             Some(same) => *same = server.clone(),
             None => servers.insert(0, server.clone()),
         }
-        Ok(Plan {
-            server,
-            servers,
-            theme: self.theme(&config),
-            has_mouse: !self.no_mouse && !config.no_mouse,
-        })
+        Ok(Plan { server, servers, theme: self.theme(&config), has_mouse: !self.no_mouse && !config.no_mouse })
     }
 
     /// Returns whether colours are off.

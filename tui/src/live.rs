@@ -59,7 +59,17 @@ impl LiveEvent {
 /// Returns what an event says beside what every event does.
 fn rest(value: &Value) -> String {
     const KNOWN: [&str; 12] = [
-        "kind", "type", "time", "level", "runId", "threadId", "plugin", "workflowId", "agentId", "traceId", "spanId",
+        "kind",
+        "type",
+        "time",
+        "level",
+        "runId",
+        "threadId",
+        "plugin",
+        "workflowId",
+        "agentId",
+        "traceId",
+        "spanId",
         "messageId",
     ];
     let rest = value.members("").filter(|(name, _)| !KNOWN.contains(name));

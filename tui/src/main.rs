@@ -285,10 +285,13 @@ async fn once(arguments: &Arguments, plan: Plan, client: &Client) -> anyhow::Res
     let mut effects = app::update(&mut state, Action::Now(now()));
     loop {
         // What is learned may make a screen want more: the rows of what it lists.
-        let wants: Vec<want::Want> = effects.into_iter().filter_map(|effect| match effect {
-            Effect::Fetch(want) => Some(want),
-            _ => None,
-        }).collect();
+        let wants: Vec<want::Want> = effects
+            .into_iter()
+            .filter_map(|effect| match effect {
+                Effect::Fetch(want) => Some(want),
+                _ => None,
+            })
+            .collect();
         if wants.is_empty() {
             break;
         }
@@ -304,7 +307,8 @@ async fn once(arguments: &Arguments, plan: Plan, client: &Client) -> anyhow::Res
         if start.elapsed() > ONCE {
             bail!("{} does not answer in time", state.server.url);
         }
-        effects = app::update(&mut state, Action::Now(state.now));
+        let now = state.now;
+        effects = app::update(&mut state, Action::Now(now));
     }
     let look = state.look();
     if arguments.json {
@@ -316,7 +320,8 @@ async fn once(arguments: &Arguments, plan: Plan, client: &Client) -> anyhow::Res
     terminal.draw(|frame| view::draw(&state, frame))?;
     let buffer = terminal.backend().buffer();
     for y in 0..rows {
-        let line: String = (0..columns).filter_map(|x| buffer.cell((x, y))).map(ratatui::buffer::Cell::symbol).collect();
+        let line: String =
+            (0..columns).filter_map(|x| buffer.cell((x, y))).map(ratatui::buffer::Cell::symbol).collect();
         say(line.trim_end());
     }
     Ok(())

@@ -65,20 +65,58 @@ impl PluginOrder {
 /// Something to do.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Order {
-    Plugin { name: String, order: PluginOrder },
+    Plugin {
+        name: String,
+        order: PluginOrder,
+    },
     /// Try a build with a share of the calls.
-    Canary { name: String, plan: Value },
-    StartRun { workflow: String, input: Value },
-    CancelRun { workflow: String, run: String },
-    RestartRun { workflow: String, run: String },
-    DeleteRun { workflow: String, run: String },
+    Canary {
+        name: String,
+        plan: Value,
+    },
+    StartRun {
+        workflow: String,
+        input: Value,
+    },
+    CancelRun {
+        workflow: String,
+        run: String,
+    },
+    RestartRun {
+        workflow: String,
+        run: String,
+    },
+    DeleteRun {
+        workflow: String,
+        run: String,
+    },
     /// Answer a step that waits: ids from the outermost workflow on.
-    ResumeRun { workflow: String, run: String, step: Vec<String>, index: Option<u64>, data: Value },
-    ExecuteTool { tool: String, input: Value },
-    CreateThread { resource: String, title: String },
-    RenameThread { thread: String, title: String },
-    CloneThread { thread: String, title: String },
-    DeleteThread { thread: String },
+    ResumeRun {
+        workflow: String,
+        run: String,
+        step: Vec<String>,
+        index: Option<u64>,
+        data: Value,
+    },
+    ExecuteTool {
+        tool: String,
+        input: Value,
+    },
+    CreateThread {
+        resource: String,
+        title: String,
+    },
+    RenameThread {
+        thread: String,
+        title: String,
+    },
+    CloneThread {
+        thread: String,
+        title: String,
+    },
+    DeleteThread {
+        thread: String,
+    },
 }
 
 /// A request that changes something.

@@ -10,8 +10,7 @@ use ratatui::{
 
 use crate::{
     app::{Link, State},
-    json,
-    keymap,
+    json, keymap,
     order::Role,
     parts::{pane::put, text},
     screens::ScreenKind,
@@ -180,11 +179,8 @@ fn draw_notice(state: &State, whole: Rect, buf: &mut Buffer) {
     let bottom = whole.height - 1;
     let area = Rect { x: whole.width.saturating_sub(width + 1), y: bottom - height.min(bottom), width, height };
     Clear.render(area, buf);
-    let (glyph, style) = if notice.is_bad {
-        (theme.glyphs().failed, theme.bad())
-    } else {
-        (theme.glyphs().good, theme.good())
-    };
+    let (glyph, style) =
+        if notice.is_bad { (theme.glyphs().failed, theme.bad()) } else { (theme.glyphs().good, theme.good()) };
     for (line, text) in (0..).zip(&lines) {
         let column = put(buf, area, 0, line, if line == 0 { glyph } else { " " }, style);
         put(buf, area, column + 1, line, text, style);

@@ -139,7 +139,11 @@ impl Client {
             text => text.to_owned(),
         };
         let issues = said.list("issues").iter().map(|issue| (issue.text("field").into(), issue.text("message").into()));
-        Err(Failure { status: Some(status.as_u16()), message, issues: issues.chain(issues_in(&message_of(&said))).collect() })
+        Err(Failure {
+            status: Some(status.as_u16()),
+            message,
+            issues: issues.chain(issues_in(&message_of(&said))).collect(),
+        })
     }
 }
 

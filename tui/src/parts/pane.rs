@@ -56,8 +56,7 @@ impl Pane {
     /// Draws it, and returns what is inside.
     pub(crate) fn draw(&self, theme: Theme, area: Rect, buf: &mut Buffer) -> Rect {
         let room = usize::from(area.width).saturating_sub(4);
-        let mut block =
-            Block::bordered().border_set(theme.glyphs().border).border_style(theme.border(self.is_focused));
+        let mut block = Block::bordered().border_set(theme.glyphs().border).border_style(theme.border(self.is_focused));
         if !self.title.is_empty() && room > 0 {
             let style = if self.is_focused { theme.heading().patch(theme.accent()) } else { theme.heading() };
             let title = format!(" {} ", text::fit(&self.title, room));

@@ -103,21 +103,22 @@ impl Table<'_> {
             return;
         }
         let widths = self.widths(area.width);
-        let mut column_at = |line: u16, buf: &mut Buffer, cells: &mut dyn FnMut(usize) -> Cell<'r>, whole: Option<Style>| {
-            let mut x = area.x + 2;
-            for (index, width) in widths.iter().enumerate() {
-                let Some(column) = self.columns.get(index) else { break };
-                if *width == 0 {
-                    continue;
+        let mut column_at =
+            |line: u16, buf: &mut Buffer, cells: &mut dyn FnMut(usize) -> Cell<'r>, whole: Option<Style>| {
+                let mut x = area.x + 2;
+                for (index, width) in widths.iter().enumerate() {
+                    let Some(column) = self.columns.get(index) else { break };
+                    if *width == 0 {
+                        continue;
+                    }
+                    let cell = cells(index);
+                    let clean = text::clean(&cell.text);
+                    let room = usize::from(*width);
+                    let text = if column.is_right { text::right(&clean, room) } else { text::left(&clean, room) };
+                    buf.set_stringn(x, area.y + line, text, room, whole.unwrap_or(cell.style));
+                    x += *width + 1;
                 }
-                let cell = cells(index);
-                let clean = text::clean(&cell.text);
-                let room = usize::from(*width);
-                let text = if column.is_right { text::right(&clean, room) } else { text::left(&clean, room) };
-                buf.set_stringn(x, area.y + line, text, room, whole.unwrap_or(cell.style));
-                x += *width + 1;
-            }
-        };
+            };
         column_at(0, buf, &mut |index| self.heading(index, theme).into(), Some(theme.heading()));
         let window = self.cursor.window(self.total, height(area));
         for (line, index) in (1..area.height).zip(window) {

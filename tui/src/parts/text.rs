@@ -52,16 +52,12 @@ pub(crate) fn fit(text: &str, cells: usize) -> Cow<'_, str> {
 
 /// Returns the longest start of the text that fits.
 pub(crate) fn start(text: &str, cells: usize) -> &str {
-    let mut taken = 0;
-    let mut end = 0;
+    let mut fitting = "";
     for (at, grapheme) in text.grapheme_indices(true) {
-        taken += width(grapheme);
-        if taken > cells {
-            break;
-        }
-        end = at + grapheme.len();
+        let Some(start) = text.get(..at + grapheme.len()).filter(|start| width(start) <= cells) else { break };
+        fitting = start;
     }
-    text.get(..end).unwrap_or_default()
+    fitting
 }
 
 /// Returns the text in exactly so many cells, at their left.
@@ -84,34 +80,40 @@ pub(crate) fn wrap(text: &str, cells: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.split('\n') {
         let mut line = String::new();
-        let mut taken = 0;
         for word in paragraph.split_word_bounds() {
-            let wide = width(word);
-            if taken + wide > cells && taken > 0 {
-                lines.push(std::mem::take(&mut line).trim_end().to_owned());
-                taken = 0;
-                if word.trim().is_empty() {
-                    continue;
-                }
+            if line.is_empty() && word.trim().is_empty() && !lines.is_empty() {
+                // A line that was broken does not begin with the space it was broken at.
+                continue;
             }
-            if wide <= cells {
-                line.push_str(word);
-                taken += wide;
+            if add(&mut line, word, cells) {
+                continue;
+            }
+            if !line.is_empty() {
+                lines.push(std::mem::take(&mut line).trim_end().to_owned());
+            }
+            if word.trim().is_empty() || add(&mut line, word, cells) {
                 continue;
             }
             for grapheme in word.graphemes(true) {
-                let wide = width(grapheme);
-                if taken + wide > cells && taken > 0 {
-                    lines.push(std::mem::take(&mut line));
-                    taken = 0;
+                if !add(&mut line, grapheme, cells) {
+                    lines.push(std::mem::replace(&mut line, grapheme.to_owned()));
                 }
-                line.push_str(grapheme);
-                taken += wide;
             }
         }
         lines.push(line.trim_end().to_owned());
     }
     lines
+}
+
+/// Adds a piece to a line if it fits. Pieces next to each other may take other cells than each alone.
+fn add(line: &mut String, piece: &str, cells: usize) -> bool {
+    let before = line.len();
+    line.push_str(piece);
+    let fits = width(line) <= cells;
+    if !fits {
+        line.truncate(before);
+    }
+    fits
 }
 
 /// Returns a count: `950`, `12.1k`, `4.2M`.

@@ -21,12 +21,28 @@ use crate::{
 /// What is done with what is filled in.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Filled {
-    Start { workflow: String },
-    Resume { workflow: String, run: String, step: Vec<String>, index: Option<u64> },
-    Execute { tool: String },
-    Canary { name: String },
+    Start {
+        workflow: String,
+    },
+    Resume {
+        workflow: String,
+        run: String,
+        step: Vec<String>,
+        index: Option<u64>,
+    },
+    Execute {
+        tool: String,
+    },
+    Canary {
+        name: String,
+    },
     /// A tool call in a conversation that waits for it.
-    Answer { chat: u64, agent: String, run: String, call: String },
+    Answer {
+        chat: u64,
+        agent: String,
+        run: String,
+        call: String,
+    },
 }
 
 /// A form, and what it is for.

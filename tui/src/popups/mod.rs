@@ -10,7 +10,7 @@ use ratatui::{
 use serde_json::Value;
 
 pub(crate) use self::{
-    choices::{Choices, Choice},
+    choices::{Choice, Choices, Chosen, Order as ChoiceOrder},
     forms::{Filled, Forms},
     prompt::{Prompt, PromptKind},
     record::Record,
@@ -95,9 +95,7 @@ impl Popup {
         for plugin in look.store.value(&Want::Plugins).list("plugins") {
             place("plugin", plugin.text("name"), Place::Plugin(plugin.text("name").into()));
         }
-        for (want, group) in
-            [(Want::Agents, "agent"), (Want::Tools, "tool"), (Want::Workflows, "workflow")]
-        {
+        for (want, group) in [(Want::Agents, "agent"), (Want::Tools, "tool"), (Want::Workflows, "workflow")] {
             for (id, _) in look.store.value(&want).members("") {
                 place(group, id, Place::Offer(id.into()));
             }
@@ -242,9 +240,9 @@ fn facts(order: &Order, look: &Look<'_>) -> Vec<String> {
     if *order == crate::order::PluginOrder::Rollback {
         let current = generations.iter().find(|generation| generation.whole("number") == serving);
         let hash = current.map_or("", |generation| generation.text("hash"));
-        let before = generations.iter().find(|generation| {
-            generation.whole("number") < serving && generation.text("hash") != hash
-        });
+        let before = generations
+            .iter()
+            .find(|generation| generation.whole("number") < serving && generation.text("hash") != hash);
         facts.push(match before {
             Some(before) => format!(
                 "from {} ({}) to {} ({})",

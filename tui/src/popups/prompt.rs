@@ -25,9 +25,15 @@ pub(crate) enum PromptKind {
     Filter,
     /// Shown to the server.
     Token,
-    NewThread { resource: String },
-    RenameThread { thread: String },
-    CloneThread { thread: String },
+    NewThread {
+        resource: String,
+    },
+    RenameThread {
+        thread: String,
+    },
+    CloneThread {
+        thread: String,
+    },
 }
 
 /// The line.
@@ -84,7 +90,7 @@ impl Prompt {
     }
 
     pub(super) fn draw(&self, theme: Theme, whole: Rect, buf: &mut Buffer) -> Position {
-        let (_, column) = self.line.cursor();
+        let column = self.line.cursor().1;
         let text = self.text();
         let shown = if self.kind == PromptKind::Token { "*".repeat(text.chars().count()) } else { text };
         let before: String = shown.chars().take(column).collect();

@@ -208,9 +208,9 @@ impl Screen for Agents {
 
     fn settle(&mut self, look: &Look<'_>) {
         let rows = self.rows(look);
-        let kept = rows.iter().position(|row| {
-            self.chosen.as_ref().is_some_and(|chosen| chosen.kind == row.kind && chosen.id == row.id)
-        });
+        let kept = rows
+            .iter()
+            .position(|row| self.chosen.as_ref().is_some_and(|chosen| chosen.kind == row.kind && chosen.id == row.id));
         if let Some(index) = kept {
             self.cursor.selected = index;
         }
@@ -317,8 +317,13 @@ impl Agents {
             return say(words, style, inner, buf);
         }
         let counts: HashMap<&str, &Value> = look.store.value(&Want::RunCounts).members("").collect();
-        let table =
-            Table { columns: COLUMNS, total: rows.len(), cursor: self.cursor, sort: None, is_focused: !self.is_in_tree };
+        let table = Table {
+            columns: COLUMNS,
+            total: rows.len(),
+            cursor: self.cursor,
+            sort: None,
+            is_focused: !self.is_in_tree,
+        };
         table.draw(theme, inner, buf, |index| {
             let Some(row) = rows.get(index) else { return Vec::new() };
             let model = match row.kind {
@@ -329,7 +334,8 @@ impl Agents {
             let going = count.map(|count| {
                 let (running, suspended) = (count.whole("running").unwrap_or(0), count.whole("suspended").unwrap_or(0));
                 let glyphs = theme.glyphs();
-                let part = |number: u64, glyph: &str| if number > 0 { format!("{glyph}{number} ") } else { String::new() };
+                let part =
+                    |number: u64, glyph: &str| if number > 0 { format!("{glyph}{number} ") } else { String::new() };
                 format!("{}{}", part(running, glyphs.running), part(suspended, glyphs.suspended))
             });
             vec![

@@ -46,44 +46,33 @@ struct Kind {
     none: &'static str,
 }
 
+const VECTORS: &[Column] = &[
+    Column::wide("STORE"),
+    Column::wide("INDEX"),
+    Column::right("VECTORS", 9),
+    Column::right("DIM", 5),
+    Column::of("METRIC", 11),
+];
+const MCP: &[Column] = &[
+    Column::of("KIND", 8),
+    Column::wide("ID"),
+    Column::wide("NAME"),
+    Column::of("STATE", 12),
+    Column::right("TOOLS", 6),
+];
+const SCHEDULES: &[Column] = &[
+    Column::wide("ID"),
+    Column::of("STATE", 9),
+    Column::wide("WORKFLOW"),
+    Column::of("WHEN", 16),
+    Column::of("NEXT", 20).from(90),
+];
+
 fn kinds() -> [Kind; 3] {
     [
-        Kind {
-            title: "Vectors",
-            columns: &[
-                Column::wide("STORE"),
-                Column::wide("INDEX"),
-                Column::right("VECTORS", 9),
-                Column::right("DIM", 5),
-                Column::of("METRIC", 11),
-            ],
-            want: Want::VectorStores,
-            none: "no plugin brings a vector store",
-        },
-        Kind {
-            title: "MCP",
-            columns: &[
-                Column::of("KIND", 8),
-                Column::wide("ID"),
-                Column::wide("NAME"),
-                Column::of("STATE", 12),
-                Column::right("TOOLS", 6),
-            ],
-            want: Want::McpServers,
-            none: "no MCP servers",
-        },
-        Kind {
-            title: "Schedules",
-            columns: &[
-                Column::wide("ID"),
-                Column::of("STATE", 9),
-                Column::wide("WORKFLOW"),
-                Column::of("WHEN", 16),
-                Column::of("NEXT", 20).from(90),
-            ],
-            want: Want::Schedules,
-            none: "no workflow runs by itself",
-        },
+        Kind { title: "Vectors", columns: VECTORS, want: Want::VectorStores, none: "no plugin brings a vector store" },
+        Kind { title: "MCP", columns: MCP, want: Want::McpServers, none: "no MCP servers" },
+        Kind { title: "Schedules", columns: SCHEDULES, want: Want::Schedules, none: "no workflow runs by itself" },
     ]
 }
 
@@ -143,7 +132,9 @@ fn vectors(store: &Store) -> Vec<Row<'_>> {
     }
     let embedders = store.value(&Want::Embedders).list("embedders").iter();
     // Those of plugins and of this machine; the others are a list of what could be had.
-    for embedder in embedders.filter(|embedder| !embedder.text("plugin").is_empty() || !embedder.text("pluginName").is_empty()) {
+    for embedder in
+        embedders.filter(|embedder| !embedder.text("plugin").is_empty() || !embedder.text("pluginName").is_empty())
+    {
         let dimension = embedder.whole("dimensions").map(|number| number.to_string()).unwrap_or_default();
         let cells = vec!["embedder".to_owned(), embedder.text("id").to_owned(), String::new(), dimension];
         rows.push(Row { cells, value: embedder });
@@ -198,8 +189,7 @@ impl Screen for Links {
     }
 
     fn wants(&self, look: &Look<'_>) -> Vec<Want> {
-        let mut wants =
-            vec![Want::VectorStores, Want::Embedders, Want::McpServers, Want::McpSources, Want::Schedules];
+        let mut wants = vec![Want::VectorStores, Want::Embedders, Want::McpServers, Want::McpSources, Want::Schedules];
         for name in stores(look.store) {
             wants.push(Want::Indexes(name.to_owned()));
             let of = |index: &str| Want::Index { store: name.to_owned(), index: index.to_owned() };
@@ -289,11 +279,10 @@ impl Screen for Links {
 
     fn export(&self, look: &Look<'_>) -> Value {
         let indexes = stores(look.store).map(|name| {
-            let of = |index: &&str| look.store.value(&Want::Index { store: name.to_owned(), index: (*index).to_owned() });
-            let found: Vec<Value> = indexes(look.store, name)
-                .iter()
-                .map(|index| json!({"name": index, "stats": of(index)}))
-                .collect();
+            let of =
+                |index: &&str| look.store.value(&Want::Index { store: name.to_owned(), index: (*index).to_owned() });
+            let found: Vec<Value> =
+                indexes(look.store, name).iter().map(|index| json!({"name": index, "stats": of(index)})).collect();
             json!({"store": name, "indexes": found})
         });
         json!({
@@ -313,7 +302,8 @@ impl Screen for Links {
             let is_focused = which == self.focus;
             let narrowed = if self.filter.is_empty() { String::new() } else { format!("  /{}", self.filter) };
             let title = format!("{} {}{narrowed}", kind.title, rows.len());
-            let inner = Pane::new(&title).focused(is_focused).note(&position(cursor, rows.len())).draw(theme, area, buf);
+            let inner =
+                Pane::new(&title).focused(is_focused).note(&position(cursor, rows.len())).draw(theme, area, buf);
             match look.store.known(&kind.want) {
                 Known::Loading => say("asking the server", theme.quiet(), inner, buf),
                 Known::Failed(failure) => say(&failure.message, theme.bad(), inner, buf),

@@ -43,16 +43,8 @@ pub(crate) enum ScreenKind {
 }
 
 impl ScreenKind {
-    pub(crate) const ALL: [Self; 8] = [
-        Self::Overview,
-        Self::Plugins,
-        Self::Agents,
-        Self::Runs,
-        Self::Traces,
-        Self::Threads,
-        Self::Logs,
-        Self::Links,
-    ];
+    pub(crate) const ALL: [Self; 8] =
+        [Self::Overview, Self::Plugins, Self::Agents, Self::Runs, Self::Traces, Self::Threads, Self::Logs, Self::Links];
 
     /// Returns what its tab says.
     pub(crate) const fn title(self) -> &'static str {
@@ -75,13 +67,20 @@ pub(crate) enum Place {
     Plugin(String),
     /// An agent, a tool or a workflow by its id.
     Offer(String),
-    Run { workflow: String, run: String },
+    Run {
+        workflow: String,
+        run: String,
+    },
     /// A run of which only the id is known.
     AnyRun(String),
     Trace(String),
     Thread(String),
     /// A new conversation with an agent.
-    Chat { agent: String },
+    Chat {
+        agent: String,
+    },
+    /// The conversation that is open, with this agent from now on.
+    Agent(String),
     /// The log, narrowed.
     Logs(String),
 }
@@ -94,7 +93,7 @@ impl Place {
             Self::Offer(_) => ScreenKind::Agents,
             Self::Run { .. } | Self::AnyRun(_) => ScreenKind::Runs,
             Self::Trace(_) => ScreenKind::Traces,
-            Self::Thread(_) | Self::Chat { .. } => ScreenKind::Threads,
+            Self::Thread(_) | Self::Chat { .. } | Self::Agent(_) => ScreenKind::Threads,
             Self::Logs(_) => ScreenKind::Logs,
         }
     }

@@ -224,7 +224,11 @@ impl Screen for Overview {
             Command::Resume => {
                 let mut deeds = self.open(look);
                 deeds.retain(|deed| matches!(deed, Deed::Go(Place::Run { .. })));
-                return if deeds.is_empty() { vec![Deed::Complain("no run that waits is chosen".into())] } else { deeds };
+                return if deeds.is_empty() {
+                    vec![Deed::Complain("no run that waits is chosen".into())]
+                } else {
+                    deeds
+                };
             }
             Command::ToLogs => {
                 let run = match self.focus {
@@ -301,9 +305,9 @@ impl Screen for Overview {
 
     fn export(&self, look: &Look<'_>) -> Value {
         let matters = matters(look.store, look.now);
-        let matters = matters.iter().map(|matter| {
-            json!({"kind": matter.kind, "what": matter.what, "state": matter.state, "detail": matter.detail})
-        });
+        let matters = matters.iter().map(
+            |matter| json!({"kind": matter.kind, "what": matter.what, "state": matter.state, "detail": matter.detail}),
+        );
         let count = |want: &Want| look.store.value(want).members("").count();
         json!({
             "plugins": look.store.value(&Want::Plugins).list("plugins"),
@@ -362,7 +366,12 @@ fn draw_server(look: &Look<'_>, area: Rect, buf: &mut Buffer) {
         ("plugins", format!("{serving} of {} serve   role {role}", plugins.len())),
         (
             "offers",
-            format!("{} agents  {} tools  {} workflows", count(&Want::Agents), count(&Want::Tools), count(&Want::Workflows)),
+            format!(
+                "{} agents  {} tools  {} workflows",
+                count(&Want::Agents),
+                count(&Want::Tools),
+                count(&Want::Workflows)
+            ),
         ),
         ("runs", format!("{running} running  {suspended} suspended")),
         (
@@ -422,7 +431,8 @@ fn draw_latency(look: &Look<'_>, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
     let inner = Pane::new("Time of requests").draw(theme, area, buf);
     let Some(last) = look.store.metrics.last() else { return };
-    let quantile = |share| last.quantile(share).map_or_else(|| "-".to_owned(), |bound| format!("<{}", text::duration(bound)));
+    let quantile =
+        |share| last.quantile(share).map_or_else(|| "-".to_owned(), |bound| format!("<{}", text::duration(bound)));
     let words = format!("p50 {}   p90 {}   p99 {}", quantile(0.5), quantile(0.9), quantile(0.99));
     put(buf, inner, 1, 0, &words, theme.heading());
     // Of each bucket what the one before does not have; neighbours together where there are too many.
@@ -451,7 +461,8 @@ fn number_of(number: f64) -> u64 {
     number.max(0.0) as u64
 }
 
-const MATTERS: &[Column] = &[Column::right("AGE", 4), Column::of("KIND", 7), Column::wide("WHAT"), Column::wide("DETAIL")];
+const MATTERS: &[Column] =
+    &[Column::right("AGE", 4), Column::of("KIND", 7), Column::wide("WHAT"), Column::wide("DETAIL")];
 const ACTIVE: &[Column] = &[Column::wide("WORKFLOW"), Column::of("RUN", 8), Column::right("SINCE", 6)];
 
 impl Overview {

@@ -113,7 +113,8 @@ impl Sample {
                 _ => {}
             }
         }
-        sample.latencies = buckets.into_iter().filter_map(|(bound, count)| Some((parse_bound(&bound)?, count))).collect();
+        sample.latencies =
+            buckets.into_iter().filter_map(|(bound, count)| Some((parse_bound(&bound)?, count))).collect();
         sample.latencies.sort_by(|one, other| one.0.total_cmp(&other.0));
         sample
     }

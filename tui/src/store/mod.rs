@@ -11,8 +11,8 @@ use serde_json::Value;
 
 pub(crate) use self::{lines::Lines, metrics::Metrics};
 use crate::{
-    live::{LiveEvent, Touched},
     json::Json,
+    live::{LiveEvent, Touched},
     want::{Query, Want},
 };
 

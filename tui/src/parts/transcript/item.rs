@@ -68,6 +68,18 @@ impl Item {
         Self { id: id.to_owned(), body }
     }
 
+    /// Returns what one would copy of it.
+    pub(crate) fn text(&self) -> String {
+        match &self.body {
+            Body::Heading(heading) => heading.role.clone(),
+            Body::Answer(text) => text.text().to_owned(),
+            Body::Said(text) | Body::System(text) | Body::Thinking(text) | Body::Error(text) | Body::Notice(text) => {
+                text.clone()
+            }
+            Body::Call(call) => call.result.as_ref().unwrap_or(&call.args).to_string(),
+        }
+    }
+
     /// Whether it is one line until it is unfolded.
     pub(super) const fn is_foldable(&self) -> bool {
         matches!(self.body, Body::Call(_) | Body::Thinking(_))

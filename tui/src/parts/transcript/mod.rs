@@ -164,6 +164,11 @@ impl Transcript {
         }
     }
 
+    /// Whether the first line is chosen: nothing older is here.
+    pub(crate) const fn is_at_top(&self) -> bool {
+        self.cursor.selected == 0
+    }
+
     /// Returns the item of the chosen line.
     pub(crate) fn chosen(&self) -> Option<&Item> {
         self.chosen_entry().map(|entry| &entry.item)

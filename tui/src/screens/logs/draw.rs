@@ -32,7 +32,8 @@ const BEFORE: (usize, usize) = (40, 21);
 
 pub(super) fn draw(screen: &Logs, look: &Look<'_>, buf: &mut Buffer) {
     let theme = look.theme;
-    let pane = Pane::new(&title(screen, look)).focused(true).note(&note(screen, look)).note_style(note_style(screen, theme));
+    let pane =
+        Pane::new(&title(screen, look)).focused(true).note(&note(screen, look)).note_style(note_style(screen, theme));
     let inner = pane.draw(theme, look.area, buf);
     let store = look.store;
     if screen.is_stored {
@@ -59,7 +60,10 @@ pub(super) fn draw(screen: &Logs, look: &Look<'_>, buf: &mut Buffer) {
     };
     let row = |index: usize| -> Vec<Cell<'_>> {
         if screen.is_stored {
-            screen.stored.row(store, index).map_or_else(|| vec![theme.glyphs().ellipsis.into()], |row| stored(row, theme))
+            screen
+                .stored
+                .row(store, index)
+                .map_or_else(|| vec![theme.glyphs().ellipsis.into()], |row| stored(row, theme))
         } else {
             screen.live.line(store, index).map(|line| live(line, theme)).unwrap_or_default()
         }
@@ -109,7 +113,8 @@ fn draw_wrapped<'a>(
         let one = Rect { y: area.y + y - 1, height: 2.min(area.height - y + 1), ..area };
         let narrowed = Table { total: 1, cursor: crate::parts::cursor::Cursor::default(), ..*table };
         let is_chosen = index == table.cursor.selected;
-        let shown = Table { is_focused: is_chosen, columns: &COLUMNS[..if area.width >= 70 { 3 } else { 2 }], ..narrowed };
+        let shown =
+            Table { is_focused: is_chosen, columns: &COLUMNS[..if area.width >= 70 { 3 } else { 2 }], ..narrowed };
         shown.draw(theme, one, buf, |_| row(index));
         if !is_chosen {
             put(buf, one, 0, 1, " ", Style::new());
@@ -155,7 +160,11 @@ fn note(screen: &Logs, look: &Look<'_>) -> String {
     if screen.is_stored {
         return crate::parts::table::position(screen.stored.cursor, screen.stored.total());
     }
-    let kept = format!("{} lines, {}", text::count(look.store.lines.len() as u64), text::bytes(look.store.lines.bytes() as u64));
+    let kept = format!(
+        "{} lines, {}",
+        text::count(look.store.lines.len() as u64),
+        text::bytes(look.store.lines.bytes() as u64)
+    );
     match (screen.live.is_following, screen.live.missed) {
         (true, _) => format!("FOLLOW  {kept}"),
         (false, 0) => format!("PAUSED  {kept}"),

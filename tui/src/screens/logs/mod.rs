@@ -388,9 +388,8 @@ impl Screen for Logs {
     }
 
     fn filter(&mut self, text: &str, look: &Look<'_>) -> Result<(), String> {
-        self.filter = Filter::parse(text, look.now).map_err(|error| {
-            format!("{} (after {} characters)", error.message, error.column)
-        })?;
+        self.filter = Filter::parse(text, look.now)
+            .map_err(|error| format!("{} (after {} characters)", error.message, error.column))?;
         if text != self.text {
             text.clone_into(&mut self.text);
             self.changed(look);

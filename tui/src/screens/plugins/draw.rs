@@ -46,8 +46,13 @@ pub(super) fn draw(screen: &Plugins, look: &Look<'_>, buf: &mut Buffer) {
         }
         Known::Here(_) if rows.is_empty() => say("none of them is so", theme.quiet(), inner, buf),
         Known::Here(_) => {
-            let table =
-                Table { columns: COLUMNS, total: rows.len(), cursor: screen.cursor, sort: screen.sort, is_focused: true };
+            let table = Table {
+                columns: COLUMNS,
+                total: rows.len(),
+                cursor: screen.cursor,
+                sort: screen.sort,
+                is_focused: true,
+            };
             table.draw(theme, inner, buf, |index| rows.get(index).map(|plugin| row(plugin, theme)).unwrap_or_default());
         }
     }
@@ -106,10 +111,7 @@ fn draw_details(plugin: &Value, look: &Look<'_>, area: Rect, buf: &mut Buffer) {
     } else {
         let wanted = u16::try_from(facts(plugin, look).len() + 2).unwrap_or(u16::MAX);
         let height = wanted.min(area.height.saturating_sub(4));
-        (
-            Rect { height, ..area },
-            Rect { y: area.y + height, height: area.height - height, ..area },
-        )
+        (Rect { height, ..area }, Rect { y: area.y + height, height: area.height - height, ..area })
     };
     let inner = Pane::new(plugin.text("name")).draw(theme, left, buf);
     let mut line = 0;
@@ -146,7 +148,8 @@ fn facts(plugin: &Value, look: &Look<'_>) -> Vec<(&'static str, String, Style)> 
     facts.push(("file", plugin.text("file").to_owned(), plain));
     let build = serving(plugin);
     facts.push(("hash", build.text("hash").to_owned(), theme.quiet()));
-    let sdk = format!("sdk {}, {}, {}", build.text("build.sdk"), build.text("build.rustc"), build.text("build.profile"));
+    let sdk =
+        format!("sdk {}, {}, {}", build.text("build.sdk"), build.text("build.rustc"), build.text("build.profile"));
     facts.push(("built", sdk, theme.quiet()));
     if let Some(at) = build.moment("loadedAt") {
         let age = text::age(look.now.saturating_sub(at).max(0).cast_unsigned());

@@ -16,7 +16,8 @@ use crate::{
     theme::Theme,
 };
 
-const NARROW: &[Column] = &[Column::of("STATE", 12), Column::wide("WORKFLOW"), Column::of("RUN", 8), Column::right("AGE", 4)];
+const NARROW: &[Column] =
+    &[Column::of("STATE", 12), Column::wide("WORKFLOW"), Column::of("RUN", 8), Column::right("AGE", 4)];
 const COLUMNS: &[Column] = &[
     Column::of("STATE", 12),
     Column::wide("WORKFLOW"),

@@ -247,8 +247,7 @@ impl Runs {
         let record = look.store.value(&open.want()).at("steps").get(&step).cloned().unwrap_or_default();
         let prompt = json::brief(record.at("suspendPayload"));
         let title = if prompt.is_empty() { format!("Resume {step}") } else { format!("Resume {step}: {prompt}") };
-        let filled =
-            Filled::Resume { workflow, run, step: step.split('.').map(str::to_owned).collect(), index: None };
+        let filled = Filled::Resume { workflow, run, step: step.split('.').map(str::to_owned).collect(), index: None };
         let form = Forms::new(title, &schema, None, filled);
         vec![Deed::Open(Box::new(Popup::Form(Box::new(form))))]
     }
@@ -303,14 +302,19 @@ impl Runs {
                 // What is typed alone is most often a workflow's name.
                 None => query = query.with("workflowId", word),
                 Some((name, _)) => {
-                    return Err(format!("there is no `{name}:` here; there are workflow, state, resource, since, from, to"));
+                    return Err(format!(
+                        "there is no `{name}:` here; there are workflow, state, resource, since, from, to"
+                    ));
                 }
             }
         }
         let filter = Filter::parse(&times, now).map_err(|error| error.message)?;
         let (from, to) = filter.times();
-        let moment = |time: i64| jiff::Timestamp::from_millisecond(time).map(|time| time.to_string()).unwrap_or_default();
-        Ok(query.with("fromDate", from.map(moment).unwrap_or_default()).with("toDate", to.map(moment).unwrap_or_default()))
+        let moment =
+            |time: i64| jiff::Timestamp::from_millisecond(time).map(|time| time.to_string()).unwrap_or_default();
+        Ok(query
+            .with("fromDate", from.map(moment).unwrap_or_default())
+            .with("toDate", to.map(moment).unwrap_or_default()))
     }
 }
 
@@ -377,7 +381,11 @@ impl Screen for Runs {
             }
             Command::FoldAll => {
                 if let Some(open) = &mut self.open {
-                    if open.tree.is_folded() { open.tree.unfold_all(&open.step) } else { open.tree.fold_all(&open.step) }
+                    if open.tree.is_folded() {
+                        open.tree.unfold_all(&open.step)
+                    } else {
+                        open.tree.fold_all(&open.step)
+                    }
                 }
             }
             Command::Level => {
@@ -393,7 +401,11 @@ impl Screen for Runs {
             Command::Restart => return self.ask(look, |workflow, run| Order::RestartRun { workflow, run }),
             Command::Delete => return self.ask(look, |workflow, run| Order::DeleteRun { workflow, run }),
             Command::ToLogs => {
-                return self.meant(look).map(|(_, run)| Deed::Go(Place::Logs(format!("run:{run}")))).into_iter().collect();
+                return self
+                    .meant(look)
+                    .map(|(_, run)| Deed::Go(Place::Logs(format!("run:{run}"))))
+                    .into_iter()
+                    .collect();
             }
             Command::ToTrace => {
                 let trace = self.open.as_ref().map(|open| look.store.value(&open.want()).text("traceId").to_owned());
@@ -445,10 +457,13 @@ impl Screen for Runs {
             }
             Place::AnyRun(run) => {
                 let known = (0..self.list.total()).take(500).filter_map(|index| self.list.row(look.store, index));
-                let found = known.into_iter().find(|row| row.text("runId") == run).map(|row| row.text("workflowId").to_owned());
+                let found =
+                    known.into_iter().find(|row| row.text("runId") == run).map(|row| row.text("workflowId").to_owned());
                 return match found {
                     Some(workflow) => self.go(&Place::Run { workflow, run: run.clone() }, look),
-                    None => vec![Deed::Complain(format!("{run} is not among the newest runs: agents' runs are traces"))],
+                    None => {
+                        vec![Deed::Complain(format!("{run} is not among the newest runs: agents' runs are traces"))]
+                    }
                 };
             }
             _ => {}
@@ -505,7 +520,9 @@ impl Screen for Runs {
             Some(open) if panes.graph.contains(at) => {
                 open.graph.scroll(&mut open.place, rows, Pane::inner(panes.graph).as_size());
             }
-            Some(open) if panes.step.contains(at) => open.tree.scroll(rows, usize::from(Pane::inner(panes.step).height)),
+            Some(open) if panes.step.contains(at) => {
+                open.tree.scroll(rows, usize::from(Pane::inner(panes.step).height))
+            }
             _ => {
                 self.list.wheel(rows, look.store, Pane::inner(panes.list));
                 self.follow(look);

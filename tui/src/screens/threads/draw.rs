@@ -113,7 +113,8 @@ fn draw_input(talk: &Talk, look: &Look<'_>, area: Rect, buf: &mut Buffer) -> Opt
     if inner.height == 0 || inner.width < 2 {
         return None;
     }
-    let (row, column) = talk.input.cursor();
+    let cursor = talk.input.cursor();
+    let (row, column) = (cursor.0, cursor.1);
     let height = usize::from(inner.height);
     let first = (row + 1).saturating_sub(height);
     let room = usize::from(inner.width) - 1;

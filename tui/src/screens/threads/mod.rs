@@ -16,7 +16,7 @@ use crate::{
     keymap::{Command, Scope},
     order::Order,
     parts::{cursor::Move, pane::Pane},
-    popups::{Choice, Choices, Chosen, ChoiceOrder, Popup, Prompt, PromptKind},
+    popups::{Choice, ChoiceOrder, Choices, Chosen, Popup, Prompt, PromptKind},
     store::Failure,
     want::{Query, Want},
 };
@@ -315,7 +315,9 @@ impl Screen for Threads {
             (Command::Cancel, _) => self.stop(),
             (Command::Approve, _) => self.verdict(true),
             (Command::Decline, _) => self.verdict(false),
-            (Command::Clone, _) => self.ask_title(look, |thread| PromptKind::CloneThread { thread }, "title of the clone"),
+            (Command::Clone, _) => {
+                self.ask_title(look, |thread| PromptKind::CloneThread { thread }, "title of the clone")
+            }
             (Command::Rename, _) => self.ask_title(look, |thread| PromptKind::RenameThread { thread }, "title"),
             (Command::Delete, _) => match self.meant(look) {
                 Some(thread) => vec![Deed::Ask(Order::DeleteThread { thread })],

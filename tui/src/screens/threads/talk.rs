@@ -11,7 +11,10 @@ use crate::{
     parts::{
         cursor::Move,
         text,
-        transcript::{Body, Heading, Item, Transcript},
+        transcript::{
+            Transcript,
+            item::{Body, Heading, Item},
+        },
     },
     popups::{Filled, Forms, Popup},
     screens::Deed,
@@ -131,9 +134,10 @@ impl Talk {
     }
 
     fn show(&mut self, messages: &[&Value], ids: &[String]) {
-        let older = ids.len().checked_sub(self.shown.len()).filter(|count| {
-            !self.shown.is_empty() && ids.get(*count..) == Some(&self.shown) && *count > 0
-        });
+        let older = ids
+            .len()
+            .checked_sub(self.shown.len())
+            .filter(|count| !self.shown.is_empty() && ids.get(*count..) == Some(&self.shown) && *count > 0);
         match older {
             Some(count) => {
                 let items = messages.iter().take(count).flat_map(|message| Item::of_message(message));

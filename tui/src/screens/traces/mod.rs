@@ -118,7 +118,13 @@ fn brief(span: &Value) -> Value {
 
 impl Default for Traces {
     fn default() -> Self {
-        Self { list: Paged::new(Source::Traces), text: String::new(), open: None, pane: PaneKind::List, is_zoomed: false }
+        Self {
+            list: Paged::new(Source::Traces),
+            text: String::new(),
+            open: None,
+            pane: PaneKind::List,
+            is_zoomed: false,
+        }
     }
 }
 
@@ -385,7 +391,9 @@ impl Screen for Traces {
         let panes = self.panes(look.area);
         match &mut self.open {
             None => self.list.wheel(rows, look.store, Pane::inner(panes.list)),
-            Some(open) if panes.span.contains(at) => open.tree.scroll(rows, usize::from(Pane::inner(panes.span).height)),
+            Some(open) if panes.span.contains(at) => {
+                open.tree.scroll(rows, usize::from(Pane::inner(panes.span).height))
+            }
             Some(open) => open.waterfall.scroll(rows, Pane::inner(panes.spans).as_size()),
         }
     }
