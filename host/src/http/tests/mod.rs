@@ -11,6 +11,7 @@ mod metrics;
 mod otlp;
 mod queries;
 mod routes;
+mod runs;
 mod trace_queries;
 mod traces;
 mod verdicts;
