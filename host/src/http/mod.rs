@@ -15,6 +15,7 @@ mod cors;
 mod endpoint;
 mod events;
 pub(crate) mod kept;
+mod lapse;
 mod limited;
 mod logs;
 mod mcp;

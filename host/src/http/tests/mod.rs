@@ -5,6 +5,7 @@ mod arbitrary;
 mod bodies;
 mod captured;
 mod errors;
+mod lapse;
 mod limits;
 mod logs;
 mod metrics;
