@@ -11,6 +11,7 @@ pub mod token;
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -27,6 +28,18 @@ const REFRESH: Duration = Duration::from_secs(2);
 /// How soon a token that is not known may cause them to be read again.
 const SOONEST: Duration = Duration::from_millis(250);
 
+/// How often a token is looked at again that is used for long: clocks are set.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Somebody who was let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admitted {
+    /// Who it is.
+    pub caller: Arc<Caller>,
+    /// From when on what they showed lets nobody in.
+    pub until: Millis,
+}
+
 /// Tells who callers are. Cheap to clone.
 #[derive(Clone)]
 pub struct Auth {
@@ -39,6 +52,8 @@ struct Shared {
     known: Known,
     reading: Refresh,
     jwt: Option<Jwt>,
+    /// Told whenever something may let nobody in any more.
+    changes: watch::Sender<()>,
 }
 
 /// Why authentication cannot be set up.
@@ -71,11 +86,13 @@ impl Auth {
         variable: fn(&str) -> Option<String>,
     ) -> Result<Self, AuthError> {
         let known = Known::new(&settings.tokens, variable)?;
+        let changes = watch::Sender::default();
         let jwt = match &settings.jwt {
-            Some(settings) => Some(Jwt::start(settings).await?),
+            Some(settings) => Some(Jwt::start(settings, changes.clone()).await?),
             None => None,
         };
-        let shared = Shared { is_required: settings.is_required(), tokens, known, reading: Refresh::new(SOONEST), jwt };
+        let is_required = settings.is_required();
+        let shared = Shared { is_required, tokens, known, reading: Refresh::new(SOONEST), jwt, changes };
         let auth = Self { shared: Arc::new(shared) };
         if auth.is_required() {
             auth.read().await?;
@@ -96,10 +113,10 @@ impl Auth {
     }
 
     /// Returns who shows this, `None` if it lets nobody in.
-    pub async fn who(&self, shown: &str) -> Option<Arc<Caller>> {
+    pub async fn who(&self, shown: &str) -> Option<Admitted> {
         let now = Millis::now();
-        if let Some(caller) = self.shared.known.find(shown, now) {
-            return Some(caller);
+        if let Some(admitted) = self.shared.known.find(shown, now) {
+            return Some(admitted);
         }
         if let Some(jwt) = &self.shared.jwt
             && jwt::looks_like_one(shown)
@@ -111,6 +128,20 @@ impl Auth {
             return self.shared.known.find(shown, now);
         }
         None
+    }
+
+    /// Waits until what somebody shows lets nobody in any more: its time is over, or it was revoked.
+    pub async fn lapse(&self, shown: &str) {
+        let mut changes = self.shared.changes.subscribe();
+        while let Some(Admitted { until, .. }) = self.who(shown).await {
+            let left = until.0.saturating_sub(Millis::now().0);
+            let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+            // Whether something has changed or the time has come, it is looked at again.
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(left.min(LOOK)) => {}
+            }
+        }
     }
 
     /// Reads the tokens of the store now: one was made or revoked.
@@ -152,7 +183,9 @@ impl Auth {
     }
 
     async fn read_from_store(&self) -> Result<(), StoreError> {
-        self.shared.known.replace(self.shared.tokens.standing().await?);
+        if self.shared.known.replace(self.shared.tokens.standing().await?) {
+            self.shared.changes.send_replace(());
+        }
         Ok(())
     }
 }

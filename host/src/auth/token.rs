@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::{AuthError, settings::TokenSettings};
+use super::{Admitted, AuthError, settings::TokenSettings};
 use crate::{
     config::SecretSource,
     store::tokens::TokenRow,
@@ -168,20 +168,21 @@ impl Known {
     }
 
     /// Returns who shows this token.
-    pub(super) fn find(&self, shown: &str, now: Millis) -> Option<Arc<Caller>> {
+    pub(super) fn find(&self, shown: &str, now: Millis) -> Option<Admitted> {
         let hash = hash(shown);
         if let Some(stored) = self.stored.load().get(&hash) {
             if stored.expires_at <= now.0 {
                 return None;
             }
             stored.used.store(now.0, Ordering::Relaxed);
-            return Some(Arc::clone(&stored.caller));
+            return Some(Admitted { caller: Arc::clone(&stored.caller), until: Millis(stored.expires_at) });
         }
-        self.configured.get(&hash).map(Arc::clone)
+        let caller = Arc::clone(self.configured.get(&hash)?);
+        Some(Admitted { caller, until: Millis(i64::MAX) })
     }
 
-    /// Puts what the store has in place of what it had.
-    pub(super) fn replace(&self, rows: Vec<TokenRow>) {
+    /// Puts what the store has in place of what it had. Returns whether a token is gone.
+    pub(super) fn replace(&self, rows: Vec<TokenRow>) -> bool {
         let before = self.stored.load();
         let all = rows.into_iter().filter_map(|row| {
             let hash = *blake3::Hash::from_hex(&row.hash).ok()?.as_bytes();
@@ -204,7 +205,10 @@ impl Known {
             };
             Some((hash, stored))
         });
-        self.stored.store(Arc::new(all.collect()));
+        let all: HashMap<_, _> = all.collect();
+        let is_one_gone = before.keys().any(|hash| !all.contains_key(hash));
+        self.stored.store(Arc::new(all));
+        is_one_gone
     }
 
     /// Returns the tokens that were used since this was last asked, by their ids, to the minute.
@@ -263,12 +267,12 @@ mod tests {
         let known = Known::new(&BTreeMap::new(), |_| None).unwrap();
         let soon = Millis(Millis::now().0 + 60_000);
         let token = TokenRequest { expires_at: Some(soon), ..request("a", Role::Operator) }.make("x").unwrap();
-        known.replace(vec![token.row]);
+        assert!(!known.replace(vec![token.row]));
         let found = known.find(&token.text, Millis::now()).unwrap();
-        assert_eq!((&*found.name, found.role), ("a", Role::Operator));
+        assert_eq!((&*found.caller.name, found.caller.role, found.until), ("a", Role::Operator, soon));
         assert_eq!(known.find(&token.text, soon), None, "it has expired");
         assert_eq!(known.find(&format!("{}x", token.text), Millis::now()), None);
-        known.replace(Vec::new());
+        assert!(known.replace(Vec::new()));
         assert_eq!(known.find(&token.text, Millis::now()), None, "it was revoked");
     }
 

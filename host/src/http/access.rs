@@ -90,23 +90,29 @@ impl fmt::Display for Access {
     }
 }
 
-/// Finds out who asks, and whether they may.
-pub(super) async fn admit(auth: &Auth, access: Access, request: &mut Request) -> Result<(), ApiError> {
+/// What somebody showed who was let in.
+pub(super) struct Shown(pub(super) String);
+
+/// Finds out who asks, and whether they may. Returns what they showed, if they had to.
+pub(super) async fn admit(auth: &Auth, access: Access, request: &mut Request) -> Result<Option<Shown>, ApiError> {
     if !auth.is_required() {
-        return Ok(());
+        return Ok(None);
     }
-    let caller = match token(request.headers(), request.uri().query()) {
-        Some(shown) => auth.who(&shown).await,
+    let shown = token(request.headers(), request.uri().query());
+    let admitted = match &shown {
+        Some(shown) => auth.who(shown).await,
         None => None,
     };
+    let caller = admitted.map(|admitted| admitted.caller);
     match &caller {
         Some(caller) => request.extensions_mut().insert(Arc::clone(caller)).map_or((), drop),
         None => request.extensions_mut().insert(Nobody).map_or((), drop),
     }
-    if access.role.is_some() {
-        access.check(&*caller.ok_or_else(unknown)?)?;
+    if access.role.is_none() {
+        return Ok(None);
     }
-    Ok(())
+    access.check(&*caller.ok_or_else(unknown)?)?;
+    Ok(shown.map(Shown))
 }
 
 fn unknown() -> ApiError {

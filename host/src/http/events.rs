@@ -4,12 +4,18 @@
 //! comes when a reader is let in and whenever nothing else came for a while; it has an id as
 //! well, so that a reader who sees few events comes back to the right place.
 //!
+//! The last event, `error`, comes if the token a reader has shown lets nobody in any more.
+//!
 //! A reader has one piece of the stream under way at most: the next one is made once the socket
 //! has taken it. One who does not read costs that piece, and later a `gap`.
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{extract::State, response::Response};
+use axum::{
+    Extension,
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http::HeaderMap;
@@ -21,6 +27,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{
     error::{ApiError, Invalid},
     extract::Query,
+    lapse::{self, Farewell},
     sse,
 };
 use crate::{
@@ -95,7 +102,8 @@ pub(super) async fn watch(
     let from = from(header.or(query.last_event_id.as_deref()));
     let subscription = app.observe.recorder().events().subscribe(filter, from);
     let frames = stream::unfold(Reader::new(subscription, heartbeat), Reader::next);
-    Ok(sse::events(frames.take_until(app.tasks.token().cancelled_owned())))
+    let frames = sse::events(frames.take_until(app.tasks.token().cancelled_owned()));
+    Ok((Extension(farewell()), frames).into_response())
 }
 
 fn filter(query: &EventsQuery) -> Result<EventFilter, ApiError> {
@@ -187,6 +195,11 @@ fn frames(batch: &Batch, place: EventId) -> Vec<u8> {
         frames.extend_from_slice(published.words(|published| frame(published, place.epoch)));
     }
     frames
+}
+
+fn farewell() -> Farewell {
+    let data = json!({"kind": "error", "type": "lapsed", "message": lapse::SENTENCE});
+    Farewell(format!("event: error\ndata: {data}\n\n").into())
 }
 
 fn gap_frame(gap: Gap, id: EventId) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! What happens to every request, outermost first: it gets an id; it is a span and one
 //! record in the log; browsers are told which origins may ask; a panic becomes a 500 (which
 //! a browser may read too); callers say who they are, and what is too much is turned away; what
-//! directs the server is noted.
+//! directs the server is noted; streams end when their reader is let in no more.
 //!
 //! One function does it all. As layers of their own these steps cost as much as the rest of
 //! a short request: the router keeps each layer in a box of its own and copies all of them
@@ -24,7 +24,7 @@ use super::{
     audit::Act,
     cors::Cors,
     error::{ApiError, Cause},
-    limited,
+    lapse, limited,
     metrics::{Requests, Route},
     not_found,
 };
@@ -111,7 +111,7 @@ async fn admitted(Around { auth, limits, .. }: &Around, route: &Route, mut reque
     let admission = access::admit(auth, route.access, &mut request).await;
     let act = Act::of(route, &request);
     let response = match admission {
-        Ok(()) => limited::answer(limits, route.work, request, next).await,
+        Ok(shown) => lapse::end_with(auth, shown, limited::answer(limits, route.work, request, next).await),
         // Who is turned away has asked, too.
         Err(error) => limited::refuse(limits, &request, error).into_response(),
     };

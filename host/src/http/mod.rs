@@ -15,6 +15,7 @@ mod cors;
 mod endpoint;
 mod events;
 pub(crate) mod kept;
+mod lapse;
 mod limited;
 mod logs;
 mod mcp;
@@ -26,6 +27,7 @@ mod openapi;
 mod otlp;
 mod plugins;
 mod rendered;
+mod runs;
 mod schedules;
 mod sse;
 mod system;
@@ -106,6 +108,7 @@ fn endpoints() -> Vec<Endpoint> {
         tagged("workflows", [
             get("/workflows", workflows::list).common().says("Lists the workflows"),
             get("/workflows/run-counts", workflows::runs::counts).says("Counts the runs that go on and that wait"),
+            get("/runs", runs::list).own().says("Lists the runs of all workflows").answers::<runs::ListResponse>(),
             get("/workflows/:workflowId", workflows::get).common().says("Returns a workflow"),
             post("/workflows/:workflowId/create-run", workflows::runs::create).own().says("Makes a run"),
             post("/workflows/:workflowId/start", workflows::drive::start).own().says("Begins a run that was made").runs(),

@@ -34,6 +34,21 @@ pub(super) fn runs_of(workflow: &str, owner: Option<&str>) -> String {
     }
 }
 
+/// Returns the query for `n`, the runs of all workflows, of all or of an owner's.
+///
+/// A total of its own would be a row that everybody who begins a run waits for. The names are
+/// found by one step in an index for each, however many runs there are.
+pub(super) fn runs_of_all(owner: Option<&str>) -> Statement {
+    let (tail, owner) = owner.map_or(("", None), |owner| (" || '/' || $1", Some(owner)));
+    let query = Statement::composed(format!(
+        "WITH RECURSIVE names(id) AS (SELECT MIN(workflow_id) FROM workflow_runs UNION ALL \
+         SELECT (SELECT MIN(workflow_id) FROM workflow_runs WHERE workflow_id > names.id) FROM names WHERE id IS NOT NULL) \
+         SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) AS n FROM counts WHERE scope IN \
+         (SELECT 'runs/' || LENGTH(id) || '/' || id{tail} FROM names WHERE id IS NOT NULL)"
+    ));
+    owner.into_iter().fold(query, Statement::bind)
+}
+
 /// Returns the statement that adds to a total.
 pub(super) fn add(scope: impl Into<String>, n: usize) -> Statement {
     Statement::new("INSERT INTO counts (scope, n) VALUES ($1, $2) ON CONFLICT (scope) DO UPDATE SET n = counts.n + $2")

@@ -137,6 +137,12 @@ async fn runs_of_workflows() {
     assert_eq!(listed["total"], 0, "{listed}");
     let (_, listed) = ask(&host, ANN, "GET", &path("runs"), None).await;
     assert_eq!(listed["total"], 1, "{listed}");
+    let all = async |token| ask(&host, token, "GET", "/api/runs", None).await.1;
+    assert_eq!(all(BOB).await["total"], 0);
+    let listed = all(ANN).await;
+    assert_eq!((&listed["total"], &listed["runs"][0]["waitingAt"]), (&json!(1), &json!(["ask-approval"])), "{listed}");
+    assert_eq!(all(ADMIN).await["total"], 1);
+    refused(&ask(&host, BOB, "GET", "/api/runs?resourceId=ann", None).await, "runs of somebody else");
     let (status, done) = post(&host, ANN, &path("resume-async?runId=r"), resume).await;
     assert_eq!((status, &done["status"]), (200, &json!("success")), "{done}");
 }

@@ -4,6 +4,7 @@
 mod bound;
 mod commands;
 mod provider;
+mod streams;
 
 use hotbay_tests::{
     TestHost,

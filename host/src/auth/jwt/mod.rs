@@ -19,9 +19,10 @@ use jsonwebtoken::{
 };
 use reqwest::Url;
 use serde_json::{Map, Value};
+use tokio::sync::watch;
 
 use super::{
-    cryptography,
+    Admitted, cryptography,
     refresh::Refresh,
     settings::{JwtAlgorithm, JwtSettings},
 };
@@ -52,12 +53,11 @@ pub(super) struct Jwt {
     place: Place,
     keys: ArcSwap<Vec<Key>>,
     reading: Refresh,
-    /// Tokens that were checked, by hash, and until when they count. Held for one lookup.
-    checked: RwLock<HashMap<[u8; 32], Checked>>,
+    /// Tokens that were checked, by hash. Held for one lookup.
+    checked: RwLock<HashMap<[u8; 32], Admitted>>,
+    /// Told whenever a token may let nobody in any more.
+    changes: watch::Sender<()>,
 }
-
-/// Of whom a token speaks, and until when it counts.
-type Checked = (Arc<Caller>, Millis);
 
 /// Why keys cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +87,8 @@ pub(super) fn looks_like_one(shown: &str) -> bool {
 
 impl Jwt {
     /// Reads the keys. Those at a URL may come later: the provider may start after this host.
-    pub(super) async fn start(settings: &JwtSettings) -> Result<Self, JwtError> {
+    /// Who listens to `changes` is told whenever a token may let nobody in any more.
+    pub(super) async fn start(settings: &JwtSettings, changes: watch::Sender<()>) -> Result<Self, JwtError> {
         cryptography::install();
         let failed = |reason: String| JwtError { place: settings.keys.clone(), reason };
         let place = match place_of(&settings.keys).map_err(failed)? {
@@ -100,6 +101,7 @@ impl Jwt {
             keys: ArcSwap::default(),
             reading: Refresh::new(SOONEST),
             checked: RwLock::default(),
+            changes,
         };
         match (jwt.read().await, &jwt.place) {
             (Err(error), Place::Url(..)) => tracing::warn!(%error, "nobody is let in by a JWT until they can"),
@@ -119,12 +121,12 @@ impl Jwt {
     }
 
     /// Returns of whom a token speaks, `None` if it lets nobody in.
-    pub(super) async fn who(&self, token: &str) -> Option<Arc<Caller>> {
+    pub(super) async fn who(&self, token: &str) -> Option<Admitted> {
         let now = Millis::now();
         let hash = *blake3::hash(token.as_bytes()).as_bytes();
         let remembered = self.checked.read().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned();
-        if let Some((caller, until)) = remembered {
-            return (now < until).then_some(caller);
+        if let Some(admitted) = remembered {
+            return (now < admitted.until).then_some(admitted);
         }
         let keys = self.keys.load_full();
         let checked = match self.check(&keys, token) {
@@ -135,9 +137,9 @@ impl Jwt {
         };
         match checked {
             Ok((caller, until)) => {
-                let caller = Arc::new(caller);
-                self.remember(hash, &keys, (Arc::clone(&caller), until), now);
-                Some(caller)
+                let admitted = Admitted { caller: Arc::new(caller), until };
+                self.remember(hash, &keys, admitted.clone(), now);
+                Some(admitted)
             }
             Err(refused) => {
                 tracing::debug!(reason = %refused, "a JWT lets nobody in");
@@ -146,19 +148,19 @@ impl Jwt {
         }
     }
 
-    fn remember(&self, hash: [u8; 32], keys: &Arc<Vec<Key>>, checked: Checked, now: Millis) {
+    fn remember(&self, hash: [u8; 32], keys: &Arc<Vec<Key>>, admitted: Admitted, now: Millis) {
         let mut remembered = self.checked.write().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(keys, &self.keys.load()) {
             // The keys have changed meanwhile; it is checked again when it comes again.
             return;
         }
         if remembered.len() >= REMEMBERED {
-            remembered.retain(|_, (_, until)| *until > now);
+            remembered.retain(|_, admitted| admitted.until > now);
         }
         if remembered.len() >= REMEMBERED {
             remembered.clear();
         }
-        remembered.insert(hash, checked);
+        remembered.insert(hash, admitted);
     }
 
     fn check(&self, keys: &[Key], token: &str) -> Result<(Caller, Millis), Refused> {
@@ -233,6 +235,7 @@ impl Jwt {
         // In this order: a token that is checked with the old keys meanwhile is not remembered.
         self.keys.store(Arc::new(keys));
         self.checked.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.changes.send_replace(());
         Ok(())
     }
 }

@@ -91,7 +91,7 @@ impl Provider {
     }
 
     async fn host(&self) -> Jwt {
-        Jwt::start(&self.settings).await.unwrap()
+        Jwt::start(&self.settings, watch::Sender::default()).await.unwrap()
     }
 }
 
@@ -111,7 +111,7 @@ async fn a_token_lets_in_whom_it_speaks_of() {
         let algorithm = if matches!(signer, Signer::Ed(_)) { "EdDSA" } else { "ES256" };
         let host = provider.host().await;
         for header in [json!({"alg": algorithm, "kid": "1"}), json!({"alg": algorithm})] {
-            let caller = host.who(&signer.sign(&header, &claims())).await.unwrap();
+            let caller = host.who(&signer.sign(&header, &claims())).await.unwrap().caller;
             assert_eq!((&*caller.id, &*caller.name, caller.role), ("jwt:ada", "ada", Role::Operator));
             assert_eq!(caller.owner, None);
         }
@@ -180,14 +180,14 @@ async fn roles_and_owners_are_where_the_settings_say() {
         (Value::Null, Role::Viewer, Some("ada")),
     ] {
         let claims = changed(claims(), "realm", json!({"roles": roles}));
-        let caller = host.who(&signer.sign(&header, &claims)).await.unwrap();
+        let caller = host.who(&signer.sign(&header, &claims)).await.unwrap().caller;
         assert_eq!((caller.role, caller.owner.as_deref()), (role, owner), "{roles}");
     }
     provider.settings.owner_claim = Some("https://app.example/customer".to_owned());
     let host = provider.host().await;
     assert!(host.who(&signer.sign(&header, &claims())).await.is_none(), "nobody says whose it is");
     let named = changed(claims(), "https://app.example/customer", json!("acme"));
-    let caller = host.who(&signer.sign(&header, &named)).await.unwrap();
+    let caller = host.who(&signer.sign(&header, &named)).await.unwrap().caller;
     assert_eq!(caller.owner.as_deref(), Some("acme"), "a name with dots is a name first");
 }
 
@@ -197,7 +197,7 @@ async fn names_cannot_write_lines_into_a_log() {
     let host = Provider::new(&json!([signer.jwk("1")]));
     let host = host.host().await;
     let claims = changed(claims(), "sub", json!(format!("a\nb\u{1b}[2J{}", "x".repeat(500))));
-    let caller = host.who(&signer.sign(&json!({"alg": "EdDSA"}), &claims)).await.unwrap();
+    let caller = host.who(&signer.sign(&json!({"alg": "EdDSA"}), &claims)).await.unwrap().caller;
     assert!(caller.name.starts_with("a\u{fffd}b\u{fffd}[2J") && caller.name.chars().count() == 128, "{}", caller.name);
 }
 
@@ -214,11 +214,14 @@ async fn a_new_key_counts_and_one_that_is_gone_no_more() {
     host.read().await.unwrap();
     assert!(host.who(&by_new).await.is_some() && host.who(&by_old).await.is_some());
     provider.write(&json!([new.jwk("new")]));
+    let mut changes = host.changes.subscribe();
     host.read().await.unwrap();
+    assert!(changes.has_changed().unwrap(), "whoever goes on with a token is told");
+    changes.mark_unchanged();
     assert!(host.who(&by_old).await.is_none(), "also one that was let in before");
     assert!(host.who(&by_new).await.is_some());
     std::fs::write(&provider.settings.keys, "{").unwrap();
-    assert!(host.read().await.is_err());
+    assert!(host.read().await.is_err() && !changes.has_changed().unwrap());
     assert!(host.who(&by_new).await.is_some(), "what was known still counts");
 }
 
@@ -233,11 +236,11 @@ async fn documents_that_are_none_are_told() {
         (r#"{"keys": [{"kty": "RSA"}, 1, null]}"#, "no public key"),
     ] {
         std::fs::write(&provider.settings.keys, text).unwrap();
-        let error = Jwt::start(&provider.settings).await.err().unwrap().to_string();
+        let error = Jwt::start(&provider.settings, watch::Sender::default()).await.err().unwrap().to_string();
         assert!(error.contains(reason) && error.contains("keys.json"), "{text}: {error}");
     }
     std::fs::remove_file(&provider.settings.keys).unwrap();
-    assert!(Jwt::start(&provider.settings).await.is_err());
+    assert!(Jwt::start(&provider.settings, watch::Sender::default()).await.is_err());
     for (keys, is_fine) in [
         ("https://id.example/keys", true),
         ("http://127.0.0.1:1/keys", true),

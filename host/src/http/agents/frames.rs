@@ -22,7 +22,10 @@ use crate::{
         event::{Observer, RunEvent},
         turn::{Step, Turn, Waiting},
     },
-    http::error::ApiError,
+    http::{
+        error::ApiError,
+        lapse::{self, Farewell},
+    },
 };
 
 /// Bytes that may wait for the reader before the run waits for them.
@@ -179,11 +182,20 @@ fn run_error(error: &EngineError) -> Value {
     match error {
         EngineError::Structured { value, .. } => json!({"error": {"message": message, "domain": "AGENT",
             "category": "SYSTEM", "code": "STRUCTURED_OUTPUT_SCHEMA_VALIDATION_FAILED", "details": {"value": value}}}),
-        // Clients expect a stack; there is nothing in ours that is theirs to see.
-        _ => {
-            json!({"type": "error", "error": {"message": message, "name": "Error", "stack": format!("Error: {message}")}})
-        }
+        _ => plain_error(&message),
     }
+}
+
+/// Clients expect a stack; there is nothing in ours that is theirs to see.
+fn plain_error(message: &str) -> Value {
+    json!({"type": "error", "error": {"message": message, "name": "Error", "stack": format!("Error: {message}")}})
+}
+
+/// Returns what a run's stream says when its reader is let in no more.
+pub(super) fn farewell(run_id: &str) -> Farewell {
+    let payload = plain_error(lapse::SENTENCE);
+    let error = json!({"type": "error", "runId": run_id, "from": "AGENT", "payload": payload});
+    Farewell(format!("data: {error}\n\ndata: [DONE]\n\n").into())
 }
 
 fn finish(turn: &Turn) -> Value {

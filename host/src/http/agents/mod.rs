@@ -8,7 +8,11 @@ mod input;
 mod messages;
 mod request;
 
-use axum::{Json, extract::State, response::Response};
+use axum::{
+    Extension, Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use futures::StreamExt;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -233,7 +237,8 @@ async fn check_run(app: &AppState, asker: &Asker, id: &str, run_id: &str) -> Res
 
 /// Streams a run until it ends, its reader goes, or the host does.
 fn streamed(app: &AppState, run: Run) -> Response {
-    sse::events(Frames::new(run).take_until(app.tasks.token().cancelled_owned()))
+    let farewell = Extension(frames::farewell(&run.turn.run_id));
+    (farewell, sse::events(Frames::new(run).take_until(app.tasks.token().cancelled_owned()))).into_response()
 }
 
 async fn finish(mut run: Run) -> Result<Json<Value>, ApiError> {

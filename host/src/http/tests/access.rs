@@ -18,18 +18,18 @@ use crate::{
 };
 
 /// A host that asks callers who they are, and the tokens it knows.
-struct Closed {
-    host: Host,
+pub(super) struct Closed {
+    pub(super) host: Host,
     expired: String,
-    viewer: String,
+    pub(super) viewer: String,
     operator: String,
-    admin: String,
+    pub(super) admin: String,
     /// An operator bound to `ann`.
     bound: String,
 }
 
 impl Closed {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let host = Host::with(|config| config.auth.required = true).await;
         let token = async |name: &str, role, owner: Option<&str>| {
             let wanted =

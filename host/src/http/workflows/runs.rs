@@ -83,7 +83,7 @@ pub(in crate::http) async fn list(
     }
     let owner = asker.owner(query.resource_id)?;
     let filter = RunFilter {
-        workflow_id: &entry.id,
+        workflow_id: Some(&entry.id),
         resource_id: owner.as_deref(),
         status,
         from: query.from_date.as_deref().and_then(point),

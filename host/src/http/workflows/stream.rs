@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use axum::{
+    Extension,
     body::Body,
     response::{IntoResponse, Response},
 };
@@ -14,6 +15,7 @@ use serde_json::{Map, Value, json};
 use super::run::step;
 use crate::{
     engine::{error::EngineError, workflow::Subscription},
+    http::lapse::{self, Farewell},
     types::run::{RunChunk, RunError, RunOutcome, RunStatus, StepRecord, StepStatus},
 };
 
@@ -31,6 +33,7 @@ pub(super) enum Shape {
 
 /// Answers with a run's stream until it ends.
 pub(super) fn chunks(workflow: String, run_id: String, shape: Shape, subscription: Subscription) -> Response {
+    let farewell = Extension(farewell(&run_id));
     let state = Some((workflow, run_id, subscription));
     let bodies = stream::unfold(state, move |state| async move {
         let (workflow, run_id, mut subscription) = state?;
@@ -47,7 +50,19 @@ pub(super) fn chunks(workflow: String, run_id: String, shape: Shape, subscriptio
             }
         }
     });
-    answer(Body::from_stream(bodies))
+    (farewell, answer(Body::from_stream(bodies))).into_response()
+}
+
+fn farewell(run_id: &str) -> Farewell {
+    let payload = json!({"error": {"message": lapse::SENTENCE, "name": "Error"}});
+    let chunk = json!({"type": "error", "runId": run_id, "from": "WORKFLOW", "payload": payload});
+    Farewell(document(&chunk).into())
+}
+
+fn document(chunk: &Value) -> Vec<u8> {
+    let mut document = chunk.to_string().into_bytes();
+    document.push(SEPARATOR);
+    document
 }
 
 /// Answers with the stream of a run that was not begun, for what is wrong with the request.
@@ -63,8 +78,7 @@ pub(super) fn refused(workflow: &str, run_id: &str, error: &EngineError) -> Resp
         }),
         _ => json!({"error": {}, "errorMessage": message}),
     };
-    body.extend(finish.to_string().into_bytes());
-    body.push(SEPARATOR);
+    body.extend(document(&finish));
     answer(Body::from(body))
 }
 
@@ -83,16 +97,10 @@ fn failed(error: &EngineError) -> RunChunk {
 }
 
 fn written(workflow: &str, run_id: &str, shape: Shape, chunk: &RunChunk) -> Bytes {
-    let mut bytes = Vec::new();
-    let documents = match shape {
-        Shape::Current => vec![wire(workflow, run_id, chunk)],
-        Shape::Legacy => legacy(run_id, chunk),
-    };
-    for document in documents {
-        bytes.extend(document.to_string().into_bytes());
-        bytes.push(SEPARATOR);
+    match shape {
+        Shape::Current => document(&wire(workflow, run_id, chunk)).into(),
+        Shape::Legacy => legacy(run_id, chunk).iter().flat_map(document).collect(),
     }
-    bytes.into()
 }
 
 fn wire(workflow: &str, run_id: &str, chunk: &RunChunk) -> Value {

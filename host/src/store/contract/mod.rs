@@ -81,6 +81,7 @@ suite! {
             a_run_stored_anew_is_not_taken_for_the_one_before,
             names_that_run_into_each_other_are_counted_apart,
             runs_are_counted_by_workflow_and_status,
+            steps_that_wait_are_found_for_several_runs,
             a_run_that_cannot_be_read_hides_no_other,
             listing_runs_does_not_depend_on_how_many_there_are,
         ]

@@ -28,11 +28,14 @@ pub(super) async fn schema_is_applied_once(place: &Place) {
 }
 
 /// As the schema's first two steps left it.
-const OLDER: [&str; 9] = [
+const OLDER: [&str; 12] = [
     "DROP INDEX workflow_runs_by_status",
     "CREATE INDEX workflow_runs_by_status ON workflow_runs (status, workflow_id)",
     "DROP INDEX workflow_runs_by_owner",
     "CREATE INDEX workflow_runs_by_owner ON workflow_runs (workflow_id, resource_id, created_at, run_id)",
+    "DROP INDEX workflow_runs_of_all",
+    "DROP INDEX workflow_runs_of_all_by_status",
+    "DROP INDEX workflow_runs_of_all_by_owner",
     "DELETE FROM counts",
     "DROP TABLE verdicts",
     "DROP TABLE embeddings",

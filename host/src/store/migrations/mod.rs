@@ -9,13 +9,14 @@ use sqlx::{
 
 use super::error::StoreError;
 
-const STEPS: [(i64, &str, &str); 6] = [
+const STEPS: [(i64, &str, &str); 7] = [
     (1, "first", include_str!("0001_first.sql")),
     (2, "open spans", include_str!("0002_open_spans.sql")),
     (3, "run totals", include_str!("0003_run_totals.sql")),
     (4, "verdicts", include_str!("0004_verdicts.sql")),
     (5, "embeddings", include_str!("0005_embeddings.sql")),
     (6, "tokens", include_str!("0006_tokens.sql")),
+    (7, "runs of all", include_str!("0007_runs_of_all.sql")),
 ];
 
 /// Brings a database to the schema this host knows.

@@ -1,7 +1,8 @@
 //! Reading runs back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
 
@@ -14,7 +15,7 @@ use crate::{
         filter::{self, Filter},
         statement::Statement,
     },
-    types::run::{RunChunk, RunInput, RunOutcome, RunStatus, StepRecord},
+    types::run::{RunChunk, RunInput, RunOutcome, RunStatus, StepRecord, StepStatus},
 };
 
 /// A stored run. Times are milliseconds since 1970.
@@ -63,11 +64,30 @@ impl RunRow {
     }
 }
 
+/// What a list tells of a run without what went in and came out. Times are milliseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunHead {
+    /// Names it.
+    pub run_id: String,
+    /// The workflow.
+    pub workflow_id: String,
+    /// Whom it is for.
+    pub resource_id: Option<String>,
+    /// How it stands.
+    pub status: RunStatus,
+    /// When it goes on by itself.
+    pub wake_at: Option<i64>,
+    /// When it was made.
+    pub created_at: i64,
+    /// When it changed last.
+    pub updated_at: i64,
+}
+
 /// Which runs are wanted.
 #[derive(Debug, Clone, Default)]
 pub struct RunFilter<'a> {
-    /// Of this workflow.
-    pub workflow_id: &'a str,
+    /// Of this workflow; of all if absent.
+    pub workflow_id: Option<&'a str>,
     /// For this one.
     pub resource_id: Option<&'a str>,
     /// That stand so.
@@ -102,15 +122,17 @@ pub struct Told {
 
 /// Some of the runs that are wanted.
 #[derive(Debug, Clone)]
-pub struct RunPage {
+pub struct RunPage<R> {
     /// Newest first.
-    pub runs: Vec<RunRow>,
+    pub runs: Vec<R>,
     /// How many there are in all.
     pub total: u64,
 }
 
 const COLUMNS: &str = "run_id, workflow_id, resource_id, status, graph_hash, request, state, outcome, chunks, owner, \
                        lease_until, fence, wake_at, cancel_requested, created_at, updated_at";
+
+const HEAD_COLUMNS: &str = "run_id, workflow_id, resource_id, status, wake_at, created_at, updated_at";
 
 impl Runs {
     /// Returns a run.
@@ -220,24 +242,77 @@ impl Runs {
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn list(&self, wanted: &RunFilter<'_>) -> Result<RunPage, StoreError> {
+    pub async fn list(&self, wanted: &RunFilter<'_>) -> Result<RunPage<RunRow>, StoreError> {
+        self.page(wanted, COLUMNS, read).await
+    }
+
+    /// Lists runs as [`Runs::list`], without what went in and came out.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn heads(&self, wanted: &RunFilter<'_>) -> Result<RunPage<RunHead>, StoreError> {
+        self.page(wanted, HEAD_COLUMNS, head).await
+    }
+
+    async fn page<R>(
+        &self,
+        wanted: &RunFilter<'_>,
+        columns: &str,
+        read: fn(&AnyRow) -> Result<R, StoreError>,
+    ) -> Result<RunPage<R>, StoreError> {
         let total = self.total(wanted).await?;
         let limit = wanted.limit.map_or(i64::MAX, signed);
         if limit == 0 || wanted.offset >= total {
             return Ok(RunPage { runs: Vec::new(), total });
         }
         let tail = format!("ORDER BY created_at DESC, run_id DESC LIMIT {limit} OFFSET {}", signed(wanted.offset));
-        let query = condition(wanted).query(&format!("SELECT {COLUMNS} FROM workflow_runs"), &tail);
+        let query = condition(wanted).query(&format!("SELECT {columns} FROM workflow_runs"), &tail);
         let rows = self.database.rows(query).await?;
         Ok(RunPage { runs: rows.iter().map(read).collect::<Result<_, _>>()?, total })
     }
 
     async fn total(&self, wanted: &RunFilter<'_>) -> Result<u64, StoreError> {
-        if let RunFilter { workflow_id, resource_id, status: None, from: None, to: None, .. } = wanted {
-            return counts::read(&self.database, &counts::runs_of(workflow_id, *resource_id)).await;
-        }
-        let query = condition(wanted).query("SELECT COUNT(*) AS n FROM workflow_runs", "");
+        let query = match wanted {
+            RunFilter { workflow_id: Some(workflow), resource_id, status: None, from: None, to: None, .. } => {
+                return counts::read(&self.database, &counts::runs_of(workflow, *resource_id)).await;
+            }
+            RunFilter { resource_id, status: None, from: None, to: None, .. } => counts::runs_of_all(*resource_id),
+            _ => condition(wanted).query("SELECT COUNT(*) AS n FROM workflow_runs", ""),
+        };
         self.database.row(query).await?.map_or(Ok(0), |row| column(&row, "n").map(unsigned))
+    }
+
+    /// Returns the steps at which these runs wait for somebody, by run.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn waiting_at(&self, runs: &[&str]) -> Result<HashMap<String, BTreeSet<String>>, StoreError> {
+        /// What is read of a record: its results may be large.
+        #[derive(Deserialize)]
+        struct Place {
+            step: String,
+            status: StepStatus,
+            waits_inside: Option<String>,
+        }
+        let mut found: HashMap<String, BTreeSet<String>> = HashMap::new();
+        for runs in runs.chunks(200) {
+            let places = filter::places(1, runs.len());
+            let sql = format!(
+                "SELECT run_id, record FROM workflow_steps WHERE run_id IN ({places}) \
+                 AND record LIKE '%\"status\":\"suspended\"%'"
+            );
+            let query = runs.iter().fold(Statement::composed(sql), |query, run| query.bind(*run));
+            for row in self.database.rows(query).await? {
+                let record: &str = column(&row, "record")?;
+                let place: Place =
+                    serde_json::from_str(record).map_err(|error| StoreError::unreadable("a step", error))?;
+                // Where a workflow inside waits, its step says so itself.
+                if place.status == StepStatus::Suspended && place.waits_inside.is_none() {
+                    found.entry(column(&row, "run_id")?).or_default().insert(place.step);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Counts the runs of these workflows that stand in one of `statuses`, by workflow and status.
@@ -315,7 +390,9 @@ impl Runs {
 
 fn condition(wanted: &RunFilter<'_>) -> Filter {
     let mut filter = Filter::default();
-    filter.and("workflow_id = ?", [wanted.workflow_id.into()]);
+    if let Some(workflow) = wanted.workflow_id {
+        filter.and("workflow_id = ?", [workflow.into()]);
+    }
     if let Some(resource) = wanted.resource_id {
         filter.and("resource_id = ?", [resource.into()]);
     }
@@ -334,6 +411,18 @@ fn condition(wanted: &RunFilter<'_>) -> Filter {
 fn status(row: &AnyRow) -> Result<RunStatus, StoreError> {
     let name: &str = column(row, "status")?;
     RunStatus::of(name).ok_or_else(|| StoreError::Corrupt(format!("a run has the status `{name}`")))
+}
+
+fn head(row: &AnyRow) -> Result<RunHead, StoreError> {
+    Ok(RunHead {
+        run_id: column(row, "run_id")?,
+        workflow_id: column(row, "workflow_id")?,
+        resource_id: column(row, "resource_id")?,
+        status: status(row)?,
+        wake_at: column(row, "wake_at")?,
+        created_at: column(row, "created_at")?,
+        updated_at: column(row, "updated_at")?,
+    })
 }
 
 fn read(row: &AnyRow) -> Result<RunRow, StoreError> {
