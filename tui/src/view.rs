@@ -133,7 +133,13 @@ fn draw_crumbs(state: &State, whole: Rect, buf: &mut Buffer) {
 
 /// Returns what is said while the server does not tell what happens.
 fn away(state: &State) -> Option<String> {
-    let Link::Lost { failure, retry } = &state.link else { return None };
+    let Link::Lost { failure, retry } = &state.link else {
+        // What is shown is older than it looks.
+        let wants = state.wants();
+        let failed = wants.iter().filter(|want| state.store.known(want).value().is_some());
+        let failure = failed.filter_map(|want| state.store.failure(want)).next()?;
+        return Some(format!("not up to date: {}", failure.message));
+    };
     let seconds = (retry - state.now).max(0).cast_unsigned().div_ceil(1000);
     let seen = state.last_seen.map_or_else(|| "never seen".to_owned(), |at| format!("last seen {}", json::clock(at)));
     Some(format!("reconnecting in {seconds} s, {seen}: {}", failure.message))

@@ -79,11 +79,6 @@ impl Query {
         }
         self
     }
-
-    /// Returns the parameters.
-    pub(crate) fn parameters(&self) -> &[(&'static str, String)] {
-        &self.0
-    }
 }
 
 /// The address of an endpoint below the API's prefix, or from the root.

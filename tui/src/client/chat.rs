@@ -20,7 +20,7 @@ pub(super) async fn answer(client: &Client, news: &Sender<News>, chat: u64, agen
 async fn listen(client: &Client, news: &Sender<News>, chat: u64, agent: &str, ask: &Ask) -> Result<(), Failure> {
     let (address, body) = asked(agent, ask);
     let response = client.send(client.http.post(client.url(&address)?).json(&body)).await?;
-    let mut stream = std::pin::pin!(SseStream::from_byte_stream(response.bytes_stream()));
+    let mut stream = std::pin::pin!(SseStream::from_bytes_stream(response.bytes_stream()));
     while let Some(event) = stream.next().await {
         let event = event.map_err(|error| failure(format!("the answer broke off: {error}")))?;
         let Some(data) = event.data else { continue };

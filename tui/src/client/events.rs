@@ -67,7 +67,7 @@ async fn listen(
     let bytes = response.bytes_stream().inspect(move |_| {
         heard.send_replace(());
     });
-    let mut stream = std::pin::pin!(SseStream::from_byte_stream(bytes));
+    let mut stream = std::pin::pin!(SseStream::from_bytes_stream(bytes));
     let (most, longest) = BATCH;
     let mut batch = Vec::new();
     let mut due: Option<Instant> = None;

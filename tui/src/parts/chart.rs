@@ -20,21 +20,6 @@ pub(crate) fn sparkline(values: &[u64], cells: usize, theme: Theme) -> String {
     format!("{}{line}", " ".repeat(cells.saturating_sub(shown.len())))
 }
 
-/// Returns a bar of so many cells, filled to a share between nothing and one.
-pub(crate) fn gauge(share: f64, cells: usize, theme: Theme) -> Line<'static> {
-    let filled = filled_cells(share, cells);
-    let glyphs = theme.glyphs();
-    let look = match share {
-        0.95.. => theme.bad(),
-        0.8.. => theme.warning(),
-        _ => theme.accent(),
-    };
-    Line::from(vec![
-        Span::styled(glyphs.bar.repeat(filled), look),
-        Span::styled(glyphs.waiting.repeat(cells - filled), theme.quiet()),
-    ])
-}
-
 /// Returns a line for each of some counts: what it counts, a bar as long as its part of the highest, and the number.
 pub(crate) fn histogram(counts: &[(&str, u64)], cells: usize, theme: Theme) -> Vec<Line<'static>> {
     let clean = counts.iter().map(|(label, count)| (text::clean(label), *count)).collect::<Vec<_>>();
@@ -66,17 +51,6 @@ fn scaled(value: u64, most: u64, parts: usize) -> usize {
     usize::try_from(part).unwrap_or(parts).min(parts)
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "between nothing and the number of cells, and rounded on purpose"
-)]
-fn filled_cells(share: f64, cells: usize) -> usize {
-    let share = if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) };
-    ((share * cells as f64).round() as usize).min(cells)
-}
-
 #[cfg(test)]
 mod tests {
     use insta::assert_snapshot;
@@ -102,16 +76,6 @@ mod tests {
     }
 
     #[test]
-    fn a_gauge_is_filled_to_its_share() {
-        let shown = |share| gauge(share, 10, theme()).to_string();
-        assert_eq!(shown(0.37), "████░░░░░░");
-        assert_eq!([shown(0.0), shown(1.0)], ["░░░░░░░░░░", "██████████"]);
-        assert_eq!([shown(-3.0), shown(7.0)], ["░░░░░░░░░░", "██████████"]);
-        assert_eq!(shown(f64::NAN), "░░░░░░░░░░");
-        assert_ne!(gauge(0.5, 4, theme()).spans[0].style, gauge(0.97, 4, theme()).spans[0].style);
-    }
-
-    #[test]
     fn a_histogram_has_bars_in_proportion_and_their_counts() {
         let counts = [("<0.25", 120), ("<0.5", 233), ("<1", 341), ("<2", 160), (">4", 0), ("much", 12_100)];
         let lines = histogram(&counts[..5], 30, theme());
@@ -132,11 +96,9 @@ mod tests {
         fn pictures_keep_to_their_cells(
             values in proptest::collection::vec(any::<u64>(), 0..40),
             labels in proptest::collection::vec((any::<String>(), any::<u64>()), 0..5),
-            share in any::<f64>(),
             cells in 0_usize..40,
         ) {
             prop_assert_eq!(text::width(&sparkline(&values, cells, theme())), cells);
-            prop_assert_eq!(gauge(share, cells, theme()).width(), cells);
             let counts: Vec<(&str, u64)> = labels.iter().map(|(label, count)| (label.as_str(), *count)).collect();
             for line in histogram(&counts, cells, theme()) {
                 prop_assert!(cells < 4 || line.width() <= cells, "{line:?}");

@@ -103,7 +103,7 @@ impl Table<'_> {
             return;
         }
         let widths = self.widths(area.width);
-        let mut column_at =
+        let column_at =
             |line: u16, buf: &mut Buffer, cells: &mut dyn FnMut(usize) -> Cell<'r>, whole: Option<Style>| {
                 let mut x = area.x + 2;
                 for (index, width) in widths.iter().enumerate() {

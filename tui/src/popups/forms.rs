@@ -53,12 +53,14 @@ pub(crate) struct Forms {
     filled: Filled,
     /// The order that was given and not answered yet.
     waiting: Option<Order>,
+    /// Whether somebody wanted to leave what they filled in.
+    is_leaving: bool,
 }
 
 impl Forms {
     pub(crate) fn new(title: String, schema: &Value, start: Option<&Value>, filled: Filled) -> Self {
         let form = Form::new(schema, title.clone(), start);
-        Self { title, form, filled, waiting: None }
+        Self { title, form, filled, waiting: None, is_leaving: false }
     }
 
     pub(super) fn paste(&mut self, text: &str) {
@@ -81,7 +83,14 @@ impl Forms {
             return if is_leaving { Outcome::Close(Vec::new()) } else { Outcome::Stay(Vec::new()) };
         }
         match self.form.key(key) {
-            FormOutcome::Stay => Outcome::Stay(Vec::new()),
+            FormOutcome::Stay => {
+                self.is_leaving = false;
+                Outcome::Stay(Vec::new())
+            }
+            FormOutcome::Cancel if self.form.is_touched() && !self.is_leaving => {
+                self.is_leaving = true;
+                Outcome::Stay(vec![Deed::Say("Esc once more gives up what was filled in".into())])
+            }
             FormOutcome::Cancel => Outcome::Close(vec![Deed::Say("nothing was done".into())]),
             FormOutcome::Submit(value) => self.submit(value),
         }

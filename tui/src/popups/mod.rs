@@ -69,7 +69,7 @@ impl Popup {
             words: binding.words.to_owned(),
             note: binding.keys.join("  "),
             group: binding.scope.name(),
-            deed: choices::Chosen::Command(binding.command),
+            deed: Chosen::Command(binding.command),
         });
         Self::Choices(Choices::new("Keys", choices.collect(), choices::Order::AsGiven))
     }
@@ -80,7 +80,7 @@ impl Popup {
             words: binding.words.to_owned(),
             note: binding.keys.first().copied().unwrap_or_default().to_owned(),
             group: binding.scope.name(),
-            deed: choices::Chosen::Command(binding.command),
+            deed: Chosen::Command(binding.command),
         });
         let mut all: Vec<Choice> = commands.collect();
         let mut place = |group: &'static str, id: &str, place: Place| {
@@ -88,7 +88,7 @@ impl Popup {
                 words: id.to_owned(),
                 note: group.to_owned(),
                 group,
-                deed: choices::Chosen::Deed(Box::new(move || Deed::Go(place.clone()))),
+                deed: Chosen::Deed(Box::new(move || Deed::Go(place.clone()))),
             };
             all.push(choice);
         };
@@ -112,7 +112,7 @@ impl Popup {
                 words: format!("{}  {}", server.name, server.url),
                 note: if server.is_read_only { format!("{mark} read only") } else { mark.to_owned() },
                 group: "",
-                deed: choices::Chosen::Deed(Box::new(move || {
+                deed: Chosen::Deed(Box::new(move || {
                     Deed::Effect(crate::action::Effect::Watch { server: server.clone(), token: None })
                 })),
             }

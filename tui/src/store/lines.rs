@@ -100,13 +100,6 @@ impl Lines {
         let index = number.checked_sub(self.first)?;
         self.lines.get(usize::try_from(index).ok()?)
     }
-
-    /// Forgets all of them.
-    pub(crate) fn clear(&mut self) {
-        self.first += self.lines.len() as u64;
-        self.lines.clear();
-        self.bytes = 0;
-    }
 }
 
 #[cfg(test)]
@@ -127,8 +120,6 @@ mod tests {
         assert_eq!(range.end, FIRST + 1_000_000);
         assert!(lines.get(range.start).is_some() && lines.get(range.start - 1).is_none());
         assert!(lines.get(range.end).is_none());
-        lines.clear();
-        assert_eq!((lines.len(), lines.range()), (0, range.end..range.end));
     }
 
     #[test]

@@ -62,7 +62,8 @@ impl Metrics {
         let last = self.samples.back()?;
         let start = self.samples.iter().find(|sample| sample.time >= last.time - 60_000)?;
         let minutes = f64::from(i32::try_from(last.time - start.time).ok()?) / 60_000.0;
-        (minutes > 0.0).then(|| (counter(last) - counter(start)).max(0.0) / minutes)
+        // A few seconds say nothing about a minute.
+        (minutes >= 0.25).then(|| (counter(last) - counter(start)).max(0.0) / minutes)
     }
 }
 

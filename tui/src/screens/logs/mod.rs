@@ -64,11 +64,13 @@ struct Live {
     is_following: bool,
     /// How many came since it is not.
     missed: usize,
+    /// The number of the first line that was not cleared away.
+    floor: u64,
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Self { matching: None, seen: 0, first: 0, cursor: Cursor::default(), is_following: true, missed: 0 }
+        Self { matching: None, seen: 0, first: 0, cursor: Cursor::default(), is_following: true, missed: 0, floor: 0 }
     }
 }
 
@@ -94,7 +96,7 @@ impl Live {
             self.seen = range.start;
             self.first = range.start;
         }
-        let came = self.seen.max(range.start)..range.end;
+        let came = self.seen.max(range.start).max(self.floor).min(range.end)..range.end;
         let mut gone = usize::try_from(range.start - self.first).unwrap_or(usize::MAX);
         let mut new = usize::try_from(came.end - came.start).unwrap_or(usize::MAX);
         if let Some(matching) = &mut self.matching {
@@ -179,7 +181,7 @@ impl Logs {
     }
 
     fn has_filter(&self) -> bool {
-        !self.filter.is_empty() || !self.level.is_empty() || !self.since.is_empty()
+        !self.filter.is_empty() || !self.level.is_empty() || !self.since.is_empty() || self.live.floor > 0
     }
 
     fn matches(&self, line: &LiveEvent, now: i64) -> bool {
@@ -349,6 +351,10 @@ impl Screen for Logs {
                 self.is_stored = !self.is_stored;
                 self.changed(look);
             }
+            Command::Clear if !self.is_stored => {
+                self.live = Live { floor: look.store.lines.range().end, ..Live::default() };
+                self.settle(look);
+            }
             Command::Wrap => self.is_wrapped = !self.is_wrapped,
             Command::Level => {
                 let at = LEVELS.iter().position(|level| *level == self.level).unwrap_or(0);
@@ -382,8 +388,9 @@ impl Screen for Logs {
             self.stored.settle(look.store, Self::rows(look.area));
             return;
         }
+        let has_filter = self.has_filter();
         let mut live = std::mem::take(&mut self.live);
-        live.settle(look.store, height, &|line| self.matches(line, look.now), self.has_filter());
+        live.settle(look.store, height, &|line| self.matches(line, look.now), has_filter);
         self.live = live;
     }
 

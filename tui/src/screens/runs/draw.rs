@@ -122,6 +122,9 @@ fn draw_graph(screen: &Runs, open: &OpenRun, look: &Look<'_>, area: Rect, buf: &
     } else {
         format!("{} {}  {glyph} {state}  {}", open.workflow, tail(&open.run), took(record, look))
     };
+    let nodes = open.graph.nodes();
+    let over = nodes.iter().filter(|node| matches!(node.state.as_str(), "success" | "failed" | "canceled")).count();
+    let title = if nodes.is_empty() { title } else { format!("{title}  {over}/{} steps", nodes.len()) };
     let hint = if state == "suspended" { "R resume" } else { state };
     let pane = Pane::new(&title).focused(screen.pane == PaneKind::Graph).note(hint).note_style(style);
     let inner = pane.draw(theme, area, buf);

@@ -66,6 +66,8 @@ struct OpenRun {
     version: (i64, i64),
     /// Which step.
     shown: Option<String>,
+    /// What is searched in it.
+    search: String,
 }
 
 impl OpenRun {
@@ -79,6 +81,7 @@ impl OpenRun {
             tree: Tree::new(&Value::Null),
             version: (0, 0),
             shown: None,
+            search: String::new(),
         }
     }
 
@@ -330,7 +333,7 @@ impl Screen for Runs {
         match self.pane {
             PaneKind::List => vec![Scope::Runs, Scope::List],
             PaneKind::Graph => vec![Scope::Run, Scope::Runs],
-            PaneKind::Step => vec![Scope::Run, Scope::Tree, Scope::Runs],
+            PaneKind::Step => vec![Scope::Run, Scope::Tree, Scope::Runs, Scope::List],
         }
     }
 
@@ -377,6 +380,14 @@ impl Screen for Runs {
             Command::Fold => {
                 if let Some(open) = &mut self.open {
                     open.tree.toggle(&open.step);
+                }
+            }
+            Command::NextHit | Command::PreviousHit => {
+                if let Some(open) = &mut self.open {
+                    match command {
+                        Command::NextHit => open.tree.next_hit(&open.step),
+                        _ => open.tree.previous_hit(&open.step),
+                    }
                 }
             }
             Command::FoldAll => {
@@ -430,6 +441,11 @@ impl Screen for Runs {
     }
 
     fn filter(&mut self, text: &str, look: &Look<'_>) -> Result<(), String> {
+        if let (PaneKind::Step, Some(open)) = (self.pane, &mut self.open) {
+            text.clone_into(&mut open.search);
+            open.tree.search(&open.step, text);
+            return Ok(());
+        }
         let before = std::mem::replace(&mut self.filter, text.to_owned());
         match self.query(look.now) {
             Ok(query) => {
@@ -444,7 +460,10 @@ impl Screen for Runs {
     }
 
     fn filter_text(&self) -> &str {
-        &self.filter
+        match &self.open {
+            Some(open) if self.pane == PaneKind::Step => &open.search,
+            _ => &self.filter,
+        }
     }
 
     fn go(&mut self, place: &Place, look: &Look<'_>) -> Vec<Deed> {

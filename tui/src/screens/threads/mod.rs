@@ -310,7 +310,10 @@ impl Screen for Threads {
                 Vec::new()
             }
             (Command::Use, _) => self.write(look),
-            (Command::New, _) => Self::choose_agent(look, true),
+            (Command::New, _) => {
+                let kind = PromptKind::NewThread { resource: RESOURCE.to_owned() };
+                vec![Deed::Open(Box::new(Popup::Prompt(Prompt::new(kind, "title of the new thread", ""))))]
+            }
             (Command::Agent, open) => Self::choose_agent(look, open.is_none()),
             (Command::Cancel, _) => self.stop(),
             (Command::Approve, _) => self.verdict(true),

@@ -88,7 +88,15 @@ fn row<'a>(trace: &'a Value, look: &Look<'_>) -> Vec<Cell<'a>> {
 fn draw_spans(screen: &Traces, open: &OpenTrace, look: &Look<'_>, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
     let (at, all) = open.waterfall.position();
-    let title = format!("Trace {}  {} spans", text::start(&open.id, 8), open.waterfall.spans().len());
+    let spans = open.waterfall.spans();
+    let mut title =
+        format!("Trace {}  {}  {} spans", text::start(&open.id, 8), text::duration(spans.total_ms()), spans.len());
+    if spans.total_tokens() > 0 {
+        title = format!("{title}  {} tokens", text::count(spans.total_tokens()));
+    }
+    if spans.errors() > 0 {
+        title = format!("{title}  {} {} failed", theme.glyphs().failed, spans.errors());
+    }
     let note = format!("{}  {at}/{all}", open.waterfall.view().name());
     let inner = Pane::new(&title).focused(screen.pane == PaneKind::Spans).note(&note).draw(theme, area, buf);
     match look.store.known(&open.want()) {

@@ -236,7 +236,7 @@ impl Screen for Traces {
         match self.pane {
             PaneKind::List => vec![Scope::Traces, Scope::List],
             PaneKind::Spans => vec![Scope::Trace, Scope::Tree, Scope::Traces, Scope::List],
-            PaneKind::Span => vec![Scope::Trace, Scope::Tree],
+            PaneKind::Span => vec![Scope::Trace, Scope::Tree, Scope::List],
         }
     }
 
@@ -279,8 +279,14 @@ impl Screen for Traces {
                 }
             }
             (Command::PreviousError, Some(open)) => drop(open.waterfall.previous_error()),
-            (Command::NextHit, Some(open)) => drop(open.waterfall.next_hit()),
-            (Command::PreviousHit, Some(open)) => drop(open.waterfall.previous_hit()),
+            (Command::NextHit, Some(open)) => match self.pane {
+                PaneKind::Span => open.tree.next_hit(&open.span),
+                _ => drop(open.waterfall.next_hit()),
+            },
+            (Command::PreviousHit, Some(open)) => match self.pane {
+                PaneKind::Span => open.tree.previous_hit(&open.span),
+                _ => drop(open.waterfall.previous_hit()),
+            },
             (Command::ToRun, _) => {
                 let run = self.id_of(look, "runId");
                 return if run.is_empty() { Vec::new() } else { vec![Deed::Go(Place::AnyRun(run))] };
@@ -314,8 +320,12 @@ impl Screen for Traces {
     fn filter(&mut self, text: &str, look: &Look<'_>) -> Result<(), String> {
         if let Some(open) = &mut self.open {
             text.clone_into(&mut open.search);
-            open.waterfall.search(text);
-            open.settle(look.store);
+            if self.pane == PaneKind::Span {
+                open.tree.search(&open.span, text);
+            } else {
+                open.waterfall.search(text);
+                open.settle(look.store);
+            }
             return Ok(());
         }
         let before = std::mem::replace(&mut self.text, text.to_owned());
