@@ -4,15 +4,20 @@ use crossterm::event::KeyEvent;
 use ratatui::{
     buffer::Buffer,
     layout::{Position, Rect},
+    widgets::{Clear, Widget},
 };
 use serde_json::Value;
 
-use super::{Outcome, cover};
+use super::Outcome;
 use crate::{
     action::{Ask, Effect},
     app::middle,
+    json::Json,
     order::Order,
-    parts::form::{Form, FormOutcome},
+    parts::{
+        form::{Form, FormOutcome},
+        pane::put,
+    },
     screens::Deed,
     store::Failure,
     theme::Theme,
@@ -48,8 +53,9 @@ pub(crate) enum Filled {
 /// A form, and what it is for.
 #[derive(Debug)]
 pub(crate) struct Forms {
-    title: String,
     form: Form,
+    /// Rows it is given: what it asks for is seen at once if possible.
+    height: u16,
     filled: Filled,
     /// The order that was given and not answered yet.
     waiting: Option<Order>,
@@ -59,8 +65,9 @@ pub(crate) struct Forms {
 
 impl Forms {
     pub(crate) fn new(title: String, schema: &Value, start: Option<&Value>, filled: Filled) -> Self {
-        let form = Form::new(schema, title.clone(), start);
-        Self { title, form, filled, waiting: None, is_leaving: false }
+        let fields = u16::try_from(schema.members("properties").count()).unwrap_or(u16::MAX);
+        let height = fields.saturating_mul(3).saturating_add(7).max(12);
+        Self { form: Form::new(schema, title, start), height, filled, waiting: None, is_leaving: false }
     }
 
     pub(super) fn paste(&mut self, text: &str) {
@@ -114,9 +121,14 @@ impl Forms {
     }
 
     pub(super) fn draw(&self, theme: Theme, whole: Rect, buf: &mut Buffer) -> Option<Position> {
-        let area = middle(whole, whole.width.saturating_sub(6).min(80), whole.height.saturating_sub(4).min(30));
-        let title = if self.waiting.is_some() { format!("{}: under way", self.title) } else { self.title.clone() };
-        let inner = cover(&title, theme, area, buf);
-        self.form.draw(theme, inner, buf).map(Position::from)
+        let area =
+            middle(whole, whole.width.saturating_sub(6).min(80), self.height.min(whole.height.saturating_sub(4)));
+        Clear.render(area, buf);
+        let cursor = self.form.draw(theme, area, buf);
+        if self.waiting.is_some() {
+            let foot = Rect { y: area.bottom().saturating_sub(1), height: 1.min(area.height), ..area };
+            put(buf, foot, 2, 0, " under way ", theme.accent());
+        }
+        cursor.map(Position::from)
     }
 }

@@ -16,8 +16,7 @@ use crate::{
     theme::Theme,
 };
 
-const NARROW: &[Column] =
-    &[Column::of("STATE", 12), Column::wide("WORKFLOW"), Column::of("RUN", 8), Column::right("AGE", 4)];
+const NARROW: &[Column] = &[Column::of("", 1), Column::wide("WORKFLOW"), Column::of("RUN", 8), Column::right("AGE", 4)];
 const COLUMNS: &[Column] = &[
     Column::of("STATE", 12),
     Column::wide("WORKFLOW"),
@@ -78,10 +77,15 @@ fn row<'a>(run: &'a Value, look: &Look<'_>, is_narrow: bool) -> Vec<Cell<'a>> {
     let (glyph, style) = look.theme.state(state);
     let began = run.moment("createdAt").unwrap_or(look.now);
     let age = text::age(look.now.saturating_sub(began).max(0).cast_unsigned());
-    let state = Cell::styled(format!("{glyph} {state}"), style);
     if is_narrow {
-        return vec![state, run.text("workflowId").into(), tail(run.text("runId")).into(), age.into()];
+        return vec![
+            Cell::styled(glyph, style),
+            run.text("workflowId").into(),
+            tail(run.text("runId")).into(),
+            age.into(),
+        ];
     }
+    let state = Cell::styled(format!("{glyph} {state}"), style);
     let waits: Vec<&str> = run.list("waitingAt").iter().filter_map(Value::as_str).collect();
     vec![
         state,

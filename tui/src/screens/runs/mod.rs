@@ -137,6 +137,12 @@ impl OpenRun {
     }
 }
 
+/// Returns what a step that waits says of itself, in words.
+fn asked(payload: &Value) -> String {
+    let words: Vec<&str> = payload.members("").filter_map(|(_, value)| value.as_str()).collect();
+    if words.is_empty() { json::brief(payload) } else { words.join("  ") }
+}
+
 /// Returns what a run's record has of a step; of the whole run if none is chosen.
 fn step_record(record: &Value, step: Option<&str>) -> Value {
     match step {
@@ -248,7 +254,7 @@ impl Runs {
         };
         let schema = open.resume_schema(look.store, &step);
         let record = look.store.value(&open.want()).at("steps").get(&step).cloned().unwrap_or_default();
-        let prompt = json::brief(record.at("suspendPayload"));
+        let prompt = asked(record.at("suspendPayload"));
         let title = if prompt.is_empty() { format!("Resume {step}") } else { format!("Resume {step}: {prompt}") };
         let filled = Filled::Resume { workflow, run, step: step.split('.').map(str::to_owned).collect(), index: None };
         let form = Forms::new(title, &schema, None, filled);
