@@ -272,7 +272,7 @@ fn commanded(state: &mut State, command: Command, effects: &mut Vec<Effect>) {
         }
         Command::Filter => {
             let text = state.screens.get(state.current).filter_text().to_owned();
-            state.popups.push(Popup::Prompt(Prompt::new(PromptKind::Filter, "filter", &text)));
+            state.popups.push(Popup::Prompt(Box::new(Prompt::new(PromptKind::Filter, "filter", &text))));
         }
         Command::Copy | Command::CopyRecord => match state.screens.get(state.current).chosen(&look) {
             Some((_, record)) if command == Command::CopyRecord => {
@@ -440,7 +440,11 @@ fn heard(state: &mut State, news: News, effects: &mut Vec<Effect>) {
                 .iter()
                 .any(|popup| matches!(popup, Popup::Prompt(prompt) if prompt.kind == PromptKind::Token));
             if is_closed && was_open && !is_asking {
-                state.popups.push(Popup::Prompt(Prompt::new(PromptKind::Token, "the server wants a token", "")));
+                state.popups.push(Popup::Prompt(Box::new(Prompt::new(
+                    PromptKind::Token,
+                    "the server wants a token",
+                    "",
+                ))));
             }
         }
         News::Done { order, answer } => done(state, *order, answer, effects),

@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::Parser;
 
 use crate::{
-    config::{Config, Server, TokenSource},
+    config::{self, Config, Server, TokenSource},
     screens::ScreenKind,
     theme::{ASCII, Depth, Palette, Theme, UNICODE},
 };
@@ -33,7 +33,7 @@ The configuration (TOML) names servers:
   read-only = true"
 )]
 pub(crate) struct Arguments {
-    /// Where the server is; a path is its API's prefix, without one that is `/api` [default: http://127.0.0.1:4111]
+    /// Where the server is; a path is its API's prefix, without one that is `/api` [default: this machine's port 4111]
     #[arg(long, env = "HOTBAY_URL", conflicts_with = "context")]
     url: Option<String>,
     /// A server of the configuration, by its name
@@ -108,9 +108,9 @@ impl Arguments {
     ///
     /// If it cannot be read, or has no server of the name.
     pub(crate) fn plan(&self) -> anyhow::Result<Plan> {
-        let config = Config::read(self.config.as_deref())?;
-        let mut servers = config.servers();
-        let named = self.context.as_ref().or_else(|| config.context.as_ref().filter(|_| self.url.is_none()));
+        let file = Config::read(self.config.as_deref())?;
+        let mut servers = file.servers();
+        let named = self.context.as_ref().or_else(|| file.context.as_ref().filter(|_| self.url.is_none()));
         let mut server = match named {
             Some(name) => match servers.iter().find(|server| server.name == *name) {
                 Some(server) => server.clone(),
@@ -135,7 +135,7 @@ impl Arguments {
             Some(same) => *same = server.clone(),
             None => servers.insert(0, server.clone()),
         }
-        Ok(Plan { server, servers, theme: self.theme(&config), has_mouse: !self.no_mouse && !config.no_mouse })
+        Ok(Plan { server, servers, theme: self.theme(&file), has_mouse: !self.no_mouse && !file.no_mouse })
     }
 
     /// Returns whether colours are off.
@@ -143,16 +143,17 @@ impl Arguments {
         self.no_color.as_ref().is_some_and(|value| !value.is_empty())
     }
 
-    fn theme(&self, config: &Config) -> Theme {
-        let palette = self.theme.or(config.theme).unwrap_or(Palette::Dark);
-        let has_all = std::env::var("COLORTERM").is_ok_and(|value| matches!(value.as_str(), "truecolor" | "24bit"));
+    fn theme(&self, file: &Config) -> Theme {
+        let palette = self.theme.or(file.theme).unwrap_or(Palette::Dark);
+        let has_all =
+            config::variable("COLORTERM").is_some_and(|value| matches!(value.as_str(), "truecolor" | "24bit"));
         let depth = match (self.is_plain(), has_all) {
             (true, _) => Depth::Plain,
             (false, true) => Depth::Full,
             (false, false) => Depth::Sixteen,
         };
-        let is_dumb = std::env::var("TERM").is_ok_and(|term| term == "linux" || term == "dumb");
-        Theme::new(palette, depth, if self.ascii || config.ascii || is_dumb { &ASCII } else { &UNICODE })
+        let is_dumb = config::variable("TERM").is_some_and(|term| term == "linux" || term == "dumb");
+        Theme::new(palette, depth, if self.ascii || file.ascii || is_dumb { &ASCII } else { &UNICODE })
     }
 }
 

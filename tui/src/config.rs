@@ -80,9 +80,9 @@ impl TokenSource {
         let token = match self {
             Self::None => return Ok(None),
             Self::Given(token) => token.clone(),
-            Self::Variable(name) => match std::env::var(name) {
-                Ok(token) => token,
-                Err(_) => bail!("the variable {name}, where the token should be, is not set"),
+            Self::Variable(name) => match variable(name) {
+                Some(token) => token,
+                None => bail!("the variable {name}, where the token should be, is not set"),
             },
             Self::File(file) => {
                 fs::read_to_string(file).with_context(|| format!("cannot read the token in {}", file.display()))?
@@ -103,10 +103,16 @@ fn output(words: &[String]) -> anyhow::Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("`{program}` printed no text"))
 }
 
+/// Returns a variable of the environment that is set and not empty.
+#[expect(clippy::disallowed_methods, reason = "the one reader of the environment")]
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// Returns the file that is read if none is named: `$XDG_CONFIG_HOME/hotbay/console.toml`.
 pub(crate) fn usual_file() -> Option<PathBuf> {
-    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".config"));
-    let base = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home)?;
+    let home = || Some(PathBuf::from(variable("HOME")?).join(".config"));
+    let base = variable("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home)?;
     Some(base.join("hotbay").join("console.toml"))
 }
 

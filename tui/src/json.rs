@@ -51,7 +51,7 @@ impl Json for Value {
         self.at(path).as_array().map(Vec::as_slice).unwrap_or_default()
     }
 
-    fn members(&self, path: &str) -> impl Iterator<Item = (&str, &Value)> {
+    fn members(&self, path: &str) -> impl Iterator<Item = (&str, &Self)> {
         self.at(path).as_object().into_iter().flat_map(Map::iter).map(|(name, value)| (name.as_str(), value))
     }
 

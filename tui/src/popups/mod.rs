@@ -44,7 +44,7 @@ pub(crate) enum Popup {
     /// One of many: commands, servers, agents.
     Choices(Choices),
     /// One line of text.
-    Prompt(Prompt),
+    Prompt(Box<Prompt>),
     /// What an order needs, by its schema.
     Form(Box<Forms>),
     /// A value to look at.

@@ -89,7 +89,8 @@ impl Transcript {
     }
 
     /// Whether an answer is coming.
-    pub(crate) const fn is_streaming(&self) -> bool {
+    #[cfg(test)]
+    const fn is_streaming(&self) -> bool {
         self.is_streaming
     }
 
@@ -148,11 +149,6 @@ impl Transcript {
     /// Shows the last line from now on.
     pub(crate) fn follow(&mut self) {
         self.go(Move::Bottom);
-    }
-
-    /// Stays where it is whatever comes.
-    pub(crate) const fn pause(&mut self) {
-        self.is_paused = true;
     }
 
     /// Says whether it follows: `FOLLOW`, `PAUSED`, `PAUSED +12`.

@@ -172,10 +172,6 @@ impl Spans {
         self.all.len()
     }
 
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.all.is_empty()
-    }
-
     /// Returns how long all of it took so far.
     pub(crate) const fn total_ms(&self) -> f64 {
         self.end_ms - self.start_ms

@@ -399,9 +399,9 @@ impl Screen for Runs {
             Command::FoldAll => {
                 if let Some(open) = &mut self.open {
                     if open.tree.is_folded() {
-                        open.tree.unfold_all(&open.step)
+                        open.tree.unfold_all(&open.step);
                     } else {
-                        open.tree.fold_all(&open.step)
+                        open.tree.fold_all(&open.step);
                     }
                 }
             }
@@ -546,7 +546,7 @@ impl Screen for Runs {
                 open.graph.scroll(&mut open.place, rows, Pane::inner(panes.graph).as_size());
             }
             Some(open) if panes.step.contains(at) => {
-                open.tree.scroll(rows, usize::from(Pane::inner(panes.step).height))
+                open.tree.scroll(rows, usize::from(Pane::inner(panes.step).height));
             }
             _ => {
                 self.list.wheel(rows, look.store, Pane::inner(panes.list));

@@ -201,7 +201,7 @@ impl Threads {
 
     fn ask_title(&self, look: &Look<'_>, kind: impl FnOnce(String) -> PromptKind, title: &str) -> Vec<Deed> {
         match self.meant(look) {
-            Some(thread) => vec![Deed::Open(Box::new(Popup::Prompt(Prompt::new(kind(thread), title, ""))))],
+            Some(thread) => vec![Deed::Open(Box::new(Popup::Prompt(Box::new(Prompt::new(kind(thread), title, "")))))],
             None => vec![Deed::Complain("no thread is chosen".into())],
         }
     }
@@ -312,7 +312,7 @@ impl Screen for Threads {
             (Command::Use, _) => self.write(look),
             (Command::New, _) => {
                 let kind = PromptKind::NewThread { resource: RESOURCE.to_owned() };
-                vec![Deed::Open(Box::new(Popup::Prompt(Prompt::new(kind, "title of the new thread", ""))))]
+                vec![Deed::Open(Box::new(Popup::Prompt(Box::new(Prompt::new(kind, "title of the new thread", "")))))]
             }
             (Command::Agent, open) => Self::choose_agent(look, open.is_none()),
             (Command::Cancel, _) => self.stop(),

@@ -274,9 +274,10 @@ impl Screen for Traces {
                 _ => open.waterfall.toggle_all(),
             },
             (Command::NextError, Some(open)) => {
-                if !open.waterfall.next_error() {
-                    return vec![Deed::Say("nothing failed in this trace".into())];
-                }
+                let is_found = open.waterfall.next_error();
+                self.settle(look);
+                let words = || Deed::Say("nothing failed in this trace".into());
+                return (!is_found).then(words).into_iter().collect();
             }
             (Command::PreviousError, Some(open)) => drop(open.waterfall.previous_error()),
             (Command::NextHit, Some(open)) => match self.pane {
@@ -402,7 +403,7 @@ impl Screen for Traces {
         match &mut self.open {
             None => self.list.wheel(rows, look.store, Pane::inner(panes.list)),
             Some(open) if panes.span.contains(at) => {
-                open.tree.scroll(rows, usize::from(Pane::inner(panes.span).height))
+                open.tree.scroll(rows, usize::from(Pane::inner(panes.span).height));
             }
             Some(open) => open.waterfall.scroll(rows, Pane::inner(panes.spans).as_size()),
         }
