@@ -23,9 +23,11 @@ pub(super) fn render(text: &str, width: usize, theme: Theme) -> Vec<Line<'static
         writer.event(event);
     }
     writer.flush();
-    if writer.lines.is_empty() && !text.trim().is_empty() {
+    let text = text.trim();
+    let is_code = text.starts_with("```") || text.starts_with("~~~");
+    if writer.lines.is_empty() && !is_code {
         // Nothing but addresses of links that other text may use.
-        for line in text.trim().lines() {
+        for line in text.lines() {
             writer.flow.push(&clean(line), theme.quiet());
             writer.flush();
         }

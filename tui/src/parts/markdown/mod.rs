@@ -19,7 +19,11 @@ pub(crate) fn render(text: &str, width: usize, theme: Theme) -> Vec<Line<'static
     let mut lines = Vec::new();
     let mut rest = text;
     loop {
-        let (chunk, after) = rest.split_at(next_chunk(rest, true).unwrap_or(rest.len()));
+        let end = match next_cut(rest, true) {
+            Some(Cut::Chunk(end)) => end,
+            Some(Cut::Code(..)) | None => rest.len(),
+        };
+        let (chunk, after) = rest.split_at(end);
         append(&mut lines, blocks::render(chunk, width, theme));
         if after.is_empty() {
             return lines;
@@ -44,6 +48,8 @@ pub(crate) struct Streaming {
     text: String,
     /// How much of the text is in the finished lines.
     done: usize,
+    /// What opens again the code that the finished lines end in.
+    opening: String,
     look: Option<(usize, Theme)>,
     finished: Vec<Line<'static>>,
     tail: Vec<Line<'static>>,
@@ -67,53 +73,87 @@ impl Streaming {
         if self.look != Some((width, theme)) {
             self.look = Some((width, theme));
             self.finished.clear();
+            self.opening.clear();
             self.done = 0;
             self.is_stale = true;
         }
         if !self.is_stale {
             return;
         }
-        let rest = |done: usize| self.text.get(done..).unwrap_or_default();
-        while let Some(length) = next_chunk(rest(self.done), false) {
-            let chunk = rest(self.done).get(..length).unwrap_or_default();
-            append(&mut self.finished, blocks::render(chunk, width, theme));
-            self.done += length;
+        let mut rest = self.rest();
+        while let Some(cut) = next_cut(&rest, false) {
+            let (end, opening) = match cut {
+                Cut::Chunk(end) => (end, String::new()),
+                Cut::Code(end, opening) => (end, opening),
+            };
+            let lines = blocks::render(rest.get(..end).unwrap_or_default(), width, theme);
+            if self.opening.is_empty() {
+                append(&mut self.finished, lines);
+            } else {
+                self.finished.extend(lines);
+            }
+            self.done += end - self.opening.len();
+            self.opening = opening;
+            rest = self.rest();
         }
-        self.tail = render(rest(self.done), width, theme);
+        self.tail = render(&rest, width, theme);
         self.is_stale = false;
+    }
+
+    /// Returns the text whose lines are not finished.
+    fn rest(&self) -> String {
+        format!("{}{}", self.opening, self.text.get(self.done..).unwrap_or_default())
     }
 
     /// Returns the lines as of the last layout.
     pub(crate) fn lines(&self) -> impl Iterator<Item = &Line<'static>> {
-        let gap = (!self.finished.is_empty() && !self.tail.is_empty()).then_some(&BLANK);
-        self.finished.iter().chain(gap).chain(&self.tail)
+        self.finished.iter().chain(self.has_gap().then_some(&BLANK)).chain(&self.tail)
     }
 
     /// Returns how many lines there are.
     pub(crate) fn len(&self) -> usize {
-        let gap = usize::from(!self.finished.is_empty() && !self.tail.is_empty());
-        self.finished.len() + gap + self.tail.len()
+        self.finished.len() + usize::from(self.has_gap()) + self.tail.len()
+    }
+
+    const fn has_gap(&self) -> bool {
+        self.opening.is_empty() && !self.finished.is_empty() && !self.tail.is_empty()
     }
 }
 
 static BLANK: Line<'static> = Line { style: ratatui::style::Style::new(), alignment: None, spans: Vec::new() };
 
-/// Returns how long the first chunk of a text is, if another follows it.
+/// Where a text may be cut.
+enum Cut {
+    /// Before another chunk.
+    Chunk(usize),
+    /// Before the last line of code that goes on, with what opens the code again.
+    Code(usize, String),
+}
+
+/// Returns the first cut of a text, if there is one.
 ///
-/// The line that begins the next chunk must have ended, unless the text is known to be all.
-fn next_chunk(text: &str, is_all: bool) -> Option<usize> {
+/// The line behind it must have ended, unless the text is known to be all.
+fn next_cut(text: &str, is_all: bool) -> Option<Cut> {
     let mut scan = Scan::default();
     let mut at = 0;
+    let mut code = Vec::new();
     for line in text.split_inclusive('\n') {
         if !is_all && !line.ends_with('\n') {
-            return None;
+            break;
         }
+        let was_code = scan.code().is_some();
         if scan.begins_a_chunk(line) {
-            return Some(at);
+            return Some(Cut::Chunk(at));
+        }
+        match scan.code() {
+            Some(_) if was_code => code.push(at),
+            Some(_) | None => code.clear(),
         }
         at += line.len();
     }
-    None
+    let fence = scan.code().filter(|_| !is_all && code.len() > 1)?;
+    let opening = format!("{}\n", fence.mark.to_string().repeat(fence.length));
+    Some(Cut::Code(code.pop()?, opening))
 }
 
 /// What is known of a chunk after some of its lines.
@@ -121,7 +161,10 @@ fn next_chunk(text: &str, is_all: bool) -> Option<usize> {
 struct Scan {
     has_text: bool,
     has_list: bool,
+    has_html: bool,
     is_after_blank: bool,
+    /// Code of its own has ended: whatever follows is another chunk.
+    is_over: bool,
     fence: Option<Fence>,
 }
 
@@ -133,6 +176,11 @@ struct Fence {
 }
 
 impl Scan {
+    /// Returns what opened the code that the next line is in, unless something else holds the code.
+    fn code(&self) -> Option<&Fence> {
+        self.fence.as_ref().filter(|fence| fence.indent == 0 && !self.has_list && !self.has_html)
+    }
+
     fn begins_a_chunk(&mut self, line: &str) -> bool {
         let body = line.trim_start_matches(' ');
         let indent = line.len() - body.len();
@@ -140,6 +188,9 @@ impl Scan {
         if body.is_empty() {
             self.is_after_blank = true;
             return false;
+        }
+        if self.is_over {
+            return true;
         }
         // A line at the margin ends a list, and with it the code within.
         if indent == 0 && self.has_list && self.fence.as_ref().is_some_and(|fence| fence.indent > 0) {
@@ -150,6 +201,7 @@ impl Scan {
         if let Some(fence) = &self.fence {
             let run = body.chars().take_while(|&character| character == fence.mark).count();
             if run >= fence.length && body.chars().all(|character| character == fence.mark) {
+                self.is_over = self.code().is_some();
                 self.fence = None;
             }
             return false;
@@ -160,6 +212,7 @@ impl Scan {
         }
         self.has_text = true;
         self.has_list |= content.is_some();
+        self.has_html |= body.starts_with('<');
         let inner = content.unwrap_or(body);
         let indent = if content.is_some() { indent + 1 } else { indent };
         self.fence = fence(inner, indent).filter(|_| self.has_list || indent < 4);

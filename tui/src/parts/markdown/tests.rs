@@ -128,10 +128,14 @@ fn only_what_follows_the_last_boundary_is_rendered_again() {
     let mut streaming = Streaming::default();
     streaming.push("first\n\n```\ncode\n\nmore");
     streaming.layout(20, THEME);
-    assert_eq!((streaming.finished.len(), text_of(&streaming.finished)), (1, "first".to_owned()));
-    streaming.push("\n```\n\nlast\n");
+    assert_eq!((streaming.finished.len(), text_of(&streaming.finished)), (3, "first\n\n│ code".to_owned()));
+    streaming.push("\nand more\nstill");
     streaming.layout(20, THEME);
     assert_eq!(text_of(&streaming.finished), "first\n\n│ code\n│\n│ more");
+    assert_eq!(text_of(&streaming.tail), "│ and more\n│ still");
+    streaming.push("\n```\n\nlast\n");
+    streaming.layout(20, THEME);
+    assert_eq!(text_of(&streaming.finished), "first\n\n│ code\n│\n│ more\n│ and more\n│ still");
     assert_eq!(text_of(&streaming.tail), "last");
     assert_eq!(streaming.lines().count(), streaming.len());
 }
@@ -167,6 +171,9 @@ fn fragments() -> impl Strategy<Value = String> {
         "```\n",
         "~~~rust\n",
         "- ```\n",
+        "````rust\n",
+        "let code;\n",
+        "\t<pre>\n",
         "    code\n",
         "| a | b |\n|--|--|\n",
         "| 漢字 | x |\n",
