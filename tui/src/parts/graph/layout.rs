@@ -199,8 +199,10 @@ impl Layout {
 
 /// Returns how wide a node's box is.
 fn box_width(node: &Node) -> usize {
-    let repeats = node.repeats.as_deref().map_or(0, |text| width(text) + 4);
-    let inner = [width(&node.label) + 3, width(&node.detail) + 3, repeats].into_iter().max().unwrap_or_default();
+    let wide = |text: &Option<String>| text.as_deref().map_or(0, width);
+    // The condition stands over the box, over its borders as well.
+    let texts = [width(&node.label) + 3, width(&node.detail) + 3, wide(&node.repeats) + 4, wide(&node.condition) + 1];
+    let inner = texts.into_iter().max().unwrap_or_default();
     inner.clamp(NARROWEST, WIDEST) + 2
 }
 

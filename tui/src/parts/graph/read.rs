@@ -151,11 +151,17 @@ fn wait(entry: &Value) -> String {
     }
 }
 
-/// Returns a condition as people say it: what an arrow function returns, or the name of its code.
+/// Returns a condition as people say it: what an arrow function returns, or which one it is where
+/// its code is compiled.
 fn condition(said: &Value) -> Option<String> {
     let code = said.get("fn").and_then(Value::as_str).or_else(|| said.as_str())?;
-    let code = code.split_once("=>").map_or(code, |(_, body)| body).trim();
-    let code = code.strip_prefix("[code ").and_then(|code| code.strip_suffix(']')).unwrap_or(code);
+    if let Some(place) = code.strip_prefix("[code ").and_then(|code| code.strip_suffix(']')) {
+        let name = place.rsplit('/').next().unwrap_or(place);
+        let number = name.strip_prefix("condition-").and_then(|number| number.parse::<u32>().ok());
+        let text = number.map_or_else(|| name.to_owned(), |number| format!("condition {}", number.saturating_add(1)));
+        return Some(clean(&text).into_owned());
+    }
+    let code = code.split_once("=>").map_or(code, |(_, body)| body);
     let words: Vec<&str> = code.split_whitespace().collect();
     let text = words.join(" ").replace("inputData.", "");
     (!text.is_empty()).then(|| clean(&text).into_owned())

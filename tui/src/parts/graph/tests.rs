@@ -43,7 +43,7 @@ fn all_kinds() -> Graph {
         {"type": "mapping", "id": "mapping_a_0", "mapConfig": "x"},
         {"type": "conditional", "steps": [step("big"), step("small")], "serializedConditions": [
             {"id": "big-condition", "fn": "async ({ inputData }) => inputData.value > 10"},
-            {"id": "small-condition", "fn": "[code small?]"}]},
+            {"id": "small-condition", "fn": "[code sizes/1/condition-1]"}]},
         {"type": "sleep", "id": "sleep_1", "duration": 5000},
         {"type": "sleepUntil", "id": "sleep_2", "date": "2027-01-01"},
         {"type": "loop", "step": step("inc"), "serializedCondition": {"fn": "({ inputData }) => inputData.value >= 3"},
@@ -100,20 +100,25 @@ fn a_run_is_drawn_with_its_states_and_goes_on_in_the_next_row() {
 fn every_kind_of_step_is_drawn() {
     insta::assert_snapshot!(text(&frame(&all_kinds(), &Place::default(), THEME, 90, 24)), @r"
                         if value > 10
-      ┌────────┐        ┌────────┐        ┌──────────────┐    ┌─────────────────────────┐
-      │○ map   │────┬──▶│○ big   │───┬───▶│○ sleep 5.0 s │───▶│○ sleep until 2027-01-01 │──┐
-      │        │    │   │        │   │    │              │    │                         │  │
-      └────────┘    │   └────────┘   │    └──────────────┘    └─────────────────────────┘  │
-                    │   if small?    │                                                     │
-                    │   ┌────────┐   │                                                     │
-                    └──▶│○ small │───┘                                                     │
-                        │        │                                                         │
-                        └────────┘                                                         │
-    ┌──────────────────────────────────────────────────────────────────────────────────────┘
-    │ ┌────────────────────┐    ┌───────────────────┐    ┌────────────┐    ┌─────────┐
-    └▶│○ inc               │───▶│✓ double           │───▶│‖ inner     │───▶│○ search │
-      │                    │    │  3.0 ms  3/3      │    │  0/2 steps │    │         │
-      └ ↻ until value >= 3 ┘    └ ↻ each, 2 at once ┘    └────────────┘    └─────────┘
+      ┌────────┐        ┌───────────┐         ┌──────────────┐
+      │○ map   │────┬──▶│○ big      │────┬───▶│○ sleep 5.0 s │──┐
+      │        │    │   │           │    │    │              │  │
+      └────────┘    │   └───────────┘    │    └──────────────┘  │
+                    │   if condition 2   │                      │
+                    │   ┌────────────┐   │                      │
+                    └──▶│○ small     │───┘                      │
+                        │            │                          │
+                        └────────────┘                          │
+    ┌───────────────────────────────────────────────────────────┘
+    │ ┌─────────────────────────┐    ┌────────────────────┐    ┌───────────────────┐
+    └▶│○ sleep until 2027-01-01 │───▶│○ inc               │───▶│✓ double           │──┐
+      │                         │    │                    │    │  3.0 ms  3/3      │  │
+      └─────────────────────────┘    └ ↻ until value >= 3 ┘    └ ↻ each, 2 at once ┘  │
+    ┌─────────────────────────────────────────────────────────────────────────────────┘
+    │ ┌────────────┐    ┌─────────┐
+    └▶│‖ inner     │───▶│○ search │
+      │  0/2 steps │    │         │
+      └────────────┘    └─────────┘
     ");
 }
 
@@ -123,7 +128,7 @@ fn where_boxes_do_not_fit_there_is_a_list_with_what_is_inside() {
       ○ map  pending
       branch
         ○ big  pending  if value > 10
-        ○ small  pending  if small?
+        ○ small  pending  if condition 2
       ○ sleep 5.0 s  pending
       ○ sleep until 2027-01-01  pending
       ○ inc  pending  ↻ until value >= 3

@@ -119,6 +119,9 @@ pub(super) fn axis(total_ms: f64, cells: usize) -> String {
     }
     let most = (cells / 12).max(1);
     let mut step = 10_f64.powf((total_ms / most as f64).log10().floor());
+    if !step.is_normal() {
+        return right(&end, cells);
+    }
     while total_ms / step > most as f64 {
         step *= if total_ms / (step * 2.0) <= most as f64 { 2.0 } else { 5.0 };
     }

@@ -190,6 +190,9 @@ fn the_axis_has_round_steps() {
     assert_eq!(axis(3200.0, 60), "0                 1.0 s              2.0 s             3.2 s");
     assert_eq!(axis(87.0, 40), "0                     50 ms        87 ms");
     assert_eq!(axis(0.0, 10), "    0.0 ms");
+    for total in [f64::INFINITY, f64::MAX, f64::MIN_POSITIVE / 8.0, f64::MIN_POSITIVE] {
+        assert_eq!(axis(total, 40).chars().count(), 40, "{total}");
+    }
 }
 
 #[test]
