@@ -109,15 +109,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_million_lines_take_their_budget_and_no_more() {
+    fn any_number_of_lines_takes_its_budget_and_no_more() {
         let mut lines = Lines::default();
         let line = LiveEvent::of("log", &json!({"message": "x".repeat(160), "level": "info", "transport": "host"}));
-        for _ in 0..1_000_000 {
+        for _ in 0..200_000 {
             lines.push(line.clone());
         }
         assert!(lines.bytes() <= BUDGET && lines.bytes() > BUDGET / 2);
         let range = lines.range();
-        assert_eq!(range.end, FIRST + 1_000_000);
+        assert_eq!(range.end, FIRST + 200_000);
         assert!(lines.get(range.start).is_some() && lines.get(range.start - 1).is_none());
         assert!(lines.get(range.end).is_none());
     }

@@ -48,10 +48,14 @@ pub(crate) struct Entry {
     /// Whether it is being asked for.
     is_asked: bool,
     is_stale: bool,
-    /// When it was last answered, or last was not.
+    /// When it was last answered.
     heard: i64,
+    /// How many answers there were.
+    version: u64,
     /// How often it failed since.
     failures: u32,
+    /// When it is asked again after a failure.
+    retry: i64,
     /// When somebody last looked.
     used: i64,
 }
@@ -63,8 +67,7 @@ impl Entry {
             return None;
         }
         if self.failure.is_some() {
-            let (first, most) = RETRY;
-            return Some(self.heard + (first << self.failures.saturating_sub(1).min(4)).min(most));
+            return Some(self.retry);
         }
         if self.body.is_none() {
             return Some(i64::MIN);
@@ -132,8 +135,8 @@ impl Store {
     }
 
     /// Returns a number that is another whenever the answer is another.
-    pub(crate) fn version(&self, want: &Want) -> i64 {
-        self.answers.get(want).filter(|entry| entry.body.is_some()).map_or(0, |entry| entry.heard)
+    pub(crate) fn version(&self, want: &Want) -> u64 {
+        self.answers.get(want).filter(|entry| entry.body.is_some()).map_or(0, |entry| entry.version)
     }
 
     /// Returns which of these have to be asked for now, and counts them as asked. Says when the
@@ -171,8 +174,8 @@ impl Store {
     pub(crate) fn learn(&mut self, want: &Want, answer: Result<Value, Failure>, now: i64) {
         let entry = self.answers.entry(want.clone()).or_default();
         entry.is_asked = false;
-        // Two answers in one millisecond are two versions.
-        entry.heard = now.max(entry.heard + 1);
+        entry.heard = now;
+        entry.version += 1;
         match answer {
             Ok(body) => {
                 if *want == Want::Metrics {
@@ -191,6 +194,8 @@ impl Store {
                     entry.body = None;
                 }
                 entry.failure = Some(failure);
+                let (first, most) = RETRY;
+                entry.retry = now.saturating_add((first << entry.failures.min(4)).min(most));
                 entry.failures = entry.failures.saturating_add(1);
             }
         }
@@ -226,9 +231,7 @@ impl Store {
             if which(want) {
                 entry.is_stale = true;
                 // A failure is no reason to wait any longer.
-                if entry.failure.is_some() && !entry.is_asked {
-                    entry.heard = 0;
-                }
+                entry.retry = i64::MIN;
             }
         }
     }

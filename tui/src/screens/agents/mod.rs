@@ -35,7 +35,7 @@ pub(crate) struct Agents {
     value: Value,
     tree: Tree,
     is_in_tree: bool,
-    versions: [i64; 3],
+    versions: [u64; 3],
 }
 
 /// One of what is offered.

@@ -63,7 +63,7 @@ struct OpenRun {
     step: Value,
     tree: Tree,
     /// Which answers those were made of.
-    version: (i64, i64),
+    version: (u64, u64),
     /// Which step.
     shown: Option<String>,
     /// What is searched in it.

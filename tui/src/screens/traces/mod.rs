@@ -53,7 +53,7 @@ struct OpenTrace {
     /// What is known of the chosen span.
     span: Value,
     tree: Tree,
-    version: i64,
+    version: u64,
     shown: Option<String>,
     /// What is searched among its spans.
     search: String,
