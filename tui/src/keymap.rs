@@ -158,7 +158,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     Binding { scope: Scope::Runs, command: Command::Use, keys: &["i"], words: "start another", is_hinted: false, role: Role::Operator },
     Binding { scope: Scope::Runs, command: Command::Delete, keys: &["D"], words: "delete", is_hinted: false, role: Role::Operator },
     look(Scope::Runs, Command::Level, &["L"], "states: all, running, suspended, failed, success, canceled"),
-    hint(Scope::Run, Command::View, &["v"], "graph/list"),
+    hint(Scope::Run, Command::View, &["v"], "graph/list/events"),
 
     look(Scope::Traces, Command::NextError, &["e"], "next error"),
     look(Scope::Traces, Command::PreviousError, &["E"], "previous error"),
@@ -177,6 +177,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     hint(Scope::Logs, Command::Pause, &["space"], "pause"),
     hint(Scope::Logs, Command::Level, &["L"], "level"),
     hint(Scope::Logs, Command::Time, &["T"], "time"),
+    hint(Scope::Logs, Command::View, &["v"], "live/stored"),
     hint(Scope::Logs, Command::Wrap, &["w"], "wrap"),
     look(Scope::Logs, Command::NextError, &["e"], "next error"),
     look(Scope::Logs, Command::PreviousError, &["E"], "previous error"),
@@ -188,7 +189,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     hint(Scope::List, Command::Filter, &["/"], "filter"),
     look(Scope::List, Command::NextHit, &["n"], "next hit"),
     look(Scope::List, Command::PreviousHit, &["N"], "previous hit"),
-    look(Scope::List, Command::Sort, &["s"], "sort by the next column"),
+    look(Scope::List, Command::Sort, &["s"], "sort by the next column; what is paged, by time"),
     look(Scope::List, Command::Reverse, &["S"], "sort the other way round"),
 
     look(Scope::Everywhere, Command::Go(Move::Down), &["j", "down"], "down"),

@@ -53,22 +53,45 @@ pub(crate) struct Paged {
     chosen: Option<String>,
     /// How long the list was last.
     total: usize,
+    /// Whether the oldest come first.
+    is_reversed: bool,
 }
 
 impl Paged {
     pub(crate) fn new(source: Source) -> Self {
-        Self { source, query: Query::default(), cursor: Cursor::default(), chosen: None, total: 0 }
+        Self { source, query: Query::default(), cursor: Cursor::default(), chosen: None, total: 0, is_reversed: false }
     }
 
     /// Shows another selection of the list, from its top.
     pub(crate) fn narrow(&mut self, query: Query) {
         if query != self.query {
-            *self = Self { query, ..Self::new(self.source) };
+            *self = Self { query, is_reversed: self.is_reversed, ..Self::new(self.source) };
         }
     }
 
+    /// Turns the list round. Returns whether the server can.
+    pub(crate) fn reverse(&mut self) -> bool {
+        let can = self.source != Source::Runs;
+        if can {
+            *self = Self { query: self.query.clone(), is_reversed: !self.is_reversed, ..Self::new(self.source) };
+        }
+        can
+    }
+
+    /// Whether the oldest come first.
+    pub(crate) const fn is_reversed(&self) -> bool {
+        self.is_reversed
+    }
+
     pub(crate) fn want(&self, page: usize) -> Want {
-        self.source.want(self.query.clone(), page)
+        let query = self.query.clone();
+        let query = match (self.is_reversed, self.source) {
+            (false, _) | (true, Source::Runs) => query,
+            (true, Source::Traces) => query.with("field", "startedAt").with("direction", "ASC"),
+            (true, Source::Logs) => query.with("field", "timestamp").with("direction", "ASC"),
+            (true, Source::Threads) => query.with("orderBy", r#"{"field":"updatedAt","direction":"ASC"}"#),
+        };
+        self.source.want(query, page)
     }
 
     pub(crate) const fn total(&self) -> usize {

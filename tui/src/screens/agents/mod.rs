@@ -9,14 +9,14 @@ use ratatui::{
 };
 use serde_json::{Value, json};
 
-use super::{Deed, Look, Place, Screen};
+use super::{Deed, Look, Place, Screen, plugins::next_sort};
 use crate::{
     json::{self, Json},
     keymap::{Command, Scope},
     parts::{
         cursor::Cursor,
         pane::{Pane, say},
-        table::{self, Cell, Column, Table, position},
+        table::{self, Cell, Column, Sort, Table, position},
         tree::Tree,
     },
     popups::{Filled, Forms, Popup},
@@ -31,6 +31,7 @@ pub(crate) struct Agents {
     /// What is chosen, so that it stays chosen.
     chosen: Option<Id>,
     filter: String,
+    sort: Option<Sort>,
     /// What is known of it.
     value: Value,
     tree: Tree,
@@ -72,6 +73,7 @@ impl Default for Agents {
             cursor: Cursor::default(),
             chosen: None,
             filter: String::new(),
+            sort: None,
             value: Value::Null,
             tree: Tree::new(&Value::Null),
             is_in_tree: false,
@@ -79,6 +81,9 @@ impl Default for Agents {
         }
     }
 }
+
+/// Columns that can be sorted by.
+const SORTS: usize = 4;
 
 /// One row.
 struct Row<'a> {
@@ -106,6 +111,17 @@ impl Agents {
                     rows.push(Row { kind, id, value });
                 }
             }
+        }
+        if let Some(sort) = self.sort {
+            rows.sort_by(|one, other| {
+                let order = match sort.column {
+                    0 => one.kind.word().cmp(other.kind.word()),
+                    1 => one.id.cmp(other.id),
+                    2 => one.value.text("modelId").cmp(other.value.text("modelId")),
+                    _ => one.value.text("description").cmp(other.value.text("description")),
+                };
+                if sort.is_descending { order.reverse() } else { order }
+            });
         }
         rows
     }
@@ -197,6 +213,7 @@ impl Screen for Agents {
             Command::FoldAll if self.tree.is_folded() => self.tree.unfold_all(&self.value),
             Command::FoldAll => self.tree.fold_all(&self.value),
             Command::Use | Command::Open => return self.use_it(look),
+            Command::Sort | Command::Reverse => self.sort = next_sort(self.sort, command, SORTS),
             Command::ToLogs => {
                 let id = self.chosen.as_ref().map(|chosen| chosen.id.clone());
                 return id.map(|id| Deed::Go(Place::Logs(id))).into_iter().collect();
@@ -321,7 +338,7 @@ impl Agents {
             columns: COLUMNS,
             total: rows.len(),
             cursor: self.cursor,
-            sort: None,
+            sort: self.sort,
             is_focused: !self.is_in_tree,
         };
         table.draw(theme, inner, buf, |index| {

@@ -355,6 +355,8 @@ impl Screen for Logs {
                 self.live = Live { floor: look.store.lines.range().end, ..Live::default() };
                 self.settle(look);
             }
+            Command::Sort | Command::Reverse if self.is_stored => drop(self.stored.reverse()),
+            Command::Sort | Command::Reverse => return vec![Deed::Say("what comes is in the order it comes".into())],
             Command::Wrap => self.is_wrapped = !self.is_wrapped,
             Command::Level => {
                 let at = LEVELS.iter().position(|level| *level == self.level).unwrap_or(0);

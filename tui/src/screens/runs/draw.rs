@@ -3,7 +3,7 @@
 use ratatui::{buffer::Buffer, layout::Rect};
 use serde_json::Value;
 
-use super::{OpenRun, PaneKind, Runs};
+use super::{OpenRun, PaneKind, Runs, events};
 use crate::{
     json::{self, Json},
     parts::{
@@ -135,6 +135,7 @@ fn draw_graph(screen: &Runs, open: &OpenRun, look: &Look<'_>, area: Rect, buf: &
     match look.store.known(&open.want()) {
         Known::Loading => say("asking the server", theme.quiet(), inner, buf),
         Known::Failed(failure) => say(&failure.message, theme.bad(), inner, buf),
+        Known::Here(_) if let Some(cursor) = open.events => events::draw(open, cursor, look, inner, buf),
         Known::Here(_) if open.graph.is_empty() => {
             say("the server knows no steps of this run", theme.quiet(), inner, buf);
         }

@@ -16,7 +16,7 @@ use crate::{
     keymap::{Command, Scope},
     order::Order,
     parts::{
-        cursor::Move,
+        cursor::{Cursor, Move},
         filter::Filter,
         graph::{Graph, Place as GraphPlace},
         pane::Pane,
@@ -28,6 +28,7 @@ use crate::{
 };
 
 mod draw;
+mod events;
 
 /// What runs can be narrowed to, by `L`.
 const STATES: [&str; 7] = ["", "running", "suspended", "failed", "success", "canceled", "pending"];
@@ -68,6 +69,8 @@ struct OpenRun {
     shown: Option<String>,
     /// What is searched in it.
     search: String,
+    /// What happened to it, instead of its graph.
+    events: Option<Cursor>,
 }
 
 impl OpenRun {
@@ -82,11 +85,17 @@ impl OpenRun {
             version: (0, 0),
             shown: None,
             search: String::new(),
+            events: None,
         }
     }
 
     fn want(&self) -> Want {
         Want::Run { workflow: self.workflow.clone(), run: self.run.clone() }
+    }
+
+    /// What was written while it ran.
+    fn of_log(&self) -> Want {
+        Want::Logs { query: Query::default().with("runId", self.run.as_str()), page: 0 }
     }
 
     fn of_workflow(&self) -> Want {
@@ -274,7 +283,12 @@ impl Runs {
         let panes = self.panes(look.area);
         match (self.pane, &mut self.open) {
             (PaneKind::Graph, Some(open)) => {
-                open.graph.go(&mut open.place, to, Pane::inner(panes.graph).as_size());
+                let size = Pane::inner(panes.graph).as_size();
+                let total = events::of(open, look.store).len();
+                match &mut open.events {
+                    Some(cursor) => cursor.go(to, total, usize::from(size.height)),
+                    None => open.graph.go(&mut open.place, to, size),
+                }
             }
             (PaneKind::Step, Some(open)) => {
                 open.tree.go(&open.step, to, usize::from(Pane::inner(panes.step).height));
@@ -347,6 +361,7 @@ impl Screen for Runs {
         let mut wants = self.list.wants(Pane::inner(self.panes(look.area).list));
         if let Some(open) = &self.open {
             wants.extend([open.want(), open.of_workflow()]);
+            wants.extend(open.events.map(|_| open.of_log()));
         } else if let Some(row) = self.selected(look) {
             // To start another of it.
             wants.push(Want::Workflow(row.text("workflowId").to_owned()));
@@ -376,10 +391,18 @@ impl Screen for Runs {
                 let next = all.get((at + by) % all.len()).copied().unwrap_or(PaneKind::List);
                 self.pane = if is_narrow && next == PaneKind::List { PaneKind::Graph } else { next };
             }
+            Command::Sort | Command::Reverse => {
+                return vec![Deed::Say("the newest runs come first; L and / narrow them".into())];
+            }
             Command::Zoom => self.is_zoomed = !self.is_zoomed && self.open.is_some(),
             Command::View => {
                 if let Some(open) = &mut self.open {
-                    open.place.is_list = !open.place.is_list;
+                    // Graph, list, events.
+                    match (open.place.is_list, open.events) {
+                        (_, Some(_)) => open.events = None,
+                        (false, None) => open.place.is_list = true,
+                        (true, None) => (open.place.is_list, open.events) = (false, Some(Cursor::default())),
+                    }
                 }
                 self.settle(look);
             }

@@ -13,7 +13,7 @@ use crate::{
     json::Json,
     parts::{
         pane::{Pane, put, say},
-        table::{Cell, Column, Table, position},
+        table::{Cell, Column, Sort, Table, position},
         text,
     },
     screens::Look,
@@ -55,7 +55,13 @@ fn draw_list(screen: &Threads, look: &Look<'_>, area: Rect, buf: &mut Buffer) {
         Known::Here(_) => {}
     }
     let columns = if inner.width < 60 { NARROW } else { COLUMNS };
-    let table = Table { columns, total, cursor: screen.list.cursor, sort: None, is_focused };
+    let table = Table {
+        columns,
+        total,
+        cursor: screen.list.cursor,
+        sort: screen.list.is_reversed().then_some(Sort { column: columns.len() - 1, is_descending: false }),
+        is_focused,
+    };
     table.draw(theme, inner, buf, |index| match screen.list.row(look.store, index) {
         Some(thread) => row(thread, look, columns.len() == NARROW.len()),
         None => vec![theme.glyphs().ellipsis.into()],

@@ -301,6 +301,10 @@ impl Screen for Threads {
                 self.is_in_list = false;
                 Vec::new()
             }
+            (Command::Sort | Command::Reverse, _) if self.is_in_list => {
+                self.list.reverse();
+                Vec::new()
+            }
             (Command::NextHit, Some(talk)) => {
                 talk.transcript.next_hit();
                 Vec::new()

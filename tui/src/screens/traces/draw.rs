@@ -8,7 +8,7 @@ use crate::{
     json::{self, Json},
     parts::{
         pane::{Pane, say},
-        table::{Cell, Column, Table, position},
+        table::{Cell, Column, Sort, Table, position},
         text,
     },
     screens::Look,
@@ -55,7 +55,13 @@ fn draw_list(screen: &Traces, look: &Look<'_>, area: Rect, buf: &mut Buffer) {
         Known::Here(_) if total == 0 => return say("none of them is so", theme.quiet(), inner, buf),
         Known::Here(_) => {}
     }
-    let table = Table { columns: COLUMNS, total, cursor: screen.list.cursor, sort: None, is_focused: true };
+    let table = Table {
+        columns: COLUMNS,
+        total,
+        cursor: screen.list.cursor,
+        sort: screen.list.is_reversed().then_some(Sort { column: 1, is_descending: false }),
+        is_focused: true,
+    };
     table.draw(theme, inner, buf, |index| match screen.list.row(look.store, index) {
         Some(trace) => row(trace, look),
         None => vec![theme.glyphs().ellipsis.into()],

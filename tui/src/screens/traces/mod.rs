@@ -288,6 +288,7 @@ impl Screen for Traces {
                 PaneKind::Span => open.tree.previous_hit(&open.span),
                 _ => drop(open.waterfall.previous_hit()),
             },
+            (Command::Sort | Command::Reverse, None) => drop(self.list.reverse()),
             (Command::ToRun, _) => {
                 let run = self.id_of(look, "runId");
                 return if run.is_empty() { Vec::new() } else { vec![Deed::Go(Place::AnyRun(run))] };
