@@ -17,6 +17,14 @@ use crate::{
 };
 
 const NARROW: &[Column] = &[Column::of("", 1), Column::wide("WORKFLOW"), Column::of("RUN", 8), Column::right("AGE", 4)];
+const MIDDLE: &[Column] = &[
+    Column::of("STATE", 12),
+    Column::wide("WORKFLOW"),
+    Column::of("RUN", 8),
+    Column::right("AGE", 4),
+    Column::right("TOOK", 9),
+    Column::wide("WAITS AT"),
+];
 const COLUMNS: &[Column] = &[
     Column::of("STATE", 12),
     Column::wide("WORKFLOW"),
@@ -64,33 +72,33 @@ fn draw_list(screen: &Runs, look: &Look<'_>, area: Rect, buf: &mut Buffer) {
         Known::Here(_) if total == 0 => return say("none of them is so", theme.quiet(), inner, buf),
         Known::Here(_) => {}
     }
-    let columns = if inner.width < 70 { NARROW } else { COLUMNS };
+    let columns = match inner.width {
+        0..70 => NARROW,
+        70..110 => MIDDLE,
+        _ => COLUMNS,
+    };
     let table = Table { columns, total, cursor: screen.list.cursor, sort: None, is_focused };
     table.draw(theme, inner, buf, |index| match screen.list.row(look.store, index) {
-        Some(run) => row(run, look, columns.len() == NARROW.len()),
+        Some(run) => row(run, look, columns),
         None => vec![theme.glyphs().ellipsis.into()],
     });
 }
 
-fn row<'a>(run: &'a Value, look: &Look<'_>, is_narrow: bool) -> Vec<Cell<'a>> {
+fn row<'a>(run: &'a Value, look: &Look<'_>, columns: &[Column]) -> Vec<Cell<'a>> {
     let state = run.text("status");
     let (glyph, style) = look.theme.state(state);
     let began = run.moment("createdAt").unwrap_or(look.now);
     let age = text::age(look.now.saturating_sub(began).max(0).cast_unsigned());
-    if is_narrow {
-        return vec![
-            Cell::styled(glyph, style),
-            run.text("workflowId").into(),
-            tail(run.text("runId")).into(),
-            age.into(),
-        ];
+    let id = run.text("runId");
+    if columns.len() == NARROW.len() {
+        return vec![Cell::styled(glyph, style), run.text("workflowId").into(), tail(id).into(), age.into()];
     }
     let state = Cell::styled(format!("{glyph} {state}"), style);
     let waits: Vec<&str> = run.list("waitingAt").iter().filter_map(Value::as_str).collect();
     vec![
         state,
         run.text("workflowId").into(),
-        run.text("runId").into(),
+        (if columns.len() == MIDDLE.len() { tail(id) } else { id }).into(),
         age.into(),
         took(run, look).into(),
         Cell::styled(waits.join(" "), look.theme.warning()),
