@@ -110,7 +110,7 @@ impl Sample {
                 "hotbay_connections" => sample.connections = value,
                 "hotbay_limited_total" => sample.limited += value,
                 "hotbay_record_queue_length" => sample.queue = value,
-                "hotbay_records_shed_total" => sample.shed += value,
+                "hotbay_shed_records_total" => sample.shed += value,
                 _ => {}
             }
         }
