@@ -7,7 +7,7 @@
 //! the server's live events tell. Knows the server by its API alone, as any other client would.
 
 use std::{
-    io::IsTerminal,
+    io::{ErrorKind, IsTerminal, Write},
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -312,24 +312,31 @@ async fn once(arguments: &Arguments, plan: Plan, client: &Client) -> anyhow::Res
     }
     let look = state.look();
     if arguments.json {
-        say(&serde_json::to_string(&state.screens.get(state.current).export(&look))?);
-        return Ok(());
+        return say(&serde_json::to_string(&state.screens.get(state.current).export(&look))?);
     }
     let (columns, rows) = arguments.size;
     let mut terminal = Terminal::new(TestBackend::new(columns, rows))?;
     terminal.draw(|frame| view::draw(&state, frame))?;
     let buffer = terminal.backend().buffer();
     for y in 0..rows {
-        let line: String =
-            (0..columns).filter_map(|x| buffer.cell((x, y))).map(ratatui::buffer::Cell::symbol).collect();
-        say(line.trim_end());
+        // The cell after one that takes two has nothing of its own.
+        let mut line = String::new();
+        let mut x = 0;
+        while let Some(cell) = buffer.cell((x, y)) {
+            line.push_str(cell.symbol());
+            x = x.saturating_add(u16::try_from(parts::text::width(cell.symbol())).unwrap_or(1).max(1));
+        }
+        say(line.trim_end())?;
     }
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "the command's own output")]
-fn say(text: &str) {
-    println!("{text}");
+/// Prints a line. Whoever reads may have read enough, as `head` does.
+fn say(text: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot print"),
+    }
 }
 
 #[expect(clippy::print_stderr, reason = "the command's own complaint")]

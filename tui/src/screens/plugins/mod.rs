@@ -90,7 +90,7 @@ impl Plugins {
         if self.is_zoomed {
             return [area, Rect { height: 0, ..area }];
         }
-        let list = u16::try_from(rows + 3).unwrap_or(u16::MAX).clamp(6, area.height / 2);
+        let list = u16::try_from(rows + 3).unwrap_or(u16::MAX).max(6).min(area.height / 2);
         Layout::vertical([Constraint::Length(list), Constraint::Min(0)]).areas(area)
     }
 
