@@ -33,7 +33,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An answer is given up after this.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
 /// The longest answer that is read: nobody can look at more.
-const LONGEST: usize = 64 << 20;
+const LONGEST: usize = 32 << 20;
 
 /// A server, as a client sees it.
 #[derive(Debug, Clone)]
@@ -142,13 +142,9 @@ impl Client {
         Err(Failure {
             status: Some(status.as_u16()),
             message,
-            issues: issues.chain(issues_in(&message_of(&said))).collect(),
+            issues: issues.chain(issues_in(said.text("error"))).collect(),
         })
     }
-}
-
-fn message_of(said: &Value) -> String {
-    said.text("error").to_owned()
 }
 
 /// Finds what is said of fields in a text: lines of `- path: what is wrong`.

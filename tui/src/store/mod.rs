@@ -19,8 +19,9 @@ use crate::{
 mod lines;
 mod metrics;
 
-/// How many answers are kept that nobody looks at.
+/// How many answers are kept that nobody looks at, and how many bytes of them.
 const KEPT: usize = 64;
+const KEPT_BYTES: usize = 16 << 20;
 /// How many events the feed shows; log records and spans are not among them.
 const FEED: usize = 1000;
 /// How long after an answer it is asked again at the earliest, in milliseconds: whatever happens.
@@ -44,6 +45,8 @@ pub(crate) struct Failure {
 pub(crate) struct Entry {
     /// The last answer; it stays while the next one is awaited, and when there is none.
     body: Option<Arc<Value>>,
+    /// About how many bytes of memory it takes.
+    size: usize,
     failure: Option<Failure>,
     /// Whether it is being asked for.
     is_asked: bool,
@@ -163,10 +166,11 @@ impl Store {
 
     /// Forgets answers that nobody looked at for the longest time.
     fn forget(&mut self, wants: &[Want]) {
-        while self.answers.len() > KEPT.max(wants.len() * 2) {
+        let mut bytes: usize = self.answers.values().map(|entry| entry.size).sum();
+        while self.answers.len() > KEPT.max(wants.len() * 2) || bytes > KEPT_BYTES {
             let idle = self.answers.iter().filter(|(want, entry)| !entry.is_asked && !wants.contains(want));
             let Some(oldest) = idle.min_by_key(|(_, entry)| entry.used).map(|(want, _)| want.clone()) else { return };
-            self.answers.remove(&oldest);
+            bytes -= self.answers.remove(&oldest).map_or(0, |entry| entry.size);
         }
     }
 
@@ -184,6 +188,7 @@ impl Store {
                 if *want == (Want::Logs { query: Query::default(), page: 0 }) {
                     self.lines.seed(body.list("logs"));
                 }
+                entry.size = size(&body);
                 entry.body = Some(Arc::new(body));
                 entry.failure = None;
                 entry.failures = 0;
@@ -240,6 +245,17 @@ impl Store {
     pub(crate) fn feed(&self) -> &VecDeque<LiveEvent> {
         &self.feed
     }
+}
+
+/// Returns about how many bytes of memory a value takes.
+fn size(value: &Value) -> usize {
+    let inside: usize = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(members) => members.iter().map(|(name, value)| 32 + name.len() + size(value)).sum(),
+    };
+    size_of::<Value>() + inside
 }
 
 #[cfg(test)]
@@ -308,6 +324,19 @@ mod tests {
         }
         assert!(store.answers.len() <= KEPT + 1);
         assert!(matches!(store.known(&Want::Trace("499".into())), Known::Here(_)));
+    }
+
+    #[test]
+    fn large_answers_nobody_looks_at_go_before_there_are_many() {
+        let mut store = Store::default();
+        for number in 0..20 {
+            let want = Want::Trace(number.to_string());
+            store.ask(std::slice::from_ref(&want), number);
+            store.learn(&want, Ok(json!({"spans": "x".repeat(4 << 20)})), number);
+        }
+        let bytes: usize = store.answers.values().map(|entry| entry.size).sum();
+        assert!(bytes <= KEPT_BYTES + (5 << 20), "{bytes}");
+        assert!(matches!(store.known(&Want::Trace("19".into())), Known::Here(_)));
     }
 
     #[test]
