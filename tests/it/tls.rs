@@ -1,9 +1,17 @@
 //! TLS: both protocols over it, files that change while connections go on, and clients that do not speak it.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
-use hotbay_tests::{TestHost, eventually, host::Builder, raw::Raw};
+use hotbay_tests::{TestHost, eventually, host::Builder, plugin_host::artifact, raw::Raw};
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -19,6 +27,8 @@ use tokio_rustls::{
     client::TlsStream,
     rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer},
 };
+
+use crate::cli::{hotbay, text};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -184,4 +194,50 @@ async fn who_does_not_speak_tls_is_hung_up_on() {
     assert_eq!(silent.rest().await.unwrap(), "");
     let metrics = files.get(&host, "/metrics").await.unwrap();
     assert!(metrics.contains("hotbay_limited_total{limit=\"handshake_time\"} 1\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn commands_know_a_server_by_a_certificate_of_its_own() {
+    let files = Files::new();
+    let config = "[auth.tokens.root]\nrole = 'admin'\ntoken = 'admin-0123456789abcdef'\n";
+    let host = files.host().config_text(config).start().await.unwrap();
+    let url = format!("https://{}", host.address().authority());
+    let certificate = files.path("cert.pem").display().to_string();
+    let home = TempDir::new().unwrap();
+    for command in [["plugin", "list"], ["memory", "status"], ["token", "list"]] {
+        let at = ["--url", &url, "--token", "admin-0123456789abcdef"];
+        let done = hotbay(home.path(), &[&command[..], &at].concat());
+        let why = text(&done.stderr);
+        assert!(!done.status.success() && why.contains("certificate") && why.contains("--ca"), "{command:?}: {why}");
+        let done = hotbay(home.path(), &[&command[..], &at, &["--ca", &certificate]].concat());
+        assert!(done.status.success(), "{command:?}: {}", text(&done.stderr));
+    }
+
+    // One that speaks for a client, and a variable.
+    let mut child = Command::new(artifact("hotbay"));
+    child.args(["mcp-stdio", "--url", &url]).env_clear().env("HOTBAY_CA", &certificate);
+    child.env("HOTBAY_TOKEN", "admin-0123456789abcdef").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let hello = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"#;
+    writeln!(input, "{hello}").unwrap();
+    let mut answer = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut answer).unwrap();
+    assert!(answer.contains("serverInfo"), "{answer}");
+    // It ends with its client, also one that never said that it is ready.
+    drop(input);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_file_without_a_certificate_is_told() {
+    let home = TempDir::new().unwrap();
+    let other = home.path().join("other.pem");
+    put(&other, &KeyPair::generate().unwrap().serialize_pem());
+    for (file, words) in [(other, "there is none"), (home.path().join("missing.pem"), "No such file")] {
+        let file = file.display().to_string();
+        let done = hotbay(home.path(), &["plugin", "list", "--url", "https://127.0.0.1:1", "--ca", &file]);
+        let why = text(&done.stderr);
+        assert!(!done.status.success() && why.contains(&file) && why.contains(words), "{why}");
+    }
 }

@@ -5,7 +5,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -25,6 +25,7 @@ use hotbay::{
 };
 use hotbay_plugin::{Error, error::code};
 use serde_json::{Value, json};
+use tokio::task::AbortHandle;
 
 /// Longer than anything here takes; reached only when a test fails.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -161,6 +162,8 @@ pub struct PluginHost {
     /// For scratch files.
     pub scratch: PathBuf,
     root: Arc<tempfile::TempDir>,
+    /// What it does in the background.
+    tasks: Arc<Mutex<Vec<AbortHandle>>>,
 }
 
 impl PluginHost {
@@ -191,6 +194,8 @@ impl PluginHost {
     /// As [`PluginHost::restart`], after `prepare` has changed the plugin directory and the settings.
     pub async fn restart_with(self, prepare: impl FnOnce(&Path, &mut PluginSettings)) -> Self {
         self.plugins.shutdown(Duration::from_secs(1)).await;
+        // As with a process that has ended, nobody looks at its files any more.
+        self.tasks.lock().expect("no test panicked here").drain(..).for_each(|task| task.abort());
         Self::start_in(self.root, Arc::new(EchoServices), prepare).await
     }
 
@@ -212,13 +217,18 @@ impl PluginHost {
         settings.judge_every = Duration::from_millis(10);
         prepare(&directory, &mut settings);
         let runtime = tokio::runtime::Handle::current();
-        let spawner = Arc::new(move |_: &'static str, task| drop(runtime.spawn(task)));
+        let tasks: Arc<Mutex<Vec<AbortHandle>>> = Arc::default();
+        let begun = Arc::clone(&tasks);
+        let spawner = Arc::new(move |_: &'static str, task| {
+            let task = runtime.spawn(task).abort_handle();
+            begun.lock().expect("no test panicked here").push(task);
+        });
         let records = RecordSettings { filter: "info".into(), content: true, days: 1, bytes: u64::MAX };
         let observe = Observe::start(&records, &root.path().join("observe"), &Tasks::default());
         let plugins = Plugins::start(settings, services, spawner, observe.recorder().clone())
             .await
             .expect("the plugin layer starts");
-        Self { plugins, observe, directory, scratch, root }
+        Self { plugins, observe, directory, scratch, root, tasks }
     }
 
     /// Puts a file into the plugin directory the way a careful author does: written aside, then renamed.

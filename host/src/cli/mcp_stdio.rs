@@ -14,8 +14,7 @@ use rmcp::{
     },
 };
 
-use super::{Failure, block_on};
-use crate::model;
+use super::{Failure, block_on, client::Credentials};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -25,6 +24,8 @@ Examples:
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long ending the session may take.
+const END: Duration = Duration::from_secs(2);
 
 /// Which server, and what of it.
 #[derive(Args)]
@@ -35,9 +36,8 @@ pub(super) struct McpStdioArguments {
     /// The prefix of its API
     #[arg(long, value_name = "PATH", default_value = "/api", env = "HOTBAY_PREFIX")]
     prefix: String,
-    /// Token to show the server, better in the variable, where others do not see it
-    #[arg(long, env = "HOTBAY_TOKEN", hide_env_values = true)]
-    token: Option<String>,
+    #[command(flatten)]
+    credentials: Credentials,
     /// The MCP server of it
     #[arg(long, value_name = "ID", default_value = "hotbay")]
     server: String,
@@ -46,18 +46,18 @@ pub(super) struct McpStdioArguments {
 pub(super) fn run(arguments: &McpStdioArguments) -> Result<std::process::ExitCode, Failure> {
     let (url, prefix) = (arguments.url.trim_end_matches('/'), arguments.prefix.trim_end_matches('/'));
     let url = format!("{url}{prefix}/mcp/{}/mcp", arguments.server);
-    block_on(carry(url, arguments.token.as_deref()))?;
+    block_on(carry(url, &arguments.credentials))?;
     Ok(std::process::ExitCode::SUCCESS)
 }
 
 /// Carries messages both ways until one side ends.
-async fn carry(url: String, token: Option<&str>) -> Result<(), Failure> {
+async fn carry(url: String, credentials: &Credentials) -> Result<(), Failure> {
     let mut config = StreamableHttpClientTransportConfig::with_uri(url.clone());
-    if let Some(token) = token {
+    if let Some(token) = &credentials.token {
         config = config.auth_header(token);
     }
     let mut server: StreamableHttpClientTransport<_> =
-        StreamableHttpClientTransport::with_client(model::http_client(CONNECT)?, config);
+        StreamableHttpClientTransport::with_client(credentials.http_client(CONNECT)?, config);
     let mut client = IntoTransport::<RoleServer, _, _>::into_transport(stdio());
     loop {
         tokio::select! {
@@ -74,7 +74,9 @@ async fn carry(url: String, token: Option<&str>) -> Result<(), Failure> {
             }
         }
     }
-    // Ends the session.
-    Transport::<RoleClient>::close(&mut server).await?;
-    Ok(())
+    // Ends the session. One whose client never said that it is ready would wait for that.
+    match tokio::time::timeout(END, Transport::<RoleClient>::close(&mut server)).await {
+        Ok(ended) => Ok(ended?),
+        Err(_) => Ok(()),
+    }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Failure, block_on,
-    client::ServerClient,
+    client::{Credentials, ServerClient},
     say,
     sign::{self, KeygenArguments, SignArguments, VerifyArguments},
     table::Table,
@@ -96,9 +96,8 @@ pub(super) struct ServerArguments {
     /// What its routes begin with
     #[arg(long, default_value = "/api")]
     pub(super) prefix: String,
-    /// Token to show the server, better in the variable, where others do not see it
-    #[arg(long, env = "HOTBAY_TOKEN", hide_env_values = true)]
-    pub(super) token: Option<String>,
+    #[command(flatten)]
+    pub(super) credentials: Credentials,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,

@@ -6,7 +6,12 @@ use std::{process::ExitCode, time::Duration};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Failure, block_on, client::ServerClient, note, say, table::Table};
+use super::{
+    Failure, block_on,
+    client::{Credentials, ServerClient},
+    note, say,
+    table::Table,
+};
 use crate::{
     auth::token::TokenRequest,
     config::{self, Config, Flags},
@@ -77,9 +82,8 @@ pub(super) struct WhereArguments {
     /// A server to direct over its API [default: the data directory is directed]
     #[arg(long)]
     url: Option<String>,
-    /// Token of an admin to show it, better in the variable, where others do not see it
-    #[arg(long, env = "HOTBAY_TOKEN", hide_env_values = true)]
-    token: Option<String>,
+    #[command(flatten)]
+    credentials: Credentials,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -206,7 +210,7 @@ impl Place {
     fn of(arguments: &WhereArguments) -> Result<Self, Failure> {
         if let Some(url) = &arguments.url {
             let prefix = arguments.flags.prefix.as_deref().unwrap_or("/api");
-            return Ok(Self::Server(ServerClient::new(url, prefix, arguments.token.as_deref())?));
+            return Ok(Self::Server(ServerClient::new(url, prefix, &arguments.credentials)?));
         }
         Ok(Self::Data(Box::new(Config::load(&arguments.flags)?)))
     }

@@ -19,7 +19,7 @@ mod transport;
 
 pub(crate) use asked::Asked;
 pub(crate) use of_plugin::{PluginModel, run_agent};
-pub(crate) use transport::{chain as error_chain, client as http_client};
+pub(crate) use transport::{chain as error_chain, client as http_client, client_trusting as http_client_trusting};
 
 use std::sync::Arc;
 

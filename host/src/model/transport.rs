@@ -55,6 +55,14 @@ pub(super) struct Destination {
 
 /// Builds a client. Costly (it reads the system's certificates): built once, then cloned.
 pub(crate) fn client(connect_timeout: Duration) -> Result<reqwest::Client, ModelError> {
+    client_trusting(connect_timeout, &[])
+}
+
+/// As [`client`], for servers whose certificates these vouch for, too.
+pub(crate) fn client_trusting(
+    connect_timeout: Duration,
+    certificates: &[reqwest::Certificate],
+) -> Result<reqwest::Client, ModelError> {
     // reqwest is built without a default for TLS, and the process-wide choice may
     // be made only once.
     static TLS: OnceLock<()> = OnceLock::new();
@@ -64,10 +72,10 @@ pub(crate) fn client(connect_timeout: Duration) -> Result<reqwest::Client, Model
         }
     });
     let builder = || reqwest::Client::builder().connect_timeout(connect_timeout).tcp_nodelay(true);
-    builder().build().or_else(|error| {
+    builder().tls_certs_merge(certificates.iter().cloned()).build().or_else(|error| {
         // A machine without certificates can still reach a server on its own network.
         tracing::warn!(%error, "no certificates found, https providers cannot be reached");
-        builder().tls_certs_only([]).build().map_err(|error| ModelError::Unavailable {
+        builder().tls_certs_only(certificates.iter().cloned()).build().map_err(|error| ModelError::Unavailable {
             status: None,
             message: format!("cannot make an HTTP client: {error}"),
         })

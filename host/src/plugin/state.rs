@@ -1,5 +1,6 @@
 //! What the plugin layer remembers over a restart: which plugins an
-//! operator turned off, and which builds serve in place of their files.
+//! operator turned off, which builds serve in place of their files, and of which
+//! plugins the next build is tried.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,13 +12,15 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 /// The file's content; unknown keys of a newer host are lost, nothing else is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct KeptState {
     /// Names of plugins that are not to be loaded.
     pub(crate) disabled: BTreeSet<String>,
     /// Plugins that serve another build than their file's, by name.
     pub(crate) held: BTreeMap<String, Held>,
+    /// Plugins whose next build is tried, by name.
+    pub(crate) canaries: BTreeMap<String, Awaited>,
 }
 
 /// What serves in place of a file: hashes.
@@ -26,6 +29,19 @@ pub(crate) struct Held {
     /// The file's build; another one is loaded as it is.
     pub(crate) file: String,
     /// The build that serves.
+    pub(crate) serves: String,
+}
+
+/// How the next build of a plugin is tried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Awaited {
+    /// The share of calls it gets.
+    pub(crate) percent: f64,
+    /// For how many milliseconds.
+    pub(crate) for_ms: u64,
+    /// Calls that are needed to judge it.
+    pub(crate) min_calls: u64,
+    /// The hash of the build it is compared with.
     pub(crate) serves: String,
 }
 

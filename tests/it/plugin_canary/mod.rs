@@ -264,14 +264,62 @@ async fn after_a_restart_the_old_build_serves_and_the_new_one_can_be_tried_again
     let host = host().await;
     try_out(&host, half(LONG), &build_of("p", "B")).await;
     let host = host.restart().await;
-    let status = host.plugins.get("p").expect("listed");
-    assert_eq!((status.version.as_str(), status.canary), ("A", None));
+    // The host may have died over it, so the next build is tried, and this one when somebody asks.
+    let status = until(&host, CanaryState::Waiting).await;
+    assert_eq!(status.version, "A");
+    assert_eq!(builds(&host).await, ["A".to_owned()].into());
     host.plugins.canary("p", half(LONG), None).await.expect("it may be tried");
     until(&host, CanaryState::Trying).await;
     assert_eq!(builds(&host).await, ["A".to_owned(), "B".to_owned()].into());
     host.plugins.promote("p").await.expect("it is tried");
     assert_eq!(builds(&host).await, ["B".to_owned()].into());
     let host = host.restart().await;
+    assert_eq!(builds(&host).await, ["B".to_owned()].into());
+}
+
+#[tokio::test]
+async fn what_is_waited_for_is_tried_after_a_restart() {
+    let host = host().await;
+    let plan = CanaryPlan { percent: 30.5, time: LONG, min_calls: 7 };
+    host.plugins.canary("p", plan, None).await.expect("it may be tried");
+    let host = host.restart().await;
+    let canary = until(&host, CanaryState::Waiting).await.canary.expect("it waits");
+    assert_eq!((canary.percent, canary.for_ms, canary.min_calls), (30.5, 3_600_000, 7));
+    // One comes while no host is there.
+    let host = host.restart_with(|directory, _| drop(put(directory, "p.so", &build_of("p", "B")))).await;
+    let status = until(&host, CanaryState::Trying).await;
+    let canary = status.canary.expect("it is tried");
+    assert_eq!((status.version.as_str(), canary.version.as_deref(), canary.percent), ("A", Some("B"), 30.5));
+    assert_eq!(builds(&host).await, ["A".to_owned(), "B".to_owned()].into());
+    // The one that is tried is held back, another is tried as if it had come meanwhile.
+    let host = host.restart().await;
+    until(&host, CanaryState::Waiting).await;
+    assert_eq!(builds(&host).await, ["A".to_owned()].into());
+    host.put("p.so", &build_of("p", "C"));
+    let status = until(&host, CanaryState::Trying).await;
+    assert_eq!(status.canary.expect("it is tried").version.as_deref(), Some("C"));
+    // What is over is over.
+    host.plugins.abort("p").await.expect("it is tried");
+    let host = host.restart().await;
+    assert_eq!(host.plugins.get("p").expect("listed").canary, None);
+    assert_eq!(builds(&host).await, ["A".to_owned()].into());
+    host.put("p.so", &build_of("p", "D"));
+    host.until("p", "D serves", |status| status.version == "D").await;
+}
+
+#[tokio::test]
+async fn a_build_that_came_meanwhile_serves_if_the_one_before_does_not_load_any_more() {
+    let host = host().await;
+    host.plugins.canary("p", half(LONG), None).await.expect("it may be tried");
+    let host = host
+        .restart_with(|directory, settings| {
+            put(directory, "p.so", &build_of("p", "B"));
+            let copy = settings.data.join("plugins").join(format!("{}.so", hash_of(&build_of("p", "A"))));
+            fs::remove_file(copy).expect("it was kept");
+        })
+        .await;
+    let status = until(&host, CanaryState::Waiting).await;
+    assert_eq!(status.version, "B");
     assert_eq!(builds(&host).await, ["B".to_owned()].into());
 }
 

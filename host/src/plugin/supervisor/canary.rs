@@ -45,9 +45,12 @@ impl Supervisor {
                 return Err(LoadError::new(LoadCode::State, reason));
             }
             let tried = self.try_kept(name, &file, &hash, plan).await;
-            return tried.inspect_err(|error| self.failed(&file, error.clone()));
+            tried.inspect_err(|error| self.failed(&file, error.clone()))?;
+            self.remember(name).await;
+            return Ok(());
         }
         self.ledger().await_canary(name, plan)?;
+        self.remember(name).await;
         self.tell_canary(name, CanaryState::Waiting, None, "");
         // A build that was rolled back from, or came while nobody watched, is there already. One
         // that does not load says so by itself, and the next one is waited for.

@@ -64,6 +64,7 @@ impl Supervisor {
                 Ok(name) => self.remember(&name).await,
                 Err(error) => self.failed(file, error),
             }
+            self.try_next(file).await;
         }
         self.return_memory();
     }
@@ -73,8 +74,20 @@ impl Supervisor {
         let turn = self.turn(file);
         let _turn = turn.lock().await;
         let loaded = self.load_in_turn(file, why).await.inspect_err(|error| self.failed(file, error.clone()));
+        self.try_next(file).await;
         self.return_memory();
         loaded
+    }
+
+    /// Tries the file's build if it came while no host was there to try it.
+    async fn try_next(&self, file: &Path) {
+        if !self.ledger().takes_next(file) {
+            return;
+        }
+        // In a box: it is rare, and every load would be larger by it.
+        if let Err(error) = Box::pin(self.load_in_turn(file, Why::Tried)).await {
+            self.failed(file, error);
+        }
     }
 
     pub(super) async fn load_in_turn(&self, file: &Path, why: Why) -> Result<(), LoadError> {
@@ -159,7 +172,7 @@ impl Supervisor {
         let prepared = self.open(file, build, reserved.number, Some(hash)).await?;
         tracing::info!(
             plugin.name = %prepared.generation.plugin(), file = %file.display(), hash = serves,
-            "another build than its file's serves: that one was rolled back or only tried"
+            "another build than its file's serves: that one was rolled back, or is only tried"
         );
         Ok(prepared)
     }

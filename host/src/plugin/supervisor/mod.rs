@@ -330,17 +330,25 @@ impl Supervisor {
         drop(self.events.send(PluginEvent { plugin: plugin.to_owned(), change }));
     }
 
-    /// Has the next start of the host take the build that serves now, if it is not the file's.
+    /// Has the next start of the host take the build that serves now, if it is not the file's, and try the next
+    /// one, if that is waited for.
     async fn remember(&self, name: &str) {
         let kept = self.keep_state(|kept| {
-            let held = self.ledger().held(name);
+            let (held, awaited) = {
+                let ledger = self.ledger();
+                (ledger.held(name), ledger.awaited(name))
+            };
             match held {
-                Some(held) => kept.held.insert(name.to_owned(), held),
-                None => kept.held.remove(name),
+                Some(held) => drop(kept.held.insert(name.to_owned(), held)),
+                None => drop(kept.held.remove(name)),
+            }
+            match awaited {
+                Some(awaited) => drop(kept.canaries.insert(name.to_owned(), awaited)),
+                None => drop(kept.canaries.remove(name)),
             }
         });
         if let Err(error) = kept.await {
-            tracing::warn!(plugin.name = name, %error, "a restart of the host will serve the plugin's file");
+            tracing::warn!(plugin.name = name, %error, "a restart of the host will serve the plugin's file, and try nothing");
         }
     }
 

@@ -1,6 +1,7 @@
 //! What is known about builds that are tried on a share of the calls.
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -11,7 +12,7 @@ use crate::{
         generation::{Counts, Generation},
         registry::{Offer, Registry},
         settings::CanaryPlan,
-        state::Held,
+        state::{Awaited, Held},
         supervisor::judge::{Rivals, Tally},
     },
     types::plugin::{CanarySide, CanaryState, CanaryStatus},
@@ -116,6 +117,14 @@ fn planned(state: CanaryState, plan: &CanaryPlan, since: SystemTime) -> CanarySt
 }
 
 impl Canary {
+    /// Returns one that a former process of the host waited for, if it makes sense.
+    pub(super) fn again(awaited: &Awaited) -> Option<Self> {
+        let Awaited { percent, for_ms, min_calls, .. } = *awaited;
+        let plan = CanaryPlan { percent, time: Duration::from_millis(for_ms), min_calls };
+        plan.check().ok()?;
+        Some(Self::Waiting { plan, since: SystemTime::now() })
+    }
+
     pub(super) fn status(&self) -> CanaryStatus {
         match self {
             Self::Waiting { plan, since } => planned(CanaryState::Waiting, plan, *since),
@@ -141,6 +150,11 @@ impl Record {
             Some(Canary::Trying(trial)) => Some(trial.plan),
             Some(Canary::Over(_)) | None => None,
         }
+    }
+
+    /// Whether the next build is to be tried.
+    pub(super) fn is_waited_for(&self) -> bool {
+        matches!(self.canary, Some(Canary::Waiting { .. }))
     }
 }
 
@@ -305,6 +319,26 @@ impl Ledger {
         let record = self.plugins.get_mut(name).ok_or_else(|| unknown(name))?;
         record.last_number += 1;
         Ok(record.last_number)
+    }
+
+    /// Whether a file's build is to be tried now that the one serves that was waited with. Says so once.
+    pub(in crate::plugin::supervisor) fn takes_next(&mut self, file: &Path) -> bool {
+        let Some(record) = self.plugins.values_mut().find(|record| record.file == file) else { return false };
+        let is_next = std::mem::take(&mut record.is_next) && record.is_waited_for();
+        let serves = record.current.as_ref().map(|current| &current.identity().hash);
+        is_next && serves.is_some() && serves != record.file_hash.as_ref()
+    }
+
+    /// Returns how the next build of a plugin is tried, if it is: the one after a build that is tried now, too.
+    pub(in crate::plugin::supervisor) fn awaited(&self, name: &str) -> Option<Awaited> {
+        let record = self.plugins.get(name)?;
+        let plan = record.plan()?;
+        Some(Awaited {
+            percent: plan.percent,
+            for_ms: u64::try_from(plan.time.as_millis()).unwrap_or(u64::MAX),
+            min_calls: plan.min_calls,
+            serves: record.current.as_ref()?.identity().hash.to_string(),
+        })
     }
 
     /// Returns what serves in place of the plugin's file, if something does.

@@ -55,6 +55,8 @@ struct Record {
     served: Vec<Arc<str>>,
     /// The build that is tried, or was last.
     canary: Option<Canary>,
+    /// Its file's build is tried as soon as the one serves that is waited with.
+    is_next: bool,
     /// Builds that were taken back by themselves.
     rolled_back: u64,
     last_number: u64,
@@ -124,7 +126,11 @@ impl Ledger {
         let manifest = Arc::new(staged.probed.manifest.clone());
         let name: Arc<str> = manifest.name.as_str().into();
         let is_disabled = self.is_disabled(&name);
-        let record = self.plugins.entry(Arc::clone(&name)).or_insert_with(|| Record::new(file, &manifest));
+        let awaited = self.kept.canaries.get(&*name);
+        let record = self
+            .plugins
+            .entry(Arc::clone(&name))
+            .or_insert_with(|| Record { canary: awaited.and_then(Canary::again), ..Record::new(file, &manifest) });
         if record.file != file {
             if record.is_taken(is_disabled) && record.file.exists() {
                 return Err(LoadError::new(
@@ -161,11 +167,18 @@ impl Ledger {
         if let Some(plan) = record.plan().filter(|_| why != Why::Asked) {
             return Ok(Decision::Try { number, plan });
         }
-        let held = self.kept.held.get(&*name).filter(|held| held.file == *staged.hash);
-        match held.filter(|_| why == Why::Changed && record.current.is_none()) {
-            Some(held) => Ok(Decision::Hold { number, serves: held.serves.clone() }),
-            None => Ok(Decision::Open { number }),
+        if why == Why::Changed && record.current.is_none() {
+            if let Some(held) = self.kept.held.get(&*name).filter(|held| held.file == *staged.hash) {
+                return Ok(Decision::Hold { number, serves: held.serves.clone() });
+            }
+            // It came while nobody watched.
+            let before = awaited.filter(|awaited| record.is_waited_for() && awaited.serves != *staged.hash);
+            if let Some(awaited) = before {
+                record.is_next = true;
+                return Ok(Decision::Hold { number, serves: awaited.serves.clone() });
+            }
         }
+        Ok(Decision::Open { number })
     }
 
     /// Makes a generation serve; returns those that are to be retired.
@@ -322,6 +335,7 @@ impl Record {
             generations: Vec::new(),
             served: Vec::new(),
             canary: None,
+            is_next: false,
             rolled_back: 0,
             last_number: 0,
             forgotten: (0, 0, 0),
