@@ -96,7 +96,7 @@ fn headed(heading: &Heading, agent: &str, theme: Theme) -> Line<'static> {
     let mut spans = vec![Span::styled(clean(name).into_owned(), style.patch(theme.heading()))];
     let mut note = |text: String| spans.push(Span::styled(format!("  {text}"), theme.quiet()));
     if !heading.time.is_empty() {
-        note(heading.time.clone());
+        note(clean(&heading.time).into_owned());
     }
     if let Some(tokens) = heading.tokens {
         note(format!("{} tok", count(tokens)));
@@ -158,24 +158,23 @@ fn called(call: &Call, is_open: bool, cells: usize, theme: Theme) -> Vec<Line<'s
     // A state that is not the usual one is named, so that a glyph need not be known.
     let word = if call.state == "success" { "" } else { call.state.as_str() };
     let took = call.took_ms.map(duration).unwrap_or_default();
-    let note = clean(&call.note);
-    for word in [word, &took, &summary(call), &note] {
+    for word in [word, &took, &summary(call), &call.note] {
         if !word.is_empty() {
             said.push(' ');
             said.push_str(word);
         }
     }
-    let said = fit(&said, cells / 2).into_owned();
-    let args = if call.args.is_null() { String::new() } else { one_line(&call.args) };
+    let said = fit(&clean(&said), cells / 2).into_owned();
+    let args = if call.args.is_null() { String::new() } else { format!(" {}", one_line(&call.args)) };
     let room = cells.saturating_sub(width(&said) + 2);
     let name = clean(&call.name);
     let head = format!("{} tool {name}", fold_mark(is_open, theme));
     let head = fit(&head, room).into_owned();
-    let args = fit(&args, room.saturating_sub(width(&head) + 1)).into_owned();
-    let gap = cells.saturating_sub(width(&head) + 1 + width(&args) + width(&said)).min(2);
+    let args = fit(&args, room.saturating_sub(width(&head))).into_owned();
+    let gap = cells.saturating_sub(width(&head) + width(&args) + width(&said)).min(2);
     let mut lines = vec![Line::from(vec![
         Span::styled(head, theme.heading()),
-        Span::styled(format!(" {args}"), theme.quiet()),
+        Span::styled(args, theme.quiet()),
         Span::raw(" ".repeat(gap)),
         Span::styled(said, look),
     ])];

@@ -1,6 +1,6 @@
 //! The spans of a trace in the order of their tree.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -75,6 +75,11 @@ impl Spans {
         let start_ms = known.fold(f64::INFINITY, f64::min);
         let start_ms = if start_ms.is_finite() { start_ms } else { 0.0 };
         for span in &mut given {
+            for text in [&mut span.name, &mut span.kind, &mut span.state, &mut span.detail] {
+                if let Cow::Owned(clean) = clean(text) {
+                    *text = clean;
+                }
+            }
             if !span.started_ms.is_finite() {
                 span.started_ms = start_ms;
             }
@@ -304,22 +309,21 @@ fn read(span: &Value) -> Option<Span> {
         id: id.to_owned(),
         parent: span.get("parentSpanId").and_then(Value::as_str).map(str::to_owned),
         name: name(word("name")),
-        kind: clean(word("spanType")).into_owned(),
+        kind: word("spanType").to_owned(),
         started_ms: started.unwrap_or(f64::NAN),
         first_ms: attribute("completionStartTime").and_then(milliseconds),
         ended_ms: time("endedAt").or_else(|| started.filter(|_| is_event)),
-        state: clean(state).into_owned(),
+        state: state.to_owned(),
         tokens: attribute("usage").and_then(tokens),
-        detail: clean(error.unwrap_or_default()).into_owned(),
+        detail: error.unwrap_or_default().to_owned(),
     })
 }
 
 /// Returns a name without the marks around what it names: `llm: 'gpt'` is `llm gpt`.
 fn name(name: &str) -> String {
-    let name = clean(name);
     match name.split_once(": '") {
         Some((kind, rest)) => format!("{kind} {}", rest.strip_suffix('\'').unwrap_or(rest)),
-        None => name.into_owned(),
+        None => name.to_owned(),
     }
 }
 

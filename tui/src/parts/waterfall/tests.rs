@@ -196,6 +196,14 @@ fn the_axis_has_round_steps() {
 }
 
 #[test]
+fn names_with_escape_sequences_are_harmless() {
+    let mut waterfall = Waterfall::default();
+    let name = "a\u{1b}[31m\u{202e}b".to_owned();
+    waterfall.set(Spans::new(vec![Span { id: "a".to_owned(), name, ..Span::default() }]));
+    assert!(text(&frame(&waterfall, THEME, 80, 3)).contains("a [31mb"));
+}
+
+#[test]
 fn spans_that_are_each_others_parents_are_shown_once() {
     let ring = json!([
         span("a", Some("b"), "a", "x", (0, 1)), span("b", Some("a"), "b", "x", (0, 1)),
@@ -221,7 +229,7 @@ fn some_spans() -> impl Strategy<Value = Vec<Span>> {
     let span = span.prop_map(|(id, parent, name, started_ms, ended_ms, first_ms, state)| Span {
         id: id.to_string(),
         parent: parent.map(|parent| parent.to_string()),
-        name: crate::parts::text::clean(&name).into_owned(),
+        name,
         kind: "model_step".to_owned(),
         started_ms,
         first_ms,
