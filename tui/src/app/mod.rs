@@ -318,8 +318,10 @@ fn perform(state: &mut State, deeds: Vec<Deed>, effects: &mut Vec<Effect>) {
     for deed in deeds {
         match deed {
             Deed::Effect(effect) => {
-                if let Effect::Watch { server, .. } = &effect {
-                    watch(state, server.clone());
+                match &effect {
+                    Effect::Watch { server, .. } => watch(state, server.clone()),
+                    Effect::Chat { chat, .. } => state.screens.threads.began(*chat),
+                    _ => {}
                 }
                 effects.push(effect);
             }

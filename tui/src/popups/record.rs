@@ -87,7 +87,9 @@ impl Record {
     }
 
     pub(super) fn draw(&self, theme: Theme, whole: Rect, buf: &mut Buffer) {
-        let area = middle(whole, whole.width.saturating_sub(8).max(20), whole.height.saturating_sub(4).max(5));
+        let rows = u16::try_from(self.tree.position().1).unwrap_or(u16::MAX);
+        let height = rows.saturating_add(2).max(8).min(whole.height.saturating_sub(4).max(5));
+        let area = middle(whole, whole.width.saturating_sub(8).max(20), height);
         let inner = cover(&self.title, theme, area, buf);
         let foot = Rect { y: area.bottom().saturating_sub(1), height: 1.min(area.height), ..area };
         let hits = self.tree.hits().map(|(at, all)| format!("  {at}/{all}")).unwrap_or_default();

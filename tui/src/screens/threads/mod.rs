@@ -152,6 +152,13 @@ impl Threads {
         self.chats
     }
 
+    /// An agent is being asked.
+    pub(crate) fn began(&mut self, chat: u64) {
+        if let Some(talk) = &mut self.open {
+            talk.began(chat);
+        }
+    }
+
     /// Takes a piece of an agent's answer.
     pub(crate) fn chunk(&mut self, chat: u64, chunk: &Value, look: &Look<'_>) {
         let size = Pane::inner(self.panes(look.area).transcript).as_size();

@@ -218,15 +218,15 @@ impl Talk {
         self.transcript.push(Item::new("", Body::Heading(Heading { role: "user".into(), ..Heading::default() })));
         self.transcript.push(Item::new("", Body::Said(text.clone())));
         self.transcript.follow();
-        self.waiting = None;
         let resource = if self.resource.is_empty() { super::RESOURCE.to_owned() } else { self.resource.clone() };
         let ask = Ask::Message { thread: self.thread.clone(), resource, text };
-        self.ask(chat, agent, ask)
+        vec![self::ask(chat, agent, ask)]
     }
 
-    fn ask(&mut self, chat: u64, agent: String, ask: Ask) -> Vec<Deed> {
+    /// The agent is being asked.
+    pub(super) fn began(&mut self, chat: u64) {
         self.chat = Some(chat);
-        vec![Deed::Effect(Effect::Chat { chat, agent, ask })]
+        self.waiting = None;
     }
 
     /// Takes a piece of the answer.
@@ -266,14 +266,12 @@ impl Talk {
             return vec![Deed::Complain("the answer is still coming".into())];
         }
         let Some(agent) = self.agent.clone() else { return vec![Deed::Complain("a chooses an agent".into())] };
-        self.waiting = None;
         if let (Some(schema), true) = (&waiting.schema, is_approved) {
             let filled = Filled::Answer { chat, agent, run: waiting.run, call: waiting.call };
             let form = Forms::new(format!("Answer {}", waiting.tool), schema, None, filled);
-            self.chat = Some(chat);
             return vec![Deed::Open(Box::new(Popup::Form(Box::new(form))))];
         }
-        self.ask(chat, agent, Ask::Verdict { run: waiting.run, call: waiting.call, is_approved })
+        vec![ask(chat, agent, Ask::Verdict { run: waiting.run, call: waiting.call, is_approved })]
     }
 
     /// Returns the trace of the last answer that says it.
@@ -289,4 +287,8 @@ impl Talk {
         let message = messages.into_iter().find(|message| message.text("id") == item.id);
         Some((item.text(), message.cloned().unwrap_or_default()))
     }
+}
+
+fn ask(chat: u64, agent: String, ask: Ask) -> Deed {
+    Deed::Effect(Effect::Chat { chat, agent, ask })
 }
