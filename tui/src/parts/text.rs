@@ -80,20 +80,17 @@ pub(crate) fn wrap(text: &str, cells: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.split('\n') {
         let mut line = String::new();
-        for word in paragraph.split_word_bounds() {
-            if line.is_empty() && word.trim().is_empty() && !lines.is_empty() {
-                // A line that was broken does not begin with the space it was broken at.
+        for (at, word) in paragraph.split(' ').enumerate() {
+            let before = line.len();
+            let is_joined = at == 0 || (add(&mut line, " ", cells) && add(&mut line, word, cells));
+            if at > 0 && is_joined {
                 continue;
             }
-            if add(&mut line, word, cells) {
-                continue;
-            }
-            if !line.is_empty() {
+            if at > 0 {
+                line.truncate(before);
                 lines.push(std::mem::take(&mut line).trim_end().to_owned());
             }
-            if word.trim().is_empty() || add(&mut line, word, cells) {
-                continue;
-            }
+            // Alone on its line, and in pieces if even that is too long.
             for grapheme in word.graphemes(true) {
                 if !add(&mut line, grapheme, cells) {
                     lines.push(std::mem::replace(&mut line, grapheme.to_owned()));
