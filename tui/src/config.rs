@@ -4,13 +4,18 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
+    sync::mpsc,
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
 use crate::theme::Palette;
+
+/// How long a command may take to print a token: nothing else happens meanwhile.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The whole file, TOML.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -95,7 +100,14 @@ impl TokenSource {
 
 fn output(words: &[String]) -> anyhow::Result<String> {
     let Some((program, arguments)) = words.split_first() else { bail!("the command for the token is empty") };
-    let output = Command::new(program).args(arguments).output();
+    let mut command = Command::new(program);
+    // It cannot ask here: the terminal is the console's.
+    command.args(arguments).stdin(Stdio::null());
+    let (done, output) = mpsc::channel();
+    std::thread::spawn(move || done.send(command.output()).is_ok());
+    let Ok(output) = output.recv_timeout(PATIENCE) else {
+        bail!("`{program}` gave no token within {} seconds", PATIENCE.as_secs());
+    };
     let output = output.with_context(|| format!("cannot run `{program}` for the token"))?;
     if !output.status.success() {
         bail!("`{program}` gave no token: {}", String::from_utf8_lossy(&output.stderr).trim());
