@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use hotbay::plugin::{
     call::{Call, CallError, ChunkSender, Reply, Target},
-    services::{Caller, HostServices},
+    services::{HostServices, Requester},
 };
 use hotbay_plugin::{Error, error::code};
 use hotbay_tests::plugin_host::{PluginHost, library, put};
@@ -51,7 +51,7 @@ struct Data(PathBuf);
 
 #[async_trait]
 impl HostServices for Data {
-    async fn request(&self, caller: Caller, op: &str, _: Vec<u8>, _: Option<ChunkSender>) -> Result<Vec<u8>, Error> {
+    async fn request(&self, caller: Requester, op: &str, _: Vec<u8>, _: Option<ChunkSender>) -> Result<Vec<u8>, Error> {
         assert_eq!(op, "data.directory");
         Ok(serde_json::to_vec(&self.0.join("plugin-data").join(&*caller.plugin))?)
     }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use hotbay::{
     plugin::{
         call::{Call, CallError, ChunkSender, ReplyKind, Target},
-        services::{Caller, HostServices},
+        services::{HostServices, Requester},
         settings::{Isolation, PluginOptions, PluginSettings},
     },
     types::plugin::PluginState,
@@ -185,7 +185,7 @@ struct OpenMeteo;
 
 #[async_trait]
 impl HostServices for OpenMeteo {
-    async fn request(&self, _: Caller, op: &str, body: Vec<u8>, _: Option<ChunkSender>) -> Result<Vec<u8>, Error> {
+    async fn request(&self, _: Requester, op: &str, body: Vec<u8>, _: Option<ChunkSender>) -> Result<Vec<u8>, Error> {
         if op != "http.request" {
             return Err(Error::with_code(code::UNSUPPORTED, format!("no op `{op}`")));
         }

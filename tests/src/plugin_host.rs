@@ -17,7 +17,7 @@ use hotbay::{
         Plugins,
         call::{Call, CallContext, CallError, ChunkSender, Reply, Target},
         registry::Route,
-        services::{Caller, HostServices},
+        services::{HostServices, Requester},
         settings::{Isolation, PluginSettings},
     },
     tasks::Tasks,
@@ -135,7 +135,13 @@ pub struct EchoServices;
 
 #[async_trait]
 impl HostServices for EchoServices {
-    async fn request(&self, caller: Caller, op: &str, body: Vec<u8>, _: Option<ChunkSender>) -> Result<Vec<u8>, Error> {
+    async fn request(
+        &self,
+        caller: Requester,
+        op: &str,
+        body: Vec<u8>,
+        _: Option<ChunkSender>,
+    ) -> Result<Vec<u8>, Error> {
         match op {
             "echo" => Ok(body),
             "caller" => {

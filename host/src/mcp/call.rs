@@ -58,7 +58,7 @@ pub(super) struct Given {
 }
 
 /// What a call has to know of its client.
-pub(super) struct Caller<'a> {
+pub(super) struct CallingClient<'a> {
     pub(super) mcp: &'a Mcp,
     pub(super) server: &'a str,
     pub(super) context: &'a RequestContext<RoleServer>,
@@ -66,7 +66,7 @@ pub(super) struct Caller<'a> {
     pub(super) level: Option<Severity>,
 }
 
-impl Caller<'_> {
+impl CallingClient<'_> {
     /// Drives a call to its end. `name` is what is called: what is signed for one call is of no use to another.
     pub(super) async fn rounds<T, F>(
         &self,

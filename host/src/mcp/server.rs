@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 
 use super::{
     Mcp,
-    call::{Caller, Ended, Given, Round},
+    call::{CallingClient, Ended, Given, Round},
     catalog::Catalog,
     changes::{Watching, locked},
     messages::{self, severity},
@@ -73,10 +73,10 @@ impl Server {
         Some(meta)
     }
 
-    fn caller<'a>(&'a self, context: &'a RequestContext<RoleServer>) -> Caller<'a> {
+    fn caller<'a>(&'a self, context: &'a RequestContext<RoleServer>) -> CallingClient<'a> {
         let is_session = context.peer.peer_info().is_some() && context.meta.protocol_version().is_none();
         let level = if is_session { Some(*locked(&self.level)) } else { messages::wanted(&context.meta) };
-        Caller { mcp: &self.mcp, server: &self.id, context, level }
+        CallingClient { mcp: &self.mcp, server: &self.id, context, level }
     }
 
     /// Asks a group's code, over as many rounds as it takes.

@@ -75,7 +75,7 @@ pub struct Call {
     pub deadline: Option<Duration>,
     /// Where its chunks go, if anybody listens.
     pub sink: Option<ChunkSender>,
-    /// Handed back as [`super::services::Caller::context`] with each request the plugin makes during the call.
+    /// Handed back as [`super::services::Requester::context`] with each request the plugin makes during the call.
     pub context: Option<Arc<dyn CallContext>>,
 }
 
@@ -202,25 +202,12 @@ impl CallError {
 ///
 /// Futures are `'static` and may be polled on any thread; dropping one cancels the call.
 pub trait Instance: Send + Sync {
-    /// Starts a call. Nothing runs before the first poll.
-    fn call(&self, target: Target, call: Call) -> BoxFuture<'static, Result<Reply, CallError>>;
-    /// Ends what the plugin has running; returns when it has, or after `deadline`.
-    fn shutdown(&self, deadline: Duration) -> BoxFuture<'static, ()>;
-
     /// Starts a call and keeps `guard` until nothing of it is left in the plugin, which
     /// may be later than the end of the future: a cancelled poll may still be running.
-    fn call_guarded(
-        &self,
-        target: Target,
-        call: Call,
-        guard: InFlightGuard,
-    ) -> BoxFuture<'static, Result<Reply, CallError>> {
-        let answer = self.call(target, call);
-        Box::pin(async move {
-            let _guard = guard;
-            answer.await
-        })
-    }
+    /// Nothing runs before the first poll.
+    fn call(&self, target: Target, call: Call, guard: InFlightGuard) -> BoxFuture<'static, Result<Reply, CallError>>;
+    /// Ends what the plugin has running; returns when it has, or after `deadline`.
+    fn shutdown(&self, deadline: Duration) -> BoxFuture<'static, ()>;
 
     /// Whether a cancelled call does not return, so that the plugin should get no more.
     fn is_stuck(&self) -> bool {

@@ -16,13 +16,13 @@ use hotbay_plugin::{
 use super::{Origin, Services, StepServices, answer, call_failed, parse};
 use crate::{
     model::{Asked, ModelError, PartStream},
-    plugin::{call::ChunkSender, services::Caller},
+    plugin::{call::ChunkSender, services::Requester},
 };
 
 impl Services {
     pub(super) async fn chat(
         &self,
-        caller: &Caller,
+        caller: &Requester,
         body: &[u8],
         sink: Option<ChunkSender>,
         step: Option<&Arc<dyn StepServices>>,
@@ -43,7 +43,7 @@ impl Services {
         told.answer()
     }
 
-    async fn ask_model(&self, caller: &Caller, body: &[u8]) -> Result<PartStream, Error> {
+    async fn ask_model(&self, caller: &Requester, body: &[u8]) -> Result<PartStream, Error> {
         let request: ChatRequest = parse(body)?;
         let origin = Origin::of(caller);
         let asked = Asked::begin(origin.and_then(|origin| origin.span.as_ref()), &request);

@@ -32,7 +32,7 @@ use crate::{
     plugin::{
         call::{CallContext, CallError, ChunkSender},
         registry::{Registry, Snapshot},
-        services::{Caller, HostServices},
+        services::{HostServices, Requester},
     },
 };
 use http::HttpClient;
@@ -78,7 +78,7 @@ impl Origin {
         Self { span: span.context().or_else(|| self.span.clone()), ..self.clone() }
     }
 
-    fn of(caller: &Caller) -> Option<&Self> {
+    fn of(caller: &Requester) -> Option<&Self> {
         let context: &dyn Any = &**caller.context.as_ref()?;
         context.downcast_ref()
     }
@@ -166,14 +166,14 @@ impl Services {
         })
     }
 
-    fn snapshot(&self, caller: &Caller) -> Result<Arc<Snapshot>, Error> {
+    fn snapshot(&self, caller: &Requester) -> Result<Arc<Snapshot>, Error> {
         match Origin::of(caller) {
             Some(origin) => Ok(Arc::clone(&origin.snapshot)),
             None => Ok(self.connected()?.registry.snapshot()),
         }
     }
 
-    async fn generate(&self, caller: &Caller, body: &[u8]) -> Result<Vec<u8>, Error> {
+    async fn generate(&self, caller: &Requester, body: &[u8]) -> Result<Vec<u8>, Error> {
         let request: Value = parse(body)?;
         let Some(id) = request.get("id").and_then(Value::as_str) else {
             return Err(Error::input("`id` must be the id of an agent"));
@@ -187,7 +187,7 @@ impl Services {
 impl HostServices for Services {
     async fn request(
         &self,
-        caller: Caller,
+        caller: Requester,
         op: &str,
         body: Vec<u8>,
         sink: Option<ChunkSender>,
@@ -219,7 +219,7 @@ impl HostServices for Services {
 impl Services {
     async fn perform(
         &self,
-        caller: &Caller,
+        caller: &Requester,
         op: &str,
         body: Vec<u8>,
         meta: Option<CallMeta>,

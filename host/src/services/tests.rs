@@ -25,7 +25,7 @@ fn connected(home: &Path) -> Services {
 }
 
 async fn ask(services: &Services, op: &str, body: Value) -> Result<Value, Error> {
-    let caller = Caller { plugin: "tester".into(), generation: 1, call: 0, context: None };
+    let caller = Requester { plugin: "tester".into(), generation: 1, call: 0, context: None };
     let answer = services.request(caller, op, body.to_string().into_bytes(), None).await?;
     Ok(serde_json::from_slice(&answer).unwrap())
 }
@@ -55,7 +55,7 @@ async fn directory_is_the_plugins_own() {
     let directory = PathBuf::from(directory.as_str().unwrap());
     assert!(directory.is_absolute() && directory.is_dir());
     assert_eq!(directory, home.path().join("plugin-data").join("tester"));
-    let caller = Caller { plugin: "..".into(), generation: 1, call: 0, context: None };
+    let caller = Requester { plugin: "..".into(), generation: 1, call: 0, context: None };
     let error = services.request(caller, "data.directory", b"{}".to_vec(), None).await.unwrap_err();
     assert_eq!(error.code, code::UNSUPPORTED, "it would be the host's own");
 }
@@ -85,7 +85,7 @@ async fn model_answers_at_once_or_in_parts() {
     assert!(whole["text"].as_str().unwrap().contains("hi"), "{whole}");
     assert_eq!(whole["finishReason"], "stop");
     let (sink, mut chunks) = mpsc::channel(32);
-    let caller = Caller { plugin: "tester".into(), generation: 1, call: 0, context: None };
+    let caller = Requester { plugin: "tester".into(), generation: 1, call: 0, context: None };
     let request = services.request(caller, "model.chat", body.to_string().into_bytes(), Some(sink));
     let collect = async {
         let mut types = Vec::new();
@@ -145,7 +145,7 @@ async fn http_request_says_which_span_it_is_part_of() {
     let sent = async |headers: Value| {
         let (url, sent) = server(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
         let context = Some(Arc::clone(&context));
-        let caller = Caller { plugin: "tester".into(), generation: 1, call: 0, context };
+        let caller = Requester { plugin: "tester".into(), generation: 1, call: 0, context };
         let body = json!({"url": url, "headers": headers}).to_string().into_bytes();
         services.request(caller, "http.request", body, None).await.unwrap();
         sent.await.unwrap()

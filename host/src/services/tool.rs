@@ -11,7 +11,7 @@ use crate::{
     observe::tracer::ActiveSpan,
     plugin::{
         call::{Call, ReplyKind, Target},
-        services::Caller,
+        services::Requester,
     },
     types::span::SpanKind,
 };
@@ -27,7 +27,7 @@ struct ToolCall<'a> {
 impl Services {
     pub(super) async fn call_tool(
         &self,
-        caller: &Caller,
+        caller: &Requester,
         body: &[u8],
         meta: Option<CallMeta>,
     ) -> Result<Vec<u8>, Error> {

@@ -270,47 +270,6 @@ impl InlineInstance {
     ) -> Self {
         Self { plugin, components: ArcSwapOption::from_pointee(components), pool, lane, host }
     }
-
-    fn start(
-        &self,
-        target: Target,
-        call: Call,
-        guard: Option<InFlightGuard>,
-    ) -> BoxFuture<'static, Result<Reply, CallError>> {
-        let plugin = Arc::clone(&self.plugin);
-        let Some(components) = self.components.load_full() else {
-            return Box::pin(async move {
-                Err(CallError::Unavailable { plugin, reason: String::from("it was shut down; try again") })
-            });
-        };
-        if self.pool.refuses(&self.lane) {
-            let reason = String::from("its earlier calls hold every thread; reload it");
-            return Box::pin(async move { Err(CallError::Unavailable { plugin, reason }) });
-        }
-        let (pool, lane) = (Arc::clone(&self.pool), Arc::clone(&self.lane));
-        let calls = Arc::clone(self.host.calls());
-        Box::pin(async move {
-            let id = next_call();
-            let known = calls.enter(id, call.context);
-            let blocking = components.is_blocking(&target);
-            let (body, vectors, meta, deadline, sink) = (call.body, call.vectors, call.meta, call.deadline, call.sink);
-            let work = async move {
-                // Declared first, dropped last: the plugin's future is gone when the guard goes.
-                let _guard = guard;
-                let _known = known;
-                let ctx = CallCtx {
-                    call_id: id,
-                    deadline_ms: deadline_ms(deadline),
-                    sink: sink.map_or(ROption::RNone, |sink| ROption::RSome(sink::to_abi(sink))),
-                    meta_json: RVec::from(meta),
-                };
-                components.run(target, ctx, body, vectors).await
-            };
-            let task = pool.spawn(&lane, id, blocking, work);
-            let answer = Running { task: Some(task), id, pool, lane }.finish().await;
-            into_result(plugin, answer)
-        })
-    }
 }
 
 /// A call on the pool; dropping it cancels the call and has an eye kept on it.
@@ -351,17 +310,40 @@ fn into_result(plugin: Arc<str>, answer: Result<Answer, Stopped>) -> Result<Repl
 }
 
 impl Instance for InlineInstance {
-    fn call(&self, target: Target, call: Call) -> BoxFuture<'static, Result<Reply, CallError>> {
-        self.start(target, call, None)
-    }
-
-    fn call_guarded(
-        &self,
-        target: Target,
-        call: Call,
-        guard: InFlightGuard,
-    ) -> BoxFuture<'static, Result<Reply, CallError>> {
-        self.start(target, call, Some(guard))
+    fn call(&self, target: Target, call: Call, guard: InFlightGuard) -> BoxFuture<'static, Result<Reply, CallError>> {
+        let plugin = Arc::clone(&self.plugin);
+        let Some(components) = self.components.load_full() else {
+            return Box::pin(async move {
+                Err(CallError::Unavailable { plugin, reason: String::from("it was shut down; try again") })
+            });
+        };
+        if self.pool.refuses(&self.lane) {
+            let reason = String::from("its earlier calls hold every thread; reload it");
+            return Box::pin(async move { Err(CallError::Unavailable { plugin, reason }) });
+        }
+        let (pool, lane) = (Arc::clone(&self.pool), Arc::clone(&self.lane));
+        let calls = Arc::clone(self.host.calls());
+        Box::pin(async move {
+            let id = next_call();
+            let known = calls.enter(id, call.context);
+            let blocking = components.is_blocking(&target);
+            let (body, vectors, meta, deadline, sink) = (call.body, call.vectors, call.meta, call.deadline, call.sink);
+            let work = async move {
+                // Declared first, dropped last: the plugin's future is gone when the guard goes.
+                let _guard = guard;
+                let _known = known;
+                let ctx = CallCtx {
+                    call_id: id,
+                    deadline_ms: deadline_ms(deadline),
+                    sink: sink.map_or(ROption::RNone, |sink| ROption::RSome(sink::to_abi(sink))),
+                    meta_json: RVec::from(meta),
+                };
+                components.run(target, ctx, body, vectors).await
+            };
+            let task = pool.spawn(&lane, id, blocking, work);
+            let answer = Running { task: Some(task), id, pool, lane }.finish().await;
+            into_result(plugin, answer)
+        })
     }
 
     fn shutdown(&self, deadline: Duration) -> BoxFuture<'static, ()> {

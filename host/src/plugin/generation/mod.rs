@@ -238,7 +238,7 @@ impl Generation {
 
     async fn run(&self, target: Target, call: Call, guard: InFlightGuard) -> Result<Reply, CallError> {
         let deadline = call.deadline;
-        let answer = self.instance.call_guarded(target, call, guard);
+        let answer = self.instance.call(target, call, guard);
         let timed_out = async {
             match deadline {
                 Some(deadline) => {

@@ -71,7 +71,7 @@ pub(super) struct Pending {
     /// Repeating it does no harm.
     pub(super) idempotent: bool,
     /// Dropped when nothing of the call is left in the process.
-    pub(super) guard: Option<InFlightGuard>,
+    pub(super) guard: InFlightGuard,
     /// As long as the process may refer to it.
     pub(super) known: Option<Entered>,
 }

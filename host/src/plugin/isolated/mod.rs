@@ -135,16 +135,6 @@ impl ProcessInstance {
         spawner("plugin-process", Box::pin(keeper::keep(Arc::clone(&shared), session)));
         Ok(Self { shared })
     }
-
-    fn start_call(
-        &self,
-        target: Target,
-        call: Call,
-        guard: Option<InFlightGuard>,
-    ) -> BoxFuture<'static, Result<Reply, CallError>> {
-        let shared = Arc::clone(&self.shared);
-        Box::pin(async move { shared.call(target, call, guard).await })
-    }
 }
 
 impl Shared {
@@ -196,7 +186,7 @@ impl Shared {
         })
     }
 
-    async fn call(&self, target: Target, call: Call, mut guard: Option<InFlightGuard>) -> Result<Reply, CallError> {
+    async fn call(&self, target: Target, call: Call, mut guard: InFlightGuard) -> Result<Reply, CallError> {
         let Call { body, vectors, meta, deadline, sink, context } = call;
         let idempotent = matches!(&target, Target::Tool(id) if self.launch.idempotent.contains(&**id));
         let called = Called {
@@ -299,17 +289,9 @@ impl Drop for Waiting {
 }
 
 impl Instance for ProcessInstance {
-    fn call(&self, target: Target, call: Call) -> BoxFuture<'static, Result<Reply, CallError>> {
-        self.start_call(target, call, None)
-    }
-
-    fn call_guarded(
-        &self,
-        target: Target,
-        call: Call,
-        guard: InFlightGuard,
-    ) -> BoxFuture<'static, Result<Reply, CallError>> {
-        self.start_call(target, call, Some(guard))
+    fn call(&self, target: Target, call: Call, guard: InFlightGuard) -> BoxFuture<'static, Result<Reply, CallError>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { shared.call(target, call, guard).await })
     }
 
     fn shutdown(&self, deadline: Duration) -> BoxFuture<'static, ()> {

@@ -13,6 +13,7 @@ use crate::{
     plugin::{
         call::{Call, CallError, Instance, Reply, ReplyKind, Target},
         generation::{DrainDeadlines, Identity},
+        in_flight::InFlightGuard,
     },
     types::plugin::GenerationState,
 };
@@ -24,9 +25,10 @@ struct Numbered {
 }
 
 impl Instance for Numbered {
-    fn call(&self, _: Target, _: Call) -> BoxFuture<'static, Result<Reply, CallError>> {
+    fn call(&self, _: Target, _: Call, guard: InFlightGuard) -> BoxFuture<'static, Result<Reply, CallError>> {
         let (number, down) = (self.number, Arc::clone(&self.down));
         Box::pin(async move {
+            let _guard = guard;
             assert!(!down.load(Ordering::SeqCst), "called after the shutdown");
             tokio::task::yield_now().await;
             assert!(!down.load(Ordering::SeqCst), "shut down while a call was running");

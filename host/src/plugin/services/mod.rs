@@ -50,7 +50,7 @@ pub(crate) const MAX_MESSAGE: usize = 16 << 10;
 
 /// Who makes a request.
 #[derive(Debug, Clone)]
-pub struct Caller {
+pub struct Requester {
     /// The plugin.
     pub plugin: Arc<str>,
     /// Its generation.
@@ -70,7 +70,7 @@ pub trait HostServices: Send + Sync {
     /// Runs on the host's runtime; dropped when the plugin gives the request up.
     async fn request(
         &self,
-        caller: Caller,
+        caller: Requester,
         op: &str,
         body: Vec<u8>,
         sink: Option<ChunkSender>,
@@ -174,7 +174,7 @@ impl HostHandle {
     /// Begins a request of the plugin; dropping what is returned ends it.
     pub(crate) fn begin(&self, call: u64, op: &str, body: Vec<u8>, chunks: Option<ChunkSender>) -> Request {
         let shared = &self.shared;
-        let caller = Caller {
+        let caller = Requester {
             plugin: Arc::clone(&shared.plugin),
             generation: shared.generation,
             call,

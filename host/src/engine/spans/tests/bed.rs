@@ -25,8 +25,9 @@ use crate::{
     plugin::{
         call::{Call, CallError, Instance, Reply, ReplyKind, Target},
         generation::{Generation, Identity},
+        in_flight::InFlightGuard,
         registry::{Offer, Offers, Registry},
-        services::{Caller, HostServices},
+        services::{HostServices, Requester},
     },
     services::Services,
     store::{Store, StoreSettings},
@@ -201,9 +202,10 @@ struct Fake {
 }
 
 impl Instance for Fake {
-    fn call(&self, target: Target, call: Call) -> BoxFuture<'static, Result<Reply, CallError>> {
+    fn call(&self, target: Target, call: Call, guard: InFlightGuard) -> BoxFuture<'static, Result<Reply, CallError>> {
         let services = Arc::clone(&self.services);
         Box::pin(async move {
+            let _guard = guard;
             match target {
                 Target::Tool(id) => tool(&services, &id, call).await,
                 Target::Workflow { node, .. } => step(&node, &call),
@@ -241,7 +243,7 @@ async fn tool(services: &Services, id: &str, call: Call) -> Result<Reply, CallEr
                 ),
             ];
             for (op, body) in asks {
-                let caller = Caller { plugin: "fake".into(), generation: 1, call: 1, context: call.context.clone() };
+                let caller = Requester { plugin: "fake".into(), generation: 1, call: 1, context: call.context.clone() };
                 services.request(caller, op, body.to_string().into_bytes(), None).await.unwrap();
             }
             Ok(reply(ReplyKind::Value, &json!("asked")))

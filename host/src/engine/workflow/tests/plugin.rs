@@ -19,7 +19,10 @@ use super::{
     plan::{Does, Kind, Node, Plan, again, mixed, spread, taken},
 };
 use crate::{
-    plugin::call::{Call, CallError, Instance, Reply, ReplyKind, Target},
+    plugin::{
+        call::{Call, CallError, Instance, Reply, ReplyKind, Target},
+        in_flight::InFlightGuard,
+    },
     store::Store,
 };
 
@@ -138,9 +141,10 @@ fn reply(kind: ReplyKind, body: &Value) -> Reply {
 pub(super) struct Opened(pub(super) Arc<Plugin>);
 
 impl Instance for Opened {
-    fn call(&self, target: Target, call: Call) -> BoxFuture<'static, Result<Reply, CallError>> {
+    fn call(&self, target: Target, call: Call, guard: InFlightGuard) -> BoxFuture<'static, Result<Reply, CallError>> {
         let plugin = Arc::clone(&self.0);
         Box::pin(async move {
+            let _guard = guard;
             if plugin.store.statistics().commits >= plugin.limit.load(Ordering::SeqCst) {
                 plugin.silent.notify_one();
                 return pending().await;
