@@ -41,6 +41,8 @@ mod popups;
 mod screens;
 mod store;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod theme;
 mod view;
 mod want;

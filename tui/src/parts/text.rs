@@ -80,20 +80,24 @@ pub(crate) fn wrap(text: &str, cells: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.split('\n') {
         let mut line = String::new();
+        // A line that was broken does not begin with the space it was broken at.
+        let mut is_broken = false;
         for (at, word) in paragraph.split(' ').enumerate() {
             let before = line.len();
-            let is_joined = at == 0 || (add(&mut line, " ", cells) && add(&mut line, word, cells));
-            if at > 0 && is_joined {
+            let space = if at == 0 || (is_broken && line.is_empty()) { "" } else { " " };
+            if add(&mut line, space, cells) && add(&mut line, word, cells) {
                 continue;
             }
-            if at > 0 {
-                line.truncate(before);
+            line.truncate(before);
+            if !line.is_empty() {
                 lines.push(std::mem::take(&mut line).trim_end().to_owned());
+                is_broken = true;
             }
             // Alone on its line, and in pieces if even that is too long.
             for grapheme in word.graphemes(true) {
                 if !add(&mut line, grapheme, cells) {
                     lines.push(std::mem::replace(&mut line, grapheme.to_owned()));
+                    is_broken = true;
                 }
             }
         }
@@ -200,6 +204,7 @@ mod tests {
         assert_eq!(wrap("the quick brown fox", 9), ["the quick", "brown fox"]);
         assert_eq!(wrap("abcdefgh", 3), ["abc", "def", "gh"]);
         assert_eq!(wrap("a\n\nb", 9), ["a", "", "b"]);
+        assert_eq!(wrap("  one  two  three", 8), ["  one", "two", "three"]);
     }
 
     #[test]

@@ -207,13 +207,13 @@ fn brief(value: &Value) -> String {
 }
 
 const BUILDS: &[Column] = &[
-    Column::right("GEN", 4),
-    Column::of("STATE", 11),
+    Column::right("GEN", 3),
+    Column::of("STATE", 10),
     Column::of("HASH", 8),
-    Column::right("CALLS", 7),
-    Column::right("ERR%", 6),
-    Column::right("P99", 8),
-    Column::right("FLIGHT", 6),
+    Column::right("CALLS", 6),
+    Column::right("ERR%", 5),
+    Column::right("P99", 7),
+    Column::right("FLIGHT", 6).from(56),
     Column::of("LOADED", 19).from(80),
 ];
 

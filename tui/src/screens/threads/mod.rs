@@ -40,7 +40,7 @@ pub(crate) struct Threads {
     /// Answers are numbered, so that late pieces of one that was stopped are known.
     chats: u64,
     /// Makes ids of threads.
-    seed: u64,
+    seed: u32,
 }
 
 impl Default for Threads {
@@ -53,7 +53,7 @@ impl Default for Threads {
             is_zoomed: false,
             agent: None,
             chats: 0,
-            seed: fastrand::u64(..),
+            seed: fastrand::u32(..),
         }
     }
 }
@@ -103,7 +103,7 @@ impl Threads {
 
     fn begin(&mut self, agent: &str, look: &Look<'_>) {
         self.chats += 1;
-        let thread = format!("console-{:x}-{:x}{:x}", look.now, self.seed, self.chats);
+        let thread = format!("console-{:x}-{:08x}{:x}", look.now, self.seed, self.chats);
         let mut talk = Talk::new(thread, RESOURCE.to_owned(), Some(agent.to_owned()));
         talk.is_typing = true;
         talk.is_new = true;
