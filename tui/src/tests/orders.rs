@@ -95,7 +95,7 @@ fn a_run_that_waits_is_answered_by_its_form() {
         index: None,
         data: json!({"approved": true}),
     };
-    assert_eq!(console.orders(), [order.clone()]);
+    assert_eq!(console.orders(), std::slice::from_ref(&order));
     check_seen(&console, "under way");
     // What the server does not like is said at its field, and what was filled in is still there.
     let failure = Failure {
@@ -125,7 +125,7 @@ fn what_was_filled_in_is_not_lost_by_one_key() {
 fn a_tool_is_executed_by_its_form_and_its_answer_shown() {
     let mut console = at("3 / 'calculator' enter i right tab '4' tab '5' C-s");
     let order = Order::ExecuteTool { tool: "calculator".into(), input: json!({"op": "add", "a": 4, "b": 5}) };
-    assert_eq!(console.orders(), [order.clone()]);
+    assert_eq!(console.orders(), std::slice::from_ref(&order));
     console.news(News::Done { order: Box::new(order), answer: Ok(json!({"result": 9})) });
     check_seen(&console, "calculator answered");
     check_seen(&console, "result 9");
@@ -135,7 +135,7 @@ fn a_tool_is_executed_by_its_form_and_its_answer_shown() {
 fn a_run_that_was_started_is_shown() {
     let mut console = at("3 / 'parallel-workflow' enter i '3' C-s");
     let order = Order::StartRun { workflow: "parallel-workflow".into(), input: json!({"value": 3}) };
-    assert_eq!(console.orders(), [order.clone()]);
+    assert_eq!(console.orders(), std::slice::from_ref(&order));
     console.news(News::Done { order: Box::new(order), answer: Ok(json!({"runId": "r-1", "status": "success"})) });
     assert_eq!(console.state.current, ScreenKind::Runs);
     check_seen(&console, "Runs > parallel-workflow > r-1");
@@ -295,7 +295,7 @@ fn the_palette_finds_things_and_commands() {
 
 #[test]
 fn another_server_is_another_world() {
-    let mut console = at("4 @ down enter");
+    let console = at("4 @ down enter");
     let watched = console.effects.iter().find_map(|effect| match effect {
         Effect::Watch { server, .. } => Some(server.name.clone()),
         _ => None,
