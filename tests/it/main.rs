@@ -8,6 +8,7 @@ mod agent_workflows;
 mod auth;
 mod cli;
 mod client;
+mod console;
 mod dev;
 mod documented;
 mod durability;

@@ -51,7 +51,7 @@ impl Screen {
         if self.has_mouse {
             execute!(stdout(), EnableMouseCapture)?;
         }
-        self.terminal.clear()
+        self.forget()
     }
 
     /// Gives it back, until it is entered again.
@@ -68,7 +68,9 @@ impl Screen {
 
     /// Draws everything again next time.
     pub(crate) fn forget(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        // Clearing by its name asks the terminal where the cursor is, and some do not answer.
+        let size = self.terminal.size()?;
+        self.terminal.resize(size.into())
     }
 
     /// Whether the mouse is the console's.

@@ -65,7 +65,11 @@ impl Prompt {
             "esc" | "C-c" => Outcome::Close(Vec::new()),
             "enter" | "C-m" | "C-j" => self.entered(),
             _ => {
-                self.line.input(key);
+                if name == "C-u" {
+                    self.line = TextArea::default();
+                } else {
+                    self.line.input(key);
+                }
                 if self.kind == PromptKind::Filter {
                     Outcome::Filter(self.text(), false)
                 } else {

@@ -147,10 +147,12 @@ fn facts(plugin: &Value, look: &Look<'_>) -> Vec<(&'static str, String, Style)> 
     }
     facts.push(("file", plugin.text("file").to_owned(), plain));
     let build = serving(plugin);
-    facts.push(("hash", build.text("hash").to_owned(), theme.quiet()));
-    let sdk =
-        format!("sdk {}, {}, {}", build.text("build.sdk"), build.text("build.rustc"), build.text("build.profile"));
-    facts.push(("built", sdk, theme.quiet()));
+    if !build.is_null() {
+        facts.push(("hash", build.text("hash").to_owned(), theme.quiet()));
+        let sdk =
+            format!("sdk {}, {}, {}", build.text("build.sdk"), build.text("build.rustc"), build.text("build.profile"));
+        facts.push(("built", sdk, theme.quiet()));
+    }
     if let Some(at) = build.moment("loadedAt") {
         let age = text::age(look.now.saturating_sub(at).max(0).cast_unsigned());
         facts.push(("loaded", format!("{} ({age} ago)", json::date(at)), plain));
