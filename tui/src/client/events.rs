@@ -71,7 +71,7 @@ async fn listen(
     let (most, longest) = BATCH;
     let mut batch = Vec::new();
     let mut due: Option<Instant> = None;
-    loop {
+    let failure = loop {
         let flush = async {
             match due {
                 Some(due) => tokio::time::sleep_until(due).await,
@@ -89,14 +89,14 @@ async fn listen(
                         due.get_or_insert_with(|| Instant::now() + longest);
                     }
                 }
-                Some(Err(sse_stream::Error::Body(error))) => return Err(broken(error.as_ref())),
-                Some(Err(error)) => return Err(failure(format!("what the server tells reads like no events: {error}"))),
-                None => return Err(failure("the server ended the stream of events".into())),
+                Some(Err(sse_stream::Error::Body(error))) => break broken(error.as_ref()),
+                Some(Err(error)) => break failure(format!("what the server tells reads like no events: {error}")),
+                None => break failure("the server ended the stream of events".into()),
             },
             () = flush => {}
             heard = timeout(SILENCE, alive.changed()) => {
                 if heard.is_err() {
-                    return Err(silent());
+                    break silent();
                 }
                 continue;
             }
@@ -108,7 +108,12 @@ async fn listen(
                 return Ok(());
             }
         }
+    };
+    // What came before the end is not told again: it was heard.
+    if !batch.is_empty() && news.send(News::Events(batch)).await.is_err() {
+        return Ok(());
     }
+    Err(failure)
 }
 
 fn read(kind: Option<&str>, data: Option<&str>) -> Option<LiveEvent> {
