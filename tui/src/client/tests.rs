@@ -7,7 +7,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::mpsc::{self, Receiver},
-    task::JoinHandle,
+    task::JoinSet,
 };
 
 use super::{Client, Worker};
@@ -22,7 +22,7 @@ struct Server {
     url: String,
     /// The heads and bodies it was sent.
     asked: Arc<Mutex<Vec<String>>>,
-    _task: JoinHandle<()>,
+    _tasks: JoinSet<()>,
 }
 
 impl Server {
@@ -31,7 +31,8 @@ impl Server {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&asked);
-        let task = tokio::spawn(async move {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
             for pieces in answers {
                 let (mut connection, _) = listener.accept().await.unwrap();
                 let request = request(&mut connection).await;
@@ -44,7 +45,7 @@ impl Server {
                 }
             }
         });
-        Self { url, asked, _task: task }
+        Self { url, asked, _tasks: tasks }
     }
 
     fn asked(&self) -> Vec<String> {
