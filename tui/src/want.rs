@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::live::Touched;
 
 /// How many rows a page of a long list has.
@@ -71,6 +73,14 @@ pub(crate) enum Want {
 pub(crate) struct Query(Vec<(&'static str, String)>);
 
 impl Query {
+    /// Adds a range of time, in Unix milliseconds, as an object with `start` and `end`.
+    pub(crate) fn within(self, name: &'static str, from: Option<i64>, to: Option<i64>) -> Self {
+        let ends = [("start", from), ("end", to)].into_iter();
+        let ends = ends.filter_map(|(end, time)| Some((end.to_owned(), Value::String(moment(time?)))));
+        let range: serde_json::Map<String, Value> = ends.collect();
+        if range.is_empty() { self } else { self.with(name, Value::Object(range).to_string()) }
+    }
+
     /// Adds a parameter, unless there is nothing to say.
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         let value = value.into();
@@ -79,6 +89,11 @@ impl Query {
         }
         self
     }
+}
+
+/// Returns a moment as queries have it.
+pub(crate) fn moment(milliseconds: i64) -> String {
+    jiff::Timestamp::from_millisecond(milliseconds).map(|time| time.to_string()).unwrap_or_default()
 }
 
 /// The address of an endpoint below the API's prefix, or from the root.

@@ -60,6 +60,12 @@ pub(crate) fn start(text: &str, cells: usize) -> &str {
     fitting
 }
 
+/// Returns the end of an id: ids made soon after each other begin alike.
+pub(crate) fn tail(id: &str) -> &str {
+    let start = id.char_indices().rev().nth(7).map_or(0, |(at, _)| at);
+    id.get(start..).unwrap_or(id)
+}
+
 /// Returns the text in exactly so many cells, at their left.
 pub(crate) fn left(text: &str, cells: usize) -> String {
     let text = fit(text, cells);

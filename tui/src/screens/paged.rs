@@ -1,15 +1,17 @@
 //! A list a server has more of than anybody can hold: pages are asked for as they come into view.
 
-use ratatui::layout::Rect;
+use ratatui::{buffer::Buffer, layout::Rect};
 use serde_json::Value;
 
 use crate::{
     json::Json,
     parts::{
         cursor::{Cursor, Move},
+        pane::say,
         table,
     },
-    store::Store,
+    screens::Look,
+    store::{Known, Store},
     want::{PAGE, Query, Want},
 };
 
@@ -105,6 +107,19 @@ impl Paged {
         let mut wants = vec![self.want(0)];
         wants.extend(pages.filter(|page| *page > 0).map(|page| self.want(page)));
         wants
+    }
+
+    /// Says why there are no rows, if there are none: `nothing` where nothing narrows the list. Returns whether it did.
+    pub(crate) fn blank(&self, nothing: &str, look: &Look<'_>, area: Rect, buf: &mut Buffer) -> bool {
+        let (words, style) = match look.store.known(&self.want(0)) {
+            Known::Loading => ("asking the server", look.theme.quiet()),
+            Known::Failed(failure) => (failure.message.as_str(), look.theme.bad()),
+            Known::Here(_) if self.total > 0 => return false,
+            Known::Here(_) if self.query == Query::default() => (nothing, look.theme.quiet()),
+            Known::Here(_) => ("none of them is so", look.theme.quiet()),
+        };
+        say(words, style, area, buf);
+        true
     }
 
     /// Returns a row, if its page is here.

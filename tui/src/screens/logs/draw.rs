@@ -188,8 +188,8 @@ fn live(line: &LiveEvent, theme: Theme) -> Vec<Cell<'_>> {
         Cell::styled(&*line.level, theme.level(&line.level)),
         line.plugin.as_deref().unwrap_or_default().into(),
         Cell::styled(&*line.text, theme.level(&line.level)),
-        tail(line.run.as_deref().unwrap_or_default()).into(),
-        tail(line.trace.as_deref().unwrap_or_default()).into(),
+        text::tail(line.run.as_deref().unwrap_or_default()).into(),
+        text::tail(line.trace.as_deref().unwrap_or_default()).into(),
     ]
 }
 
@@ -200,12 +200,7 @@ fn stored(row: &Value, theme: Theme) -> Vec<Cell<'_>> {
         Cell::styled(level, theme.level(level)),
         row.text("data.transport").into(),
         Cell::styled(row.text("message"), theme.level(level)),
-        tail(row.text("runId")).into(),
-        tail(row.text("traceId")).into(),
+        text::tail(row.text("runId")).into(),
+        text::tail(row.text("traceId")).into(),
     ]
-}
-
-fn tail(id: &str) -> &str {
-    let start = id.char_indices().rev().nth(7).map_or(0, |(at, _)| at);
-    id.get(start..).unwrap_or(id)
 }

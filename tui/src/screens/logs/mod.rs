@@ -24,7 +24,7 @@ use crate::{
         table,
     },
     store::Store,
-    want::{Query, Want},
+    want::{Query, Want, moment},
 };
 
 mod draw;
@@ -228,17 +228,9 @@ impl Logs {
         }
         let (from, to) = self.filter.times();
         let from = from.or_else(|| self.since_when(now));
-        let mut range = serde_json::Map::new();
-        for (name, time) in [("start", from), ("end", to)] {
-            // To the minute, so that it is one question for a while.
-            let time = time.map(|time| time / 60_000 * 60_000).map(jiff::Timestamp::from_millisecond);
-            if let Some(Ok(time)) = time {
-                range.insert(name.to_owned(), json!(time.to_string()));
-            }
-        }
-        if !range.is_empty() {
-            query = query.with("timestamp", Value::Object(range).to_string());
-        }
+        // To the minute, so that it is one question for a while.
+        let whole = |time: i64| time / 60_000 * 60_000;
+        query = query.within("timestamp", from.map(whole), to.map(whole));
         query.with("q", words.join(" "))
     }
 
@@ -311,7 +303,7 @@ impl Logs {
 
 fn value_of(line: &LiveEvent) -> Value {
     json!({
-        "timestamp": jiff::Timestamp::from_millisecond(line.time).map(|time| time.to_string()).unwrap_or_default(),
+        "timestamp": moment(line.time),
         "level": &*line.level,
         "message": &*line.text,
         "data": {"transport": line.plugin.as_deref()},

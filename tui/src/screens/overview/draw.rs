@@ -182,11 +182,9 @@ impl Overview {
         table.draw(theme, inner, buf, |index| {
             let Some(run) = runs.get(index) else { return Vec::new() };
             let began = run.moment("createdAt").unwrap_or(look.now);
-            let id = run.text("runId");
-            let tail = id.char_indices().rev().nth(7).map_or(0, |(at, _)| at);
             vec![
                 run.text("workflowId").into(),
-                id.get(tail..).unwrap_or(id).into(),
+                text::tail(run.text("runId")).into(),
                 text::age(look.now.saturating_sub(began).max(0).cast_unsigned()).into(),
             ]
         });

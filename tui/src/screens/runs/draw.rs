@@ -63,14 +63,8 @@ fn draw_list(screen: &Runs, look: &Look<'_>, area: Rect, buf: &mut Buffer) {
     let is_focused = screen.pane == PaneKind::List;
     let pane = Pane::new(&title).focused(is_focused).note(&position(screen.list.cursor, total));
     let inner = pane.draw(theme, area, buf);
-    match look.store.known(&screen.list.want(0)) {
-        Known::Loading => return say("asking the server", theme.quiet(), inner, buf),
-        Known::Failed(failure) => return say(&failure.message, theme.bad(), inner, buf),
-        Known::Here(_) if total == 0 && screen.list.query == crate::want::Query::default() => {
-            return say("no runs yet: start a workflow on the screen Agents (3)", theme.quiet(), inner, buf);
-        }
-        Known::Here(_) if total == 0 => return say("none of them is so", theme.quiet(), inner, buf),
-        Known::Here(_) => {}
+    if screen.list.blank("no runs yet: start a workflow on the screen Agents (3)", look, inner, buf) {
+        return;
     }
     let columns = match inner.width {
         0..70 => NARROW,
@@ -91,26 +85,20 @@ fn row<'a>(run: &'a Value, look: &Look<'_>, columns: &[Column]) -> Vec<Cell<'a>>
     let age = text::age(look.now.saturating_sub(began).max(0).cast_unsigned());
     let id = run.text("runId");
     if columns.len() == NARROW.len() {
-        return vec![Cell::styled(glyph, style), run.text("workflowId").into(), tail(id).into(), age.into()];
+        return vec![Cell::styled(glyph, style), run.text("workflowId").into(), text::tail(id).into(), age.into()];
     }
     let state = Cell::styled(format!("{glyph} {state}"), style);
     let waits: Vec<&str> = run.list("waitingAt").iter().filter_map(Value::as_str).collect();
     vec![
         state,
         run.text("workflowId").into(),
-        (if columns.len() == MIDDLE.len() { tail(id) } else { id }).into(),
+        (if columns.len() == MIDDLE.len() { text::tail(id) } else { id }).into(),
         age.into(),
         took(run, look).into(),
         Cell::styled(waits.join(" "), look.theme.warning()),
         run.text("resourceId").into(),
         json::date(began).into(),
     ]
-}
-
-/// Returns the end of an id: ids made soon after each other begin alike.
-fn tail(id: &str) -> &str {
-    let start = id.char_indices().rev().nth(7).map_or(0, |(at, _)| at);
-    id.get(start..).unwrap_or(id)
 }
 
 /// Returns how long a run took, or takes by now.
@@ -130,9 +118,9 @@ fn draw_graph(screen: &Runs, open: &OpenRun, look: &Look<'_>, area: Rect, buf: &
     let state = record.text("status");
     let (glyph, style) = theme.state(state);
     let title = if state.is_empty() {
-        format!("{} {}", open.workflow, tail(&open.run))
+        format!("{} {}", open.workflow, text::tail(&open.run))
     } else {
-        format!("{} {}  {glyph} {state}  {}", open.workflow, tail(&open.run), took(record, look))
+        format!("{} {}  {glyph} {state}  {}", open.workflow, text::tail(&open.run), took(record, look))
     };
     let nodes = open.graph.nodes();
     let over = nodes.iter().filter(|node| matches!(node.state.as_str(), "success" | "failed" | "canceled")).count();

@@ -22,7 +22,7 @@ use crate::{
         pane::Pane,
     },
     popups::{Filled, Forms, Popup},
-    want::{Query, Want},
+    want::{Query, Want, moment},
 };
 
 mod draw;
@@ -218,8 +218,6 @@ impl Runs {
         }
         let filter = Filter::parse(&times, now).map_err(|error| error.message)?;
         let (from, to) = filter.times();
-        let moment =
-            |time: i64| jiff::Timestamp::from_millisecond(time).map(|time| time.to_string()).unwrap_or_default();
         Ok(query
             .with("fromDate", from.map(moment).unwrap_or_default())
             .with("toDate", to.map(moment).unwrap_or_default()))

@@ -18,7 +18,6 @@ use crate::{
     },
     screens::Look,
     store::Known,
-    want::Query,
 };
 
 const NARROW: &[Column] = &[Column::wide("TITLE"), Column::right("AGE", 4)];
@@ -45,14 +44,8 @@ fn draw_list(screen: &Threads, look: &Look<'_>, area: Rect, buf: &mut Buffer) {
     let is_focused = screen.is_in_list || screen.open.is_none();
     let pane = Pane::new(&format!("Threads {}{narrowed}", text::count(total as u64)));
     let inner = pane.focused(is_focused).note(&position(screen.list.cursor, total)).draw(theme, area, buf);
-    match look.store.known(&screen.list.want(0)) {
-        Known::Loading => return say("asking the server", theme.quiet(), inner, buf),
-        Known::Failed(failure) => return say(&failure.message, theme.bad(), inner, buf),
-        Known::Here(_) if total == 0 && screen.list.query == Query::default() => {
-            return say("no conversations yet: + begins one", theme.quiet(), inner, buf);
-        }
-        Known::Here(_) if total == 0 => return say("nobody of that name has any", theme.quiet(), inner, buf),
-        Known::Here(_) => {}
+    if screen.list.blank("no conversations yet: + begins one", look, inner, buf) {
+        return;
     }
     let columns = if inner.width < 60 { NARROW } else { COLUMNS };
     let table = Table {

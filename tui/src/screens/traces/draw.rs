@@ -13,7 +13,6 @@ use crate::{
     },
     screens::Look,
     store::Known,
-    want::Query,
 };
 
 const COLUMNS: &[Column] = &[
@@ -46,14 +45,8 @@ fn draw_list(screen: &Traces, look: &Look<'_>, area: Rect, buf: &mut Buffer) {
     let narrowed = if screen.text.is_empty() { String::new() } else { format!("  /{}", screen.text) };
     let title = format!("Traces {}{narrowed}", text::count(total as u64));
     let inner = Pane::new(&title).focused(true).note(&position(screen.list.cursor, total)).draw(theme, area, buf);
-    match look.store.known(&screen.list.want(0)) {
-        Known::Loading => return say("asking the server", theme.quiet(), inner, buf),
-        Known::Failed(failure) => return say(&failure.message, theme.bad(), inner, buf),
-        Known::Here(_) if total == 0 && screen.list.query == Query::default() => {
-            return say("no traces yet: they come with runs of agents, tools and workflows", theme.quiet(), inner, buf);
-        }
-        Known::Here(_) if total == 0 => return say("none of them is so", theme.quiet(), inner, buf),
-        Known::Here(_) => {}
+    if screen.list.blank("no traces yet: they come with runs of agents, tools and workflows", look, inner, buf) {
+        return;
     }
     let table = Table {
         columns: COLUMNS,

@@ -4,7 +4,7 @@ use ratatui::{
     Frame,
     layout::{Constraint, Layout, Position, Rect},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     Deed, Look, Place, Screen,
@@ -189,16 +189,8 @@ impl Traces {
             }
         }
         let filter = Filter::parse(&times, now).map_err(|error| error.message)?;
-        let mut range = serde_json::Map::new();
         let (from, to) = filter.times();
-        for (name, time) in [("start", from), ("end", to)] {
-            if let Some(Ok(time)) = time.map(jiff::Timestamp::from_millisecond) {
-                range.insert(name.to_owned(), json!(time.to_string()));
-            }
-        }
-        if !range.is_empty() {
-            query = query.with("startedAt", Value::Object(range).to_string());
-        }
+        query = query.within("startedAt", from, to);
         Ok(query.with("q", words.join(" ")))
     }
 
