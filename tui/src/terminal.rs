@@ -33,12 +33,7 @@ impl Screen {
             // Colours are turned off by the theme; crossterm's own way takes emphasis away as well.
             crossterm::style::force_color_output(true);
         }
-        let hook = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            // The message is to be read, where the shell's lines are.
-            let _restored = give_back().is_ok();
-            hook(panic);
-        }));
+        give_back_on_panic();
         let mut screen = Self { terminal: Terminal::new(CrosstermBackend::new(stdout()))?, has_mouse };
         screen.enter()?;
         Ok(screen)
@@ -96,6 +91,16 @@ impl Drop for Screen {
     }
 }
 
+/// Has the terminal given back before a panic is told, so that it is read where the shell's lines are.
+fn give_back_on_panic() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // There is nobody else to tell.
+        let _restored = give_back().is_ok();
+        hook(panic);
+    }));
+}
+
 fn give_back() -> io::Result<()> {
     let mut out = stdout();
     let left = execute!(out, DisableMouseCapture, DisableBracketedPaste, EndSynchronizedUpdate, LeaveAlternateScreen);
@@ -103,4 +108,31 @@ fn give_back() -> io::Result<()> {
     disable_raw_mode()?;
     left.and(shown)?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// Set in the process that panics.
+    const PANICS: &str = "HOTBAY_TEST_CONSOLE_PANICS";
+
+    #[test]
+    fn a_panic_gives_the_terminal_back_before_it_is_told() {
+        if crate::config::variable(PANICS).is_some() {
+            give_back_on_panic();
+            panic!("as it should");
+        }
+        let name = "terminal::tests::a_panic_gives_the_terminal_back_before_it_is_told";
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        let output = child.args(["--exact", name, "--nocapture"]).env(PANICS, "1").output().unwrap();
+        assert!(!output.status.success());
+        let written = String::from_utf8_lossy(&output.stdout).into_owned();
+        for sequence in ["\x1b[?1000l", "\x1b[?2004l", "\x1b[?1049l", "\x1b[?25h"] {
+            assert!(written.contains(sequence), "{sequence:?} is not in {written:?}");
+        }
+        assert!(String::from_utf8_lossy(&output.stderr).contains("as it should"));
+    }
 }
