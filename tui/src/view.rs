@@ -181,14 +181,14 @@ fn draw_notice(state: &State, whole: Rect, buf: &mut Buffer) {
     let lines = text::wrap(&notice.text, usize::from(whole.width.saturating_sub(8)));
     let lines: Vec<String> = lines.iter().map(|line| text::clean(line).into_owned()).take(4).collect();
     let wide = lines.iter().map(|line| text::width(line)).max().unwrap_or(0);
-    let (width, height) = (u16::try_from(wide).unwrap_or(0) + 4, u16::try_from(lines.len()).unwrap_or(0));
+    let (width, height) = (u16::try_from(wide).unwrap_or(0) + 5, u16::try_from(lines.len()).unwrap_or(0));
     let bottom = whole.height - 1;
     let area = Rect { x: whole.width.saturating_sub(width + 1), y: bottom - height.min(bottom), width, height };
     Clear.render(area, buf);
     let (glyph, style) =
         if notice.is_bad { (theme.glyphs().failed, theme.bad()) } else { (theme.glyphs().good, theme.good()) };
     for (line, text) in (0..).zip(&lines) {
-        let column = put(buf, area, 0, line, if line == 0 { glyph } else { " " }, style);
+        let column = put(buf, area, 1, line, if line == 0 { glyph } else { " " }, style);
         put(buf, area, column + 1, line, text, style);
     }
 }

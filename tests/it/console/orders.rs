@@ -74,7 +74,8 @@ async fn an_agent_is_talked_to_and_its_tool_approved() {
     terminal.text("APPROVE it");
     terminal.keys("enter");
     terminal.see("approvalTool waits");
-    terminal.keys("esc Y");
+    terminal.see("{\"target\":\"file.txt\"}");
+    terminal.keys("Y");
     terminal.see("deleted");
     terminal.lose("is answering");
     terminal.keys("i");

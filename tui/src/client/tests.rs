@@ -140,6 +140,15 @@ async fn an_answer_that_breaks_off_is_none() {
     assert!(client(&server, None).fetch(&Want::Agents).await.is_err());
 }
 
+#[tokio::test]
+async fn an_answer_nobody_could_read_is_not_kept() {
+    let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n\"".to_owned();
+    let pieces = std::iter::once(head).chain((0..40).map(|_| "x".repeat(1 << 20))).collect();
+    let server = Server::start(vec![pieces]).await;
+    let failure = client(&server, None).fetch(&Want::Agents).await.unwrap_err();
+    assert_eq!(failure.message, "the answer is longer than anybody could read");
+}
+
 async fn next(news: &mut Receiver<News>) -> News {
     tokio::time::timeout(std::time::Duration::from_secs(20), news.recv()).await.unwrap().unwrap()
 }

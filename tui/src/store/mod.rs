@@ -241,6 +241,12 @@ impl Store {
         }
     }
 
+    /// Returns how many answers are kept.
+    #[cfg(test)]
+    pub(crate) fn size(&self) -> usize {
+        self.answers.len()
+    }
+
     /// Returns what happened, the newest last.
     pub(crate) fn feed(&self) -> &VecDeque<LiveEvent> {
         &self.feed

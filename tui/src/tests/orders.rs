@@ -189,17 +189,31 @@ fn a_message_goes_to_the_chosen_agent_and_its_answer_can_be_stopped() {
 }
 
 #[test]
+fn a_thread_that_is_led_to_is_written_into_as_its_owner() {
+    let mut console = Console::new(Answers::Full);
+    console.other.push((Want::Messages { thread: "t1".into(), page: 0 }, Ok(json!({"messages": [], "total": 0}))));
+    console.press("6 1");
+    console.events(&[("message", json!({"type": "stored", "threadId": "t1"}))]);
+    console.press("tab tab enter i");
+    console.press("'weather' enter 'hello' enter");
+    let Some(Effect::Chat { ask: Ask::Message { thread, resource, .. }, .. }) = console.effects.pop() else {
+        panic!("nobody was asked");
+    };
+    assert_eq!((thread.as_str(), resource.as_str()), ("t1", "ana"));
+}
+
+#[test]
 fn a_tool_call_that_waits_is_approved_or_answered() {
     let begin = |kind: &str, payload: Value| {
         let mut console = at("3 j j i 'go' enter");
         let Some(Effect::Chat { chat, .. }) = console.effects.pop() else { panic!("nobody was asked") };
         console.news(News::Chunk { chat, chunk: json!({"type": kind, "runId": "r", "payload": payload}) });
         console.news(News::ChatEnded { chat, failure: None });
-        console.press("esc");
         console
     };
-    let mut console = begin("tool-call-approval", json!({"toolCallId": "c", "toolName": "rm", "args": {}}));
+    let mut console = begin("tool-call-approval", json!({"toolCallId": "c", "toolName": "rm", "args": {"path": "/x"}}));
     check_seen(&console, "rm waits");
+    check_seen(&console, "{\"path\":\"/x\"}");
     console.press("Y");
     let verdict = Ask::Verdict { run: "r".into(), call: "c".into(), is_approved: true };
     assert!(matches!(console.effects.pop(), Some(Effect::Chat { ask, .. }) if ask == verdict));
@@ -209,6 +223,22 @@ fn a_tool_call_that_waits_is_approved_or_answered() {
     console.press("Y 'blue' C-s");
     let answer = Ask::Resume { run: "r".into(), call: "c".into(), data: json!({"answer": "blue"}) };
     assert!(matches!(console.effects.pop(), Some(Effect::Chat { ask, .. }) if ask == answer));
+}
+
+#[test]
+fn a_call_that_waits_still_does_for_who_looked_elsewhere_meanwhile() {
+    let mut console = at("6 j j enter i");
+    console.press("'weather' enter 'go' enter");
+    let Some(Effect::Chat { chat, agent, .. }) = console.effects.pop() else { panic!("nobody was asked") };
+    let payload = json!({"toolCallId": "c", "toolName": "rm", "args": {"path": "/x"}});
+    console.news(News::Chunk { chat, chunk: json!({"type": "tool-call-approval", "runId": "r", "payload": payload}) });
+    console.news(News::ChatEnded { chat, failure: None });
+    console.press("esc k enter");
+    assert!(!console.frame().contains("rm waits"));
+    console.press("esc j enter");
+    check_seen(&console, "rm waits");
+    console.press("Y");
+    assert!(matches!(console.effects.pop(), Some(Effect::Chat { agent: asked, .. }) if asked == agent));
 }
 
 #[test]

@@ -365,6 +365,3 @@ impl Agents {
         });
     }
 }
-
-#[cfg(test)]
-mod tests;

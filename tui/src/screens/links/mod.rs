@@ -319,6 +319,3 @@ impl Screen for Links {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -475,6 +475,3 @@ impl Screen for Logs {
 fn clock(time: Option<i64>) -> String {
     time.map(json::exact_clock).unwrap_or_default()
 }
-
-#[cfg(test)]
-mod tests;

@@ -332,6 +332,3 @@ impl Screen for Overview {
         self.draw_events(look, panes.events, buf);
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -149,9 +149,10 @@ fn facts(plugin: &Value, look: &Look<'_>) -> Vec<(&'static str, String, Style)> 
     let build = serving(plugin);
     if !build.is_null() {
         facts.push(("hash", build.text("hash").to_owned(), theme.quiet()));
-        let sdk =
-            format!("sdk {}, {}, {}", build.text("build.sdk"), build.text("build.rustc"), build.text("build.profile"));
-        facts.push(("built", sdk, theme.quiet()));
+        let words = [("sdk ", "build.sdk"), ("", "build.rustc"), ("", "build.profile")].into_iter();
+        let words = words.filter(|(_, name)| !build.text(name).is_empty());
+        let words: Vec<String> = words.map(|(word, name)| format!("{word}{}", build.text(name))).collect();
+        facts.push(("built", words.join(", "), theme.quiet()));
     }
     if let Some(at) = build.moment("loadedAt") {
         let age = text::age(look.now.saturating_sub(at).max(0).cast_unsigned());

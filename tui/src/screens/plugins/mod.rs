@@ -282,6 +282,3 @@ pub(super) fn open_record(value: Option<&Value>, name: &str) -> Vec<Deed> {
 pub(super) const fn is_vertical(to: Move) -> bool {
     !matches!(to, Move::Left | Move::Right)
 }
-
-#[cfg(test)]
-mod tests;

@@ -483,6 +483,3 @@ impl Screen for Runs {
         draw::draw(self, look, frame.buffer_mut());
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -113,6 +113,12 @@ fn draw_input(talk: &Talk, look: &Look<'_>, area: Rect, buf: &mut Buffer) -> Opt
         return None;
     }
     let cursor = talk.input.cursor();
+    if let (Some(waiting), None, false) = (&talk.waiting, talk.chat, talk.is_typing) {
+        for (line, text) in (0..inner.height).zip(text::wrap(&text::clean(&waiting.args), usize::from(inner.width))) {
+            put(buf, inner, 0, line, &text, theme.warning());
+        }
+        return None;
+    }
     let (row, column) = (cursor.0, cursor.1);
     let height = usize::from(inner.height);
     let first = (row + 1).saturating_sub(height);

@@ -6,7 +6,7 @@ use ratatui::{
 };
 use serde_json::{Value, json};
 
-use self::talk::Talk;
+use self::talk::{Talk, Waiting};
 use super::{
     Deed, Look, Place, Screen,
     paged::{Paged, Source},
@@ -26,6 +26,8 @@ mod talk;
 
 /// Whose conversations those are that begin here.
 const RESOURCE: &str = "console";
+/// How many calls that wait are kept of conversations that were left.
+const LEFT: usize = 50;
 
 /// The screen.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub(crate) struct Threads {
     is_zoomed: bool,
     /// Whom one talked to last.
     agent: Option<String>,
+    /// Calls that wait in conversations that were left: thread, agent, call.
+    left: Vec<(String, Option<String>, Waiting)>,
     /// Answers are numbered, so that late pieces of one that was stopped are known.
     chats: u64,
     /// Makes ids of threads.
@@ -52,6 +56,7 @@ impl Default for Threads {
             is_in_list: true,
             is_zoomed: false,
             agent: None,
+            left: Vec::new(),
             chats: 0,
             seed: fastrand::u32(..),
         }
@@ -94,14 +99,34 @@ impl Threads {
 
     fn open(&mut self, thread: &str, look: &Look<'_>) {
         if self.open.as_ref().is_none_or(|talk| talk.thread != thread) {
-            let row = self.list.selected(look.store).filter(|row| row.text("id") == thread);
+            // Whose it is decides who may write into it.
+            let chosen = self.list.selected(look.store);
+            let listed = look.store.value(&self.list.want(0)).list("threads").iter();
+            let row = chosen.into_iter().chain(listed).find(|row| row.text("id") == thread);
             let resource = row.map_or("", |row| row.text("resourceId")).to_owned();
-            self.open = Some(Talk::new(thread.to_owned(), resource, self.agent.clone()));
+            let mut talk = Talk::new(thread.to_owned(), resource, self.agent.clone());
+            self.leave();
+            if let Some(at) = self.left.iter().position(|(left, _, _)| left == thread) {
+                let (_, agent, waiting) = self.left.remove(at);
+                (talk.agent, talk.waiting) = (agent, Some(waiting));
+            }
+            self.open = Some(talk);
         }
         self.settle(look);
     }
 
+    /// Leaves the conversation that is open; what waits in it is kept.
+    fn leave(&mut self) {
+        if let Some(talk) = self.open.take()
+            && let Some(waiting) = talk.waiting
+        {
+            self.left.truncate(LEFT - 1);
+            self.left.insert(0, (talk.thread, talk.agent, waiting));
+        }
+    }
+
     fn begin(&mut self, agent: &str, look: &Look<'_>) {
+        self.leave();
         self.chats += 1;
         let thread = format!("console-{:x}-{:08x}{:x}", look.now, self.seed, self.chats);
         let mut talk = Talk::new(thread, RESOURCE.to_owned(), Some(agent.to_owned()));
@@ -409,7 +434,7 @@ impl Screen for Threads {
             if !talk.is_quiet() {
                 return false;
             }
-            self.open = None;
+            self.leave();
             self.is_in_list = true;
         } else if !self.text.is_empty() {
             self.text.clear();
@@ -468,6 +493,3 @@ impl Screen for Threads {
         draw::draw(self, look, frame);
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -53,6 +53,8 @@ pub(super) struct Waiting {
     run: String,
     call: String,
     pub(super) tool: String,
+    /// What it is called with: nobody should approve what they do not see.
+    pub(super) args: String,
     /// What it wants to be told; none if only whether it may.
     schema: Option<Value>,
 }
@@ -239,6 +241,7 @@ impl Talk {
                 run: chunk.text("runId").to_owned(),
                 call: chunk.text("payload.toolCallId").to_owned(),
                 tool: chunk.text("payload.toolName").to_owned(),
+                args: said(chunk),
                 schema,
             });
         }
@@ -247,6 +250,10 @@ impl Talk {
     pub(super) fn ended(&mut self, failure: Option<&Failure>) {
         self.chat = None;
         self.is_new = false;
+        if self.waiting.is_some() && self.input.is_empty() {
+            // What waits wants a key, not a text.
+            self.is_typing = false;
+        }
         if let Some(failure) = failure {
             self.transcript.cut(&failure.message);
         }
@@ -287,6 +294,12 @@ impl Talk {
         let message = messages.into_iter().find(|message| message.text("id") == item.id);
         Some((item.text(), message.cloned().unwrap_or_default()))
     }
+}
+
+/// Returns what a call that waits is about: what it asks, else its arguments.
+fn said(chunk: &Value) -> String {
+    let asks = chunk.at("payload.suspendPayload");
+    json::brief(if asks.is_null() { chunk.at("payload.args") } else { asks })
 }
 
 fn ask(chat: u64, agent: String, ask: Ask) -> Deed {

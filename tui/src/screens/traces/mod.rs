@@ -423,6 +423,3 @@ impl Screen for Traces {
         draw::draw(self, look, frame.buffer_mut());
     }
 }
-
-#[cfg(test)]
-mod tests;
