@@ -326,6 +326,13 @@ impl Terminal {
         look(self.shared.written.lock().unwrap_or_else(PoisonError::into_inner).parser.screen())
     }
 
+    /// Returns whether keys are made a line and shown, as shells have it.
+    #[must_use]
+    pub fn is_cooked(&self) -> bool {
+        let settings = self.master.get_termios().map(|settings| format!("{:?}", settings.local_flags));
+        settings.is_some_and(|flags| flags.contains("ICANON") && flags.contains("ECHO"))
+    }
+
     /// Returns the directory it works in.
     #[must_use]
     pub fn home(&self) -> &std::path::Path {

@@ -2,8 +2,8 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hotbay_tests::{
-    TestHost,
-    plugin_host::{build_of, put},
+    TestHost, eventually,
+    plugin_host::{SOON, build_of, put},
     pty::Program,
 };
 use serde_json::{Value, json};
@@ -88,21 +88,26 @@ async fn an_agent_is_talked_to_and_its_tool_approved() {
 
 #[tokio::test]
 async fn an_answer_that_takes_long_is_stopped() {
-    let host = TestHost::builder().plugin("hotbay-test-hostile").plugin(super::REFERENCE).start().await.unwrap();
+    let host = host().await;
     let mut terminal = console(&host, "agents");
     terminal.see("echo-agent");
     terminal.keys("/");
     terminal.text("echo-agent");
     terminal.keys("enter i");
     terminal.see("Message to echo-agent");
-    // The stream takes its time between its words.
-    terminal.text("SLOW please");
+    // The stream takes its time between its words, and there are many.
+    terminal.text(&format!("SLOW {}", "word ".repeat(100)));
     terminal.keys("enter");
-    terminal.wait("an answer that comes or is over", |seen| {
-        seen.contains("is answering") || seen.matches("please").count() > 1
-    });
+    terminal.see("is answering");
     terminal.keys("C-c");
-    terminal.wait("no answer under way", |seen| !seen.contains("is answering"));
+    terminal.see("stopped");
+    terminal.lose("is answering");
+    // The host hears that nobody listens any more, long before a hundred words.
+    eventually(SOON, async || {
+        let (_, traces) = host.get_json("/api/observability/traces/light").await.unwrap();
+        traces["spans"].as_array().unwrap().iter().any(|span| !span["endedAt"].is_null()).then_some(())
+    })
+    .await;
     terminal.keys("esc q");
     assert_eq!(terminal.ended().unwrap(), 0);
 }

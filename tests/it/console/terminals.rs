@@ -1,7 +1,8 @@
 //! Terminals of all kinds, and how they are left.
 
 use hotbay_tests::{
-    TestHost,
+    TestHost, eventually,
+    plugin_host::SOON,
     pty::{Program, Terminal},
 };
 use nix::sys::signal::Signal;
@@ -23,6 +24,7 @@ fn check_given_back(terminal: &Terminal) {
         assert!(last(b"\x1b[?1049h").is_none_or(|entered| entered < ended), "{text:?}");
     }
     assert!(!terminal.screen(vt100_alternate));
+    assert!(terminal.is_cooked(), "keys are a line again, and seen");
 }
 
 fn vt100_alternate(screen: &vt100::Screen) -> bool {
@@ -54,6 +56,10 @@ async fn a_console_that_is_stopped_gives_the_terminal_to_the_shell_and_takes_it_
     terminal.keys("C-z");
     terminal.wait("the shell's screen", |seen| !seen.contains("hotbay-test-reference"));
     assert!(!terminal.screen(vt100_alternate));
+    // It gives the terminal back, and stops then.
+    let stat = format!("/proc/{}/stat", terminal.process_id());
+    let is_stopped = || std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T "));
+    eventually(SOON, async || is_stopped().then_some(())).await;
     terminal.signal(Signal::SIGCONT).unwrap();
     terminal.see("hotbay-test-reference");
     terminal.keys("q");
@@ -93,6 +99,11 @@ async fn without_colours_none_is_written_and_what_is_chosen_is_reversed_to_its_e
     for code in ["\x1b[38;", "\x1b[48;", "\x1b[31m", "\x1b[91m"] {
         assert!(!bytes.contains(code), "{code:?}");
     }
+    let colored = terminal.screen(|screen| {
+        let cells = (0..24).flat_map(|row| (0..80).filter_map(move |column| screen.cell(row, column)));
+        cells.filter(|cell| cell.fgcolor() != vt100::Color::Default || cell.bgcolor() != vt100::Color::Default).count()
+    });
+    assert_eq!(colored, 0);
     let reversed = terminal.screen(|screen| {
         let row = (0..24).find(|row| screen.cell(*row, 1).is_some_and(|cell| cell.contents() == "▶"))?;
         Some((1..79).all(|column| screen.cell(row, column).is_some_and(vt100::Cell::inverse)))

@@ -76,7 +76,10 @@ impl Popup {
 
     /// All that can be done and gone to.
     pub(crate) fn palette(scopes: &[Scope], look: &Look<'_>) -> Self {
-        let commands = keymap::bindings(scopes).map(|binding| Choice {
+        // Those that go a step are not looked for by their names, and a screen's own come before others of the same.
+        let mut named = std::collections::HashSet::new();
+        let useful = keymap::bindings(scopes).filter(|binding| !matches!(binding.command, Command::Go(_)));
+        let commands = useful.filter(|binding| named.insert(binding.words)).map(|binding| Choice {
             words: binding.words.to_owned(),
             note: binding.keys.first().copied().unwrap_or_default().to_owned(),
             group: binding.scope.name(),

@@ -8,7 +8,7 @@ use crate::{
     parts::{
         cursor::{Cursor, Move},
         pane::say,
-        table,
+        table, text,
     },
     screens::Look,
     store::{Known, Store},
@@ -94,6 +94,12 @@ impl Paged {
             (true, Source::Threads) => query.with("orderBy", r#"{"field":"updatedAt","direction":"ASC"}"#),
         };
         self.source.want(query, page)
+    }
+
+    /// Returns how many there are, in words; nothing while that is not known.
+    pub(crate) fn count(&self, store: &Store) -> String {
+        let is_known = store.known(&self.want(0)).value().is_some();
+        if is_known { format!(" {}", text::count(self.total as u64)) } else { String::new() }
     }
 
     pub(crate) const fn total(&self) -> usize {

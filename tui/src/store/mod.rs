@@ -127,6 +127,13 @@ impl Store {
         }
     }
 
+    /// Returns why these are not all known, if they are not: one that failed before one that is awaited.
+    pub(crate) fn unknown<'a>(&'a self, wants: &[Want]) -> Option<Known<'a>> {
+        let known: Vec<Known<'_>> = wants.iter().map(|want| self.known(want)).collect();
+        let failed = known.iter().find(|known| matches!(known, Known::Failed(_)));
+        failed.or_else(|| known.iter().find(|known| **known == Known::Loading)).copied()
+    }
+
     /// Returns the answer, or nothing that has members.
     pub(crate) fn value(&self, want: &Want) -> &Value {
         self.known(want).value().unwrap_or(&Value::Null)
@@ -285,6 +292,19 @@ mod tests {
         assert_eq!(store.ask(&wants, 10_000), (vec![], None));
         store.happened(vec![LiveEvent::of("plugin", &json!({"type": "swapped"}))]);
         assert_eq!(store.ask(&wants, 10_000), (vec![Want::Agents], None));
+    }
+
+    #[test]
+    fn what_is_not_known_is_told_from_what_is_not_there() {
+        let mut store = Store::default();
+        let wants = [Want::Agents, Want::Tools];
+        assert_eq!(store.unknown(&wants), Some(Known::Loading));
+        store.learn(&Want::Agents, Ok(json!({})), 1);
+        assert_eq!(store.unknown(&wants), Some(Known::Loading));
+        store.learn(&Want::Tools, Err(failure(Some(503))), 2);
+        assert!(matches!(store.unknown(&wants), Some(Known::Failed(_))));
+        store.learn(&Want::Tools, Ok(json!({})), 3);
+        assert_eq!(store.unknown(&wants), None);
     }
 
     #[test]

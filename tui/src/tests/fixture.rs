@@ -71,6 +71,12 @@ impl Console {
         console
     }
 
+    /// One that never reached its server.
+    pub(super) fn alone() -> Self {
+        let state = State::new(server(), vec![server()], theme(), USUAL, NOW);
+        Self { state, answers: Answers::None, other: Vec::new(), effects: Vec::new() }
+    }
+
     /// Something happens; what is wanted then is answered.
     pub(super) fn act(&mut self, action: Action) {
         let mut waiting: VecDeque<Effect> = app::update(&mut self.state, action).into();

@@ -125,21 +125,36 @@ fn what_lies_over_screens() {
 }
 
 #[test]
+fn what_is_not_known_is_not_said_to_be_nothing() {
+    let failed = Want::Runs { query: Query::default().with("status", "failed"), page: 0 };
+    let why = Failure { status: Some(503), message: "the store is busy".into(), issues: Vec::new() };
+    let mut console = Console::alone();
+    console.other.push((Want::Plugins, Ok(json!({"plugins": []}))));
+    console.other.push((failed, Err(why)));
+    console.news(News::Connected);
+    let frame = console.frame();
+    assert!(frame.contains("not all known: the store is busy") && !frame.contains("nothing waits"), "{frame}");
+    assert!(!frame.contains("nothing runs") && frame.contains("? agents"), "{frame}");
+    assert!(shown(Answers::Full, "1").frame().contains("Needs attention 6"));
+}
+
+#[test]
 fn a_server_that_went_away_is_told_and_what_was_known_stays() {
     let mut console = shown(Answers::Full, "2");
     let failure = Failure { message: "Connection refused (os error 111)".into(), ..Failure::default() };
     console.news(News::Lost { failure: failure.clone(), retry: 2_000 });
     check("away", &console);
     assert!(console.frame().contains("reconnecting in 2 s, last seen 23:20:00"));
-    let mut console = Console::new(Answers::None);
+    let mut console = Console::alone();
     console.news(News::Lost { failure, retry: 2_000 });
     console.press("4");
     check("away-never-seen", &console);
+    assert!(console.frame().contains("never seen"));
 }
 
 #[test]
 fn a_server_that_wants_a_token_is_given_one_unseen() {
-    let mut console = Console::new(Answers::None);
+    let mut console = Console::alone();
     let failure = Failure { status: Some(401), message: "Invalid or expired token".into(), issues: Vec::new() };
     console.news(News::Lost { failure, retry: 5_000 });
     console.press("'hunter2'");

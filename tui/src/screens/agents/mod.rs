@@ -311,8 +311,11 @@ impl Screen for Agents {
         let theme = look.theme;
         let title = self.chosen.as_ref().map_or("", |chosen| chosen.id.as_str());
         let (at, all) = self.tree.position();
-        let inner = Pane::new(title).focused(self.is_in_tree).note(&format!("{at}/{all}")).draw(theme, detail, buf);
-        self.tree.draw(&self.value, theme, inner, buf, self.is_in_tree);
+        let note = if self.chosen.is_some() { format!("{at}/{all}") } else { String::new() };
+        let inner = Pane::new(title).focused(self.is_in_tree).note(&note).draw(theme, detail, buf);
+        if self.chosen.is_some() {
+            self.tree.draw(&self.value, theme, inner, buf, self.is_in_tree);
+        }
     }
 }
 

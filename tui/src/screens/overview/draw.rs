@@ -2,7 +2,7 @@
 
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 
-use super::{Overview, active, matters};
+use super::{Overview, active, matters, runs};
 use crate::{
     json::{self, Json},
     order::Role,
@@ -14,6 +14,7 @@ use crate::{
     },
     screens::Look,
     store::Known,
+    theme::Theme,
     want::Want,
 };
 
@@ -26,7 +27,11 @@ pub(super) fn draw_server(look: &Look<'_>, area: Rect, buf: &mut Buffer) {
     if look.store.known(&Want::Plugins) == Known::Loading {
         return say("asking the server", theme.quiet(), inner, buf);
     }
-    let count = |want: &Want| look.store.value(want).members("").count();
+    // What is not known is not nothing.
+    let count = |want: &Want| {
+        let known = look.store.known(want).value();
+        known.map_or_else(|| "?".to_owned(), |value| value.members("").count().to_string())
+    };
     let plugins = look.store.value(&Want::Plugins).list("plugins");
     let serving = plugins.iter().filter(|plugin| plugin.text("state") == "serving").count();
     let (mut running, mut suspended) = (0_u64, 0_u64);
@@ -54,7 +59,13 @@ pub(super) fn draw_server(look: &Look<'_>, area: Rect, buf: &mut Buffer) {
                 count(&Want::Workflows)
             ),
         ),
-        ("runs", format!("{running} running  {suspended} suspended")),
+        (
+            "runs",
+            match look.store.known(&Want::RunCounts).value() {
+                Some(_) => format!("{running} running  {suspended} suspended"),
+                None => "?".to_owned(),
+            },
+        ),
         (
             "runs/min",
             format!(
@@ -91,7 +102,10 @@ pub(super) fn draw_server(look: &Look<'_>, area: Rect, buf: &mut Buffer) {
 pub(super) fn draw_tokens(look: &Look<'_>, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
     let inner = Pane::new("Tokens since the server began").draw(theme, area, buf);
-    let Some(last) = look.store.metrics.last() else { return };
+    let Some(last) = look.store.metrics.last() else {
+        let unknown = look.store.unknown(&[Want::Metrics]);
+        return nothing(unknown, "", theme.quiet(), theme, inner, buf);
+    };
     let whole = |number: f64| text::count(number_of(number));
     let words = format!("in {}   out {}", whole(last.input_tokens), whole(last.output_tokens));
     put(buf, inner, 1, 0, &words, theme.heading());
@@ -111,7 +125,10 @@ pub(super) fn draw_tokens(look: &Look<'_>, area: Rect, buf: &mut Buffer) {
 pub(super) fn draw_latency(look: &Look<'_>, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
     let inner = Pane::new("Time of requests").draw(theme, area, buf);
-    let Some(last) = look.store.metrics.last() else { return };
+    let Some(last) = look.store.metrics.last() else {
+        let unknown = look.store.unknown(&[Want::Metrics]);
+        return nothing(unknown, "", theme.quiet(), theme, inner, buf);
+    };
     let quantile =
         |share| last.quantile(share).map_or_else(|| "-".to_owned(), |bound| format!("<{}", text::duration(bound)));
     let words = format!("p50 {}   p90 {}   p99 {}", quantile(0.5), quantile(0.9), quantile(0.99));
@@ -142,6 +159,15 @@ fn number_of(number: f64) -> u64 {
     number.max(0.0) as u64
 }
 
+/// Says that there is nothing, unless it is not known whether there is.
+fn nothing(unknown: Option<Known<'_>>, words: &str, style: Style, theme: Theme, area: Rect, buf: &mut Buffer) {
+    match unknown {
+        None => say(words, style, area, buf),
+        Some(Known::Failed(failure)) => say(&failure.message, theme.bad(), area, buf),
+        Some(_) => say("asking the server", theme.quiet(), area, buf),
+    }
+}
+
 const MATTERS: &[Column] =
     &[Column::right("AGE", 4), Column::of("KIND", 7), Column::wide("WHAT"), Column::wide("DETAIL")];
 const ACTIVE: &[Column] = &[Column::wide("WORKFLOW"), Column::of("RUN", 8), Column::right("SINCE", 6)];
@@ -150,11 +176,16 @@ impl Overview {
     pub(super) fn draw_matters(&self, look: &Look<'_>, area: Rect, buf: &mut Buffer) {
         let theme = look.theme;
         let matters = matters(look.store, look.now);
-        let title = format!("Needs attention {}", matters.len());
+        let unknown = look.store.unknown(&[Want::Plugins, runs("suspended"), runs("failed")]);
+        let title = match unknown {
+            None => format!("Needs attention {}", matters.len()),
+            Some(Known::Failed(failure)) => format!("Needs attention, not all known: {}", failure.message),
+            Some(_) => "Needs attention".to_owned(),
+        };
         let is_focused = self.focus == 0;
         let inner = Pane::new(&title).focused(is_focused).note("Enter open   R resume").draw(theme, area, buf);
         if matters.is_empty() {
-            return say("nothing waits for anybody", theme.good(), inner, buf);
+            return nothing(unknown, "nothing waits for anybody", theme.good(), theme, inner, buf);
         }
         let table = Table { columns: MATTERS, total: matters.len(), cursor: self.cursor(0), sort: None, is_focused };
         table.draw(theme, inner, buf, |index| {
@@ -173,10 +204,12 @@ impl Overview {
         let theme = look.theme;
         let runs = active(look.store);
         let is_focused = self.focus == 1;
-        let pane = Pane::new(&format!("Active runs {}", runs.len())).focused(is_focused);
-        let inner = pane.note(&position(self.cursor(1), runs.len())).draw(theme, area, buf);
+        let unknown = look.store.unknown(&[super::runs("running")]);
+        let title = if unknown.is_none() { format!("Active runs {}", runs.len()) } else { "Active runs".to_owned() };
+        let pane = Pane::new(&title).focused(is_focused).note(&position(self.cursor(1), runs.len()));
+        let inner = pane.draw(theme, area, buf);
         if runs.is_empty() {
-            return say("nothing runs", theme.quiet(), inner, buf);
+            return nothing(unknown, "nothing runs", theme.quiet(), theme, inner, buf);
         }
         let table = Table { columns: ACTIVE, total: runs.len(), cursor: self.cursor(1), sort: None, is_focused };
         table.draw(theme, inner, buf, |index| {

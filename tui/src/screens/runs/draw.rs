@@ -53,7 +53,7 @@ pub(super) fn draw(screen: &Runs, look: &Look<'_>, buf: &mut Buffer) {
 fn draw_list(screen: &Runs, look: &Look<'_>, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
     let total = screen.list.total();
-    let mut title = format!("Runs {}", text::count(total as u64));
+    let mut title = format!("Runs{}", screen.list.count(look.store));
     if !screen.state.is_empty() {
         title = format!("{title}  {}", screen.state);
     }

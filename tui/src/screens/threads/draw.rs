@@ -42,7 +42,7 @@ fn draw_list(screen: &Threads, look: &Look<'_>, area: Rect, buf: &mut Buffer) {
     let total = screen.list.total();
     let narrowed = if screen.text.is_empty() { String::new() } else { format!("  /{}", screen.text) };
     let is_focused = screen.is_in_list || screen.open.is_none();
-    let pane = Pane::new(&format!("Threads {}{narrowed}", text::count(total as u64)));
+    let pane = Pane::new(&format!("Threads{}{narrowed}", screen.list.count(look.store)));
     let inner = pane.focused(is_focused).note(&position(screen.list.cursor, total)).draw(theme, area, buf);
     if screen.list.blank("no conversations yet: + begins one", look, inner, buf) {
         return;

@@ -43,7 +43,7 @@ fn draw_list(screen: &Traces, look: &Look<'_>, area: Rect, buf: &mut Buffer) {
     let theme = look.theme;
     let total = screen.list.total();
     let narrowed = if screen.text.is_empty() { String::new() } else { format!("  /{}", screen.text) };
-    let title = format!("Traces {}{narrowed}", text::count(total as u64));
+    let title = format!("Traces{}{narrowed}", screen.list.count(look.store));
     let inner = Pane::new(&title).focused(true).note(&position(screen.list.cursor, total)).draw(theme, area, buf);
     if screen.list.blank("no traces yet: they come with runs of agents, tools and workflows", look, inner, buf) {
         return;
