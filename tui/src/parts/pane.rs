@@ -71,14 +71,14 @@ impl Pane {
     }
 }
 
-/// Writes a text, made harmless, on a line of the area. Returns the column after it.
+/// Writes a text, made harmless, on a line of the area, as much of it as fits. Returns the column after it.
 pub(crate) fn put(buf: &mut Buffer, area: Rect, column: u16, line: u16, text: &str, style: Style) -> u16 {
     if line >= area.height || column >= area.width {
         return column;
     }
     let clean = text::clean(text);
     let room = usize::from(area.width - column);
-    let (end, _) = buf.set_stringn(area.x + column, area.y + line, clean, room, style);
+    let (end, _) = buf.set_stringn(area.x + column, area.y + line, text::fit(&clean, room), room, style);
     end.saturating_sub(area.x)
 }
 
