@@ -139,9 +139,13 @@ async fn plugins_are_reloaded_rolled_back_disabled_and_enabled() {
     terminal.keys("y");
     terminal.see("disabled");
     terminal.keys("d");
+    terminal.see("Shall I enable");
+    terminal.keys("y");
     terminal.see("enable plugin swapped: done");
     terminal.see("serving");
     terminal.keys("r");
+    terminal.see("Shall I reload");
+    terminal.keys("y");
     terminal.see("reload plugin swapped: done");
     assert_eq!(hash().await, second, "the file's own build serves after a reload");
 }

@@ -101,10 +101,16 @@ pub(crate) fn wrap(text: &str, cells: usize) -> Vec<String> {
             }
             // Alone on its line, and in pieces if even that is too long.
             for grapheme in word.graphemes(true) {
-                if !add(&mut line, grapheme, cells) {
-                    lines.push(std::mem::replace(&mut line, grapheme.to_owned()));
+                if add(&mut line, grapheme, cells) {
+                    continue;
+                }
+                if !line.is_empty() {
+                    lines.push(std::mem::take(&mut line));
                     is_broken = true;
                 }
+                // Its marks may need more cells than there are; then they are left out.
+                let _fitted = add(&mut line, grapheme, cells)
+                    || grapheme.chars().all(|part| add(&mut line, part.encode_utf8(&mut [0; 4]), cells));
             }
         }
         lines.push(line.trim_end().to_owned());
@@ -210,6 +216,7 @@ mod tests {
         assert_eq!(wrap("the quick brown fox", 9), ["the quick", "brown fox"]);
         assert_eq!(wrap("abcdefgh", 3), ["abc", "def", "gh"]);
         assert_eq!(wrap("a\n\nb", 9), ["a", "", "b"]);
+        assert!(wrap("𬺰𑲱", 2).iter().all(|line| width(line) <= 2));
         assert_eq!(wrap("  one  two  three", 8), ["  one", "two", "three"]);
     }
 

@@ -32,8 +32,11 @@ fn check_seen(console: &Console, text: &str) {
 const TO_SUSPENDED: &str = "4 j j j j j j j j j j j enter";
 
 #[test]
-fn a_reload_is_given_at_once_and_a_rollback_after_a_yes() {
+fn a_reload_and_a_rollback_are_given_after_a_yes() {
     let mut console = at("2 j r");
+    check_seen(&console, "Shall I reload plugin hotbay-test-reference?");
+    assert_eq!(console.orders(), []);
+    console.press("y");
     assert_eq!(console.orders(), [plugin("hotbay-test-reference", PluginOrder::Reload)]);
     console.press("b");
     check_seen(&console, "Shall I roll back plugin hotbay-test-reference?");

@@ -103,11 +103,7 @@ impl Plugins {
         match self.selected(look) {
             Some(plugin) => {
                 let name = plugin.text("name").to_owned();
-                let order = Order::Plugin { name, order };
-                // A reload that fails leaves everything as it is; nobody needs to be asked.
-                let is_harmless =
-                    matches!(&order, Order::Plugin { order: PluginOrder::Reload | PluginOrder::Enable, .. });
-                vec![if is_harmless { Deed::Carry(order) } else { Deed::Ask(order) }]
+                vec![Deed::Ask(Order::Plugin { name, order })]
             }
             None => vec![Deed::Complain("no plugin is chosen".into())],
         }
