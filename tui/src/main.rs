@@ -122,7 +122,7 @@ async fn run(
     screen: &mut Screen,
     state: &mut State,
     worker: &mut Worker,
-    mut news: Receiver<News>,
+    mut news: Receiver<(u64, News)>,
 ) -> anyhow::Result<()> {
     let mut input = EventStream::new();
     let mut signals = Signals::listen()?;
@@ -160,7 +160,7 @@ async fn run(
                 Signal::Stop => Happened::Stop,
             },
             told = news.recv() => match told {
-                Some(told) => Happened::News(told),
+                Some((turn, told)) => Happened::News(turn, told),
                 None => bail!("the client ended"),
             },
             () = timer => Happened::Time,
@@ -173,14 +173,14 @@ async fn run(
         match happened {
             Happened::Event(event) => event_came(state, event, worker, screen)?,
             Happened::Stop => suspend(screen)?,
-            Happened::News(told) => {
-                take(state, Action::News(told), worker, screen)?;
+            Happened::News(turn, told) => {
+                heard(state, turn, told, worker, screen)?;
                 // What waits already is taken together, but not for longer than a frame.
                 let start = Instant::now();
                 while start.elapsed() < FRAME
-                    && let Ok(told) = news.try_recv()
+                    && let Ok((turn, told)) = news.try_recv()
                 {
-                    take(state, Action::News(told), worker, screen)?;
+                    heard(state, turn, told, worker, screen)?;
                 }
             }
             Happened::Time => {}
@@ -195,7 +195,8 @@ async fn run(
 enum Happened {
     Event(Event),
     Stop,
-    News(News),
+    /// Of a turn of the worker's.
+    News(u64, News),
     Time,
 }
 
@@ -211,6 +212,11 @@ fn event_came(state: &mut State, event: Event, worker: &mut Worker, screen: &mut
         Event::FocusGained | Event::FocusLost => return Ok(()),
     };
     take(state, action, worker, screen)
+}
+
+/// Takes what is said of the server that is watched; what comes of another is too late.
+fn heard(state: &mut State, turn: u64, told: News, worker: &mut Worker, screen: &mut Screen) -> anyhow::Result<()> {
+    if turn == worker.turn() { take(state, Action::News(told), worker, screen) } else { Ok(()) }
 }
 
 /// Changes the state and does what that asks for.
@@ -232,7 +238,6 @@ fn take(state: &mut State, action: Action, worker: &mut Worker, screen: &mut Scr
 /// Gives the terminal to the shell until it is told to go on.
 fn suspend(screen: &mut Screen) -> anyhow::Result<()> {
     screen.leave()?;
-    #[cfg(unix)]
     nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP).context("cannot stop")?;
     screen.enter()?;
     Ok(())

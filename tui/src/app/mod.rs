@@ -118,7 +118,7 @@ impl State {
     /// Returns what may be done: no more than the server allows. What it allows is its answer in
     /// the end; as long as it did not say, it is asked.
     pub(crate) fn role(&self) -> Role {
-        if self.server.is_read_only { Role::Viewer } else { self.role.unwrap_or(Role::Admin) }
+        self.look().role
     }
 
     /// Returns what the screens see.
@@ -380,6 +380,7 @@ fn watch(state: &mut State, server: Server) {
     state.server = server;
     state.link = Link::Connecting;
     state.role = None;
+    state.store.abandon();
     state.store.doubt(|_| true);
 }
 

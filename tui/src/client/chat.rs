@@ -3,21 +3,20 @@
 use futures::StreamExt;
 use serde_json::Value;
 use sse_stream::SseStream;
-use tokio::sync::mpsc::Sender;
 
-use super::{Client, asked, failure};
+use super::{Client, Teller, asked, failure};
 use crate::{
     action::{Ask, News},
     store::Failure,
 };
 
 /// Asks an agent and tells what it answers, piece by piece, and that it ended.
-pub(super) async fn answer(client: &Client, news: &Sender<News>, chat: u64, agent: &str, ask: &Ask) {
-    let failure = listen(client, news, chat, agent, ask).await.err();
-    let _told = news.send(News::ChatEnded { chat, failure }).await.is_ok();
+pub(super) async fn answer(client: &Client, teller: &Teller, chat: u64, agent: &str, ask: &Ask) {
+    let failure = listen(client, teller, chat, agent, ask).await.err();
+    let _told = teller.tell(News::ChatEnded { chat, failure }).await;
 }
 
-async fn listen(client: &Client, news: &Sender<News>, chat: u64, agent: &str, ask: &Ask) -> Result<(), Failure> {
+async fn listen(client: &Client, teller: &Teller, chat: u64, agent: &str, ask: &Ask) -> Result<(), Failure> {
     let (address, body) = asked(agent, ask);
     let response = client.send(client.http.post(client.url(&address)?).json(&body)).await?;
     let mut stream = std::pin::pin!(SseStream::from_bytes_stream(response.bytes_stream()));
@@ -28,7 +27,7 @@ async fn listen(client: &Client, news: &Sender<News>, chat: u64, agent: &str, as
             break;
         }
         let chunk: Value = serde_json::from_str(&data).unwrap_or_default();
-        if news.send(News::Chunk { chat, chunk }).await.is_err() {
+        if !teller.tell(News::Chunk { chat, chunk }).await {
             break;
         }
     }

@@ -5,12 +5,9 @@ use std::time::Duration;
 use futures::StreamExt;
 use serde_json::Value;
 use sse_stream::SseStream;
-use tokio::{
-    sync::mpsc::Sender,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::{Client, failure, root_cause};
+use super::{Client, Teller, failure, root_cause};
 use crate::{action::News, live::LiveEvent, store::Failure, want::Address};
 
 /// The server says something at least this often, in seconds.
@@ -23,12 +20,12 @@ const BATCH: (usize, Duration) = (2000, Duration::from_millis(50));
 const RETRY: (u64, u64) = (500, 5_000);
 
 /// Listens until nobody listens to us.
-pub(super) async fn watch(client: &Client, news: &Sender<News>) {
+pub(super) async fn watch(client: &Client, teller: &Teller) {
     let mut last_id = None;
     let mut failures = 0_u32;
     loop {
         let mut was_open = false;
-        let failure = match listen(client, news, &mut last_id, &mut was_open).await {
+        let failure = match listen(client, teller, &mut last_id, &mut was_open).await {
             Ok(()) => return,
             Err(failure) => failure,
         };
@@ -37,7 +34,7 @@ pub(super) async fn watch(client: &Client, news: &Sender<News>) {
         let pause = (first << (failures - 1).min(6)).min(most);
         // Not all consoles come back at the same moment.
         let retry = pause + fastrand::u64(0..=pause / 4);
-        if news.send(News::Lost { failure, retry }).await.is_err() {
+        if !teller.tell(News::Lost { failure, retry }).await {
             return;
         }
         sleep(Duration::from_millis(retry)).await;
@@ -47,7 +44,7 @@ pub(super) async fn watch(client: &Client, news: &Sender<News>) {
 /// Listens until the server is away, which is an error, or nobody listens to us.
 async fn listen(
     client: &Client,
-    news: &Sender<News>,
+    teller: &Teller,
     last_id: &mut Option<String>,
     was_open: &mut bool,
 ) -> Result<(), Failure> {
@@ -59,7 +56,7 @@ async fn listen(
     let Ok(response) = timeout(SILENCE, client.send(request)).await else { return Err(silent()) };
     let response = response?;
     *was_open = true;
-    if news.send(News::Connected).await.is_err() {
+    if !teller.tell(News::Connected).await {
         return Ok(());
     }
     // What is sent is heard here, also where it is only a comment: the server is there.
@@ -104,13 +101,13 @@ async fn listen(
         if batch.len() >= most || due.is_some_and(|due| due <= Instant::now()) {
             due = None;
             // A console that is busy makes the server wait; it tells what was lost.
-            if news.send(News::Events(std::mem::take(&mut batch))).await.is_err() {
+            if !teller.tell(News::Events(std::mem::take(&mut batch))).await {
                 return Ok(());
             }
         }
     };
     // What came before the end is not told again: it was heard.
-    if !batch.is_empty() && news.send(News::Events(batch)).await.is_err() {
+    if !batch.is_empty() && !teller.tell(News::Events(batch)).await {
         return Ok(());
     }
     Err(failure)

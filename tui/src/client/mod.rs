@@ -185,13 +185,27 @@ fn root_cause(error: &reqwest::Error) -> String {
     if error.is_timeout() { "the server does not answer in time".into() } else { cause.to_string() }
 }
 
+/// Tells what is learned of the server that is watched in this turn.
+#[derive(Debug, Clone)]
+struct Teller {
+    turn: u64,
+    news: Sender<(u64, News)>,
+}
+
+impl Teller {
+    /// Returns whether anybody listens.
+    async fn tell(&self, news: News) -> bool {
+        self.news.send((self.turn, news)).await.is_ok()
+    }
+}
+
 /// Carries out what the state wants of servers.
 ///
 /// Dropping it ends whatever it has under way.
 #[derive(Debug)]
 pub(crate) struct Worker {
     client: Option<Client>,
-    news: Sender<News>,
+    teller: Teller,
     /// Of this server.
     tasks: JoinSet<()>,
     chats: Vec<(u64, AbortHandle)>,
@@ -199,33 +213,45 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Makes one that tells `news`. It has no server yet.
-    pub(crate) fn new(news: Sender<News>) -> Self {
-        Self { client: None, news, tasks: JoinSet::new(), chats: Vec::new() }
+    pub(crate) fn new(news: Sender<(u64, News)>) -> Self {
+        Self { client: None, teller: Teller { turn: 0, news }, tasks: JoinSet::new(), chats: Vec::new() }
+    }
+
+    /// Returns the turn whose news count: those of servers that were left come too late.
+    pub(crate) const fn turn(&self) -> u64 {
+        self.teller.turn
+    }
+
+    /// Leaves the server that is watched.
+    fn leave(&mut self) {
+        self.tasks.abort_all();
+        self.chats.clear();
+        self.client = None;
+        self.teller.turn += 1;
     }
 
     /// Turns to a server, and leaves the one before.
     pub(crate) fn watch(&mut self, client: Client) {
-        self.tasks.abort_all();
-        self.chats.clear();
-        let (events, news) = (client.clone(), self.news.clone());
-        self.tasks.spawn(async move { events::watch(&events, &news).await });
+        self.leave();
+        let (events, teller) = (client.clone(), self.teller.clone());
+        self.tasks.spawn(async move { events::watch(&events, &teller).await });
         self.client = Some(client);
     }
 
     /// Does it, if it is about servers or files; else gives it back.
     pub(crate) fn perform(&mut self, effect: Effect) -> Option<Effect> {
         while self.tasks.try_join_next().is_some() {}
-        let news = self.news.clone();
+        let teller = self.teller.clone();
         match effect {
             Effect::Watch { server, token } => match Client::of(&server, token) {
                 Ok(client) => self.watch(client),
                 Err(error) => {
                     let failure = failure(format!("{error:#}"));
-                    self.tasks.abort_all();
-                    self.client = None;
+                    self.leave();
+                    let teller = self.teller.clone();
                     self.tasks.spawn(async move {
                         // Nobody comes back to what cannot be read.
-                        let _told = news.send(News::Lost { failure, retry: 3_600_000 }).await.is_ok();
+                        let _told = teller.tell(News::Lost { failure, retry: 3_600_000 }).await;
                     });
                 }
             },
@@ -233,7 +259,7 @@ impl Worker {
                 self.tasks.spawn(async move {
                     let written = tokio::task::spawn_blocking(move || export(&name, &text)).await;
                     let outcome = written.unwrap_or_else(|error| Err(error.to_string()));
-                    let _told = news.send(News::Exported(outcome)).await.is_ok();
+                    let _told = teller.tell(News::Exported(outcome)).await;
                 });
             }
             Effect::StopChat(chat) => {
@@ -255,22 +281,22 @@ impl Worker {
     }
 
     fn ask(&mut self, client: Client, effect: Effect) {
-        let news = self.news.clone();
+        let teller = self.teller.clone();
         match effect {
             Effect::Fetch(want) => {
                 self.tasks.spawn(async move {
                     let answer = client.fetch(&want).await;
-                    let _told = news.send(News::Answer { want, answer }).await.is_ok();
+                    let _told = teller.tell(News::Answer { want, answer }).await;
                 });
             }
             Effect::Carry(order) => {
                 self.tasks.spawn(async move {
                     let answer = client.carry(&order.request()).await;
-                    let _told = news.send(News::Done { order, answer }).await.is_ok();
+                    let _told = teller.tell(News::Done { order, answer }).await;
                 });
             }
             Effect::Chat { chat, agent, ask } => {
-                let handle = self.tasks.spawn(async move { chat::answer(&client, &news, chat, &agent, &ask).await });
+                let handle = self.tasks.spawn(async move { chat::answer(&client, &teller, chat, &agent, &ask).await });
                 self.chats.push((chat, handle));
             }
             _ => {}

@@ -149,12 +149,12 @@ async fn an_answer_nobody_could_read_is_not_kept() {
     assert_eq!(failure.message, "the answer is longer than anybody could read");
 }
 
-async fn next(news: &mut Receiver<News>) -> News {
-    tokio::time::timeout(std::time::Duration::from_secs(20), news.recv()).await.unwrap().unwrap()
+async fn next(news: &mut Receiver<(u64, News)>) -> News {
+    tokio::time::timeout(std::time::Duration::from_secs(20), news.recv()).await.unwrap().unwrap().1
 }
 
 /// Collects events until there are so many.
-async fn events(news: &mut Receiver<News>, count: usize) -> Vec<String> {
+async fn events(news: &mut Receiver<(u64, News)>, count: usize) -> Vec<String> {
     let mut all = Vec::new();
     while all.len() < count {
         match next(news).await {
@@ -240,6 +240,21 @@ async fn orders_and_chats_are_sent_and_their_answers_told() {
     assert!(asked[2].starts_with("POST /api/agents/echo/stream "));
     let memory = json!({"thread": "t", "resource": "me"});
     assert_eq!(body(2), json!({"messages": [{"role": "user", "content": "hello"}], "memory": memory}));
+}
+
+#[tokio::test]
+async fn what_a_server_said_that_was_left_is_known_by_its_turn() {
+    let answers = || vec![stream(&[": here\n\n"])];
+    let (one, other) = (Server::start(answers()).await, Server::start(answers()).await);
+    let (sender, mut news) = mpsc::channel(16);
+    let mut worker = Worker::new(sender);
+    worker.watch(client(&one, None));
+    let (first, _) = news.recv().await.unwrap();
+    assert_eq!(first, worker.turn());
+    worker.watch(client(&other, None));
+    assert_ne!(first, worker.turn());
+    // Those of the first that wait already say so; then come those that count.
+    while news.recv().await.unwrap().0 != worker.turn() {}
 }
 
 #[test]

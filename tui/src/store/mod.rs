@@ -237,6 +237,11 @@ impl Store {
         }
     }
 
+    /// Waits for no answer any more: whoever was asked is not listened to.
+    pub(crate) fn abandon(&mut self) {
+        self.answers.values_mut().for_each(|entry| entry.is_asked = false);
+    }
+
     /// Has everything asked again, as after a time without a server.
     pub(crate) fn doubt(&mut self, which: impl Fn(&Want) -> bool) {
         for (want, entry) in &mut self.answers {

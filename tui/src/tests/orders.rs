@@ -340,6 +340,18 @@ fn another_server_is_another_world() {
 }
 
 #[test]
+fn what_was_asked_with_another_token_is_asked_again() {
+    let mut console = Console::new(Answers::None);
+    let failure = Failure { status: Some(401), message: "no".into(), issues: Vec::new() };
+    console.news(News::Lost { failure, retry: 1_000 });
+    console.press("'secret'");
+    console.other.push((Want::Plugins, Ok(json!({"plugins": [{"name": "seen-now", "state": "serving"}]}))));
+    console.press("enter 2");
+    console.news(News::Connected);
+    check_seen(&console, "seen-now");
+}
+
+#[test]
 fn a_token_that_is_typed_is_shown_to_the_server() {
     let mut console = Console::new(Answers::None);
     let failure = Failure { status: Some(401), message: "no".into(), issues: Vec::new() };
