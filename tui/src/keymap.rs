@@ -141,7 +141,6 @@ const fn change(
 #[rustfmt::skip]
 pub(crate) const BINDINGS: &[Binding] = &[
     hint(Scope::Overview, Command::Open, &["enter"], "open"),
-    change(Scope::Overview, Role::Operator, Command::Resume, &["R"], "resume"),
 
     change(Scope::Plugins, Role::Admin, Command::Reload, &["r", "C-r"], "reload"),
     change(Scope::Plugins, Role::Admin, Command::Rollback, &["b"], "roll back"),

@@ -324,18 +324,7 @@ async fn once(arguments: &Arguments, plan: Plan, client: &Client) -> anyhow::Res
     let (columns, rows) = arguments.size;
     let mut terminal = Terminal::new(TestBackend::new(columns, rows))?;
     terminal.draw(|frame| view::draw(&state, frame))?;
-    let buffer = terminal.backend().buffer();
-    for y in 0..rows {
-        // The cell after one that takes two has nothing of its own.
-        let mut line = String::new();
-        let mut x = 0;
-        while let Some(cell) = buffer.cell((x, y)) {
-            line.push_str(cell.symbol());
-            x = x.saturating_add(u16::try_from(parts::text::width(cell.symbol())).unwrap_or(1).max(1));
-        }
-        say(line.trim_end())?;
-    }
-    Ok(())
+    say(&parts::frame::text(terminal.backend().buffer()))
 }
 
 /// Prints a line. Whoever reads may have read enough, as `head` does.

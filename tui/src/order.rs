@@ -95,7 +95,6 @@ pub(crate) enum Order {
         workflow: String,
         run: String,
         step: Vec<String>,
-        index: Option<u64>,
         data: Value,
     },
     ExecuteTool {
@@ -151,13 +150,10 @@ impl Order {
             Self::DeleteRun { workflow, run } => {
                 Request { method: "DELETE", address: Address::new(&["workflows", workflow, "runs", run]), body: None }
             }
-            Self::ResumeRun { workflow, run, step, index, data } => {
-                let mut body = json!({"step": step, "resumeData": data});
-                if let (Some(index), Some(members)) = (index, body.as_object_mut()) {
-                    members.insert("forEachIndex".into(), json!(index));
-                }
-                post(Address::new(&["workflows", workflow, "resume-async"]).with("runId", run), body)
-            }
+            Self::ResumeRun { workflow, run, step, data } => post(
+                Address::new(&["workflows", workflow, "resume-async"]).with("runId", run),
+                json!({"step": step, "resumeData": data}),
+            ),
             Self::ExecuteTool { tool, input } => {
                 post(Address::new(&["tools", tool, "execute"]), json!({"data": input}))
             }
@@ -234,19 +230,5 @@ mod tests {
         assert_eq!((request.method, request.body), ("POST", None));
         assert_eq!(request.address.segments, ["plugins", "a b", "reload"]);
         assert_eq!((order.role(), order.words().as_str()), (Role::Admin, "reload plugin a b"));
-    }
-
-    #[test]
-    fn an_item_of_a_foreach_is_answered_by_its_index() {
-        let resume = |index| Order::ResumeRun {
-            workflow: "w".into(),
-            run: "r".into(),
-            step: vec!["a".into()],
-            index,
-            data: json!({"ok": true}),
-        };
-        let body = resume(Some(2)).request().body.unwrap();
-        assert_eq!(body, json!({"step": ["a"], "resumeData": {"ok": true}, "forEachIndex": 2}));
-        assert_eq!(resume(None).request().body.unwrap().get("forEachIndex"), None);
     }
 }

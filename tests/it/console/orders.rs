@@ -96,13 +96,13 @@ async fn an_answer_that_takes_long_is_stopped() {
     terminal.keys("enter i");
     terminal.see("Message to echo-agent");
     // The stream takes its time between its words, and there are many.
-    terminal.text(&format!("SLOW {}", "word ".repeat(100)));
+    terminal.text(&format!("SLOW {}", "word ".repeat(400)));
     terminal.keys("enter");
     terminal.see("is answering");
     terminal.keys("C-c");
     terminal.see("stopped");
     terminal.lose("is answering");
-    // The host hears that nobody listens any more, long before a hundred words.
+    // The host hears that nobody listens any more, long before four hundred words are said.
     eventually(SOON, async || {
         let (_, traces) = host.get_json("/api/observability/traces/light").await.unwrap();
         traces["spans"].as_array().unwrap().iter().any(|span| !span["endedAt"].is_null()).then_some(())

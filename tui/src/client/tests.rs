@@ -218,7 +218,6 @@ async fn orders_and_chats_are_sent_and_their_answers_told() {
         workflow: "w".into(),
         run: "r 1".into(),
         step: vec!["outer".into(), "ask".into()],
-        index: Some(1),
         data: json!({"yes": true}),
     };
     worker.perform(Effect::Carry(Box::new(resume)));
@@ -236,7 +235,7 @@ async fn orders_and_chats_are_sent_and_their_answers_told() {
     let body = |at: usize| -> Value { serde_json::from_str(asked[at].split_once("\r\n\r\n").unwrap().1).unwrap() };
     assert!(asked[0].starts_with("POST /api/plugins/a%20b/reload "));
     assert!(asked[1].starts_with("POST /api/workflows/w/resume-async?runId=r+1 "));
-    assert_eq!(body(1), json!({"step": ["outer", "ask"], "resumeData": {"yes": true}, "forEachIndex": 1}));
+    assert_eq!(body(1), json!({"step": ["outer", "ask"], "resumeData": {"yes": true}}));
     assert!(asked[2].starts_with("POST /api/agents/echo/stream "));
     let memory = json!({"thread": "t", "resource": "me"});
     assert_eq!(body(2), json!({"messages": [{"role": "user", "content": "hello"}], "memory": memory}));

@@ -1,9 +1,8 @@
-//! What tests see of a buffer.
+//! What is drawn, as text: for scripts and for tests.
 
-use ratatui::{
-    buffer::Buffer,
-    layout::{Position, Rect},
-};
+use ratatui::buffer::Buffer;
+#[cfg(test)]
+use ratatui::layout::{Position, Rect};
 
 use super::text;
 
@@ -23,6 +22,7 @@ pub(crate) fn text(buf: &Buffer) -> String {
     rows.collect::<Vec<_>>().join("\n")
 }
 
+#[cfg(test)]
 /// Returns the first thing that was written outside an area, and any control character in it.
 pub(crate) fn misplaced(buf: &Buffer, area: Rect) -> Option<(Position, String)> {
     let cells =

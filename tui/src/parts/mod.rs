@@ -5,7 +5,6 @@ pub(crate) mod chart;
 pub(crate) mod cursor;
 pub(crate) mod filter;
 pub(crate) mod form;
-#[cfg(test)]
 pub(crate) mod frame;
 pub(crate) mod graph;
 pub(crate) mod markdown;

@@ -33,7 +33,6 @@ pub(crate) enum Filled {
         workflow: String,
         run: String,
         step: Vec<String>,
-        index: Option<u64>,
     },
     Execute {
         tool: String,
@@ -106,9 +105,7 @@ impl Forms {
     fn submit(&mut self, value: Value) -> Outcome {
         let order = match self.filled.clone() {
             Filled::Start { workflow } => Order::StartRun { workflow, input: value },
-            Filled::Resume { workflow, run, step, index } => {
-                Order::ResumeRun { workflow, run, step, index, data: value }
-            }
+            Filled::Resume { workflow, run, step } => Order::ResumeRun { workflow, run, step, data: value },
             Filled::Execute { tool } => Order::ExecuteTool { tool, input: value },
             Filled::Canary { name } => Order::Canary { name, plan: value },
             Filled::Answer { chat, agent, run, call } => {

@@ -95,7 +95,6 @@ fn a_run_that_waits_is_answered_by_its_form() {
         workflow: "suspend-workflow".into(),
         run: SUSPENDED.into(),
         step: vec!["ask-approval".into()],
-        index: None,
         data: json!({"approved": true}),
     };
     assert_eq!(console.orders(), std::slice::from_ref(&order));

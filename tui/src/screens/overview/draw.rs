@@ -183,7 +183,7 @@ impl Overview {
             Some(_) => "Needs attention".to_owned(),
         };
         let is_focused = self.focus == 0;
-        let inner = Pane::new(&title).focused(is_focused).note("Enter open   R resume").draw(theme, area, buf);
+        let inner = Pane::new(&title).focused(is_focused).note("Enter open").draw(theme, area, buf);
         if matters.is_empty() {
             return nothing(unknown, "nothing waits for anybody", theme.good(), theme, inner, buf);
         }

@@ -218,15 +218,6 @@ impl Screen for Overview {
             Command::NextPane => self.focus = (self.focus + 1) % 3,
             Command::PreviousPane => self.focus = (self.focus + 2) % 3,
             Command::Open => return self.open(look),
-            Command::Resume => {
-                let mut deeds = self.open(look);
-                deeds.retain(|deed| matches!(deed, Deed::Go(Place::Run { .. })));
-                return if deeds.is_empty() {
-                    vec![Deed::Complain("no run that waits is chosen".into())]
-                } else {
-                    deeds
-                };
-            }
             Command::ToLogs => {
                 let run = match self.focus {
                     1 => active(look.store).get(self.cursor(1).selected).map(|run| run.text("runId").to_owned()),

@@ -150,7 +150,7 @@ impl Runs {
         let record = look.store.value(&open.want()).at("steps").get(&step).cloned().unwrap_or_default();
         let prompt = asked(record.at("suspendPayload"));
         let title = if prompt.is_empty() { format!("Resume {step}") } else { format!("Resume {step}: {prompt}") };
-        let filled = Filled::Resume { workflow, run, step: step.split('.').map(str::to_owned).collect(), index: None };
+        let filled = Filled::Resume { workflow, run, step: step.split('.').map(str::to_owned).collect() };
         let form = Forms::new(title, &schema, None, filled);
         vec![Deed::Open(Box::new(Popup::Form(Box::new(form))))]
     }
