@@ -96,7 +96,7 @@ async fn an_answer_that_takes_long_is_stopped() {
     terminal.keys("enter i");
     terminal.see("Message to echo-agent");
     // The stream takes its time between its words, and there are many.
-    terminal.text(&format!("SLOW {}", "word ".repeat(400)));
+    terminal.raw(format!("\x1b[200~SLOW {}\x1b[201~", "word ".repeat(400)).as_bytes());
     terminal.keys("enter");
     terminal.see("is answering");
     terminal.keys("C-c");
