@@ -2,10 +2,14 @@
 //! as the host does it, with the plugin in this process (`inline`) and in one of its own (`process`).
 //!
 //! `alone` is a call that finds everybody asleep; `of 32` is a call's share of 32 at once. `back` is the
-//! time from a crash that has been told to the answer of the next call.
+//! time from a crash that has been told to the answer of the next call. `bare` is what the machine takes
+//! for as many bytes that go through a socket to a thread that sends them back, and nothing else.
 
 use std::{
     hint::black_box,
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -52,10 +56,33 @@ fn one_by_one(runtime: &Runtime, host: &PluginHost, input: &[u8], count: u64) ->
     runtime.block_on(runtime.spawn(work)).expect("it does not panic")
 }
 
+fn bare(input: &[u8], count: u64) -> Duration {
+    let (mut ours, mut theirs) = UnixStream::pair().expect("a socket");
+    let length = input.len();
+    let echo = thread::spawn(move || {
+        let mut read = vec![0; length];
+        while theirs.read_exact(&mut read).is_ok() {
+            theirs.write_all(&read).expect("the other end is open");
+        }
+    });
+    let mut read = vec![0; length];
+    let began = Instant::now();
+    for _ in 0..count {
+        ours.write_all(input).expect("the other end is open");
+        ours.read_exact(&mut read).expect("it sends them back");
+    }
+    let took = began.elapsed();
+    drop(ours);
+    echo.join().expect("it does not panic");
+    took
+}
+
 fn isolation(criterion: &mut Criterion) {
     let input = json!({ "city": "x".repeat(990), "units": "C" }).to_string().into_bytes();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let mut group = criterion.benchmark_group("isolated tool call, 1 KB");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("bare", |bencher| bencher.iter_custom(|count| bare(&input, count)));
     for (name, place) in [("inline", Isolation::Inline), ("process", Isolation::Process)] {
         let host = start(&runtime, place);
         group.throughput(Throughput::Elements(1));

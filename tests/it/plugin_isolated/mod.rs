@@ -301,7 +301,9 @@ async fn a_process_has_nothing_of_the_hosts_but_what_it_is_given() {
     let of = |kind: &str| open.iter().filter(|it| it.starts_with(kind)).count();
     // The connection twice, to read and to write; what it prints to; what is read to see this.
     assert_eq!((of("socket:"), of("pipe:"), of("/dev/null")), (2, 2, 1), "{open:?}");
-    assert_eq!(open.len(), 6, "{open:?}");
+    // Where its threads sleep, and what wakes them.
+    assert_eq!((of("anon_inode:[eventpoll]"), of("anon_inode:[eventfd]")), (1, 1), "{open:?}");
+    assert_eq!(open.len(), 8, "{open:?}");
 }
 
 #[tokio::test]

@@ -219,7 +219,7 @@ impl Link {
                 }
             }
             // A process that never stops talking shares the thread with others.
-            tokio::task::yield_now().await;
+            tokio::task::consume_budget().await;
         }
     }
 

@@ -28,6 +28,7 @@ use async_task::Task;
 use guarded::Guarded;
 pub(crate) use guarded::{Stopped, panic_message};
 use queue::Queue;
+pub(crate) use queue::Source;
 
 /// Threads added in place of blocked ones, at most.
 const MAX_EXTRA: usize = 128;
@@ -126,6 +127,15 @@ thread_local! {
 impl PluginPool {
     /// Starts one thread per processor, two at least, and the watchdog.
     pub(crate) fn start(stuck_grace: Duration) -> io::Result<Self> {
+        Self::start_with(stuck_grace, Queue::default())
+    }
+
+    /// Starts a pool whose threads sleep at a source of tasks. It goes on until the process ends.
+    pub(crate) fn start_at(source: Arc<dyn Source>, stuck_grace: Duration) -> io::Result<Self> {
+        Self::start_with(stuck_grace, Queue::new(Some(source)))
+    }
+
+    fn start_with(stuck_grace: Duration, queue: Queue) -> io::Result<Self> {
         let base = thread::available_parallelism().map_or(2, usize::from).max(2);
         let (give, take) = std::sync::mpsc::sync_channel::<Arc<Shared>>(1);
         let watchdog = thread::Builder::new().name(String::from("plugin-watchdog")).spawn(move || {
@@ -134,7 +144,7 @@ impl PluginPool {
             }
         })?;
         let shared = Arc::new(Shared {
-            queue: Arc::default(),
+            queue: Arc::new(queue),
             start: Instant::now(),
             base,
             stuck_grace,

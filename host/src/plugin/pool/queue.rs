@@ -7,11 +7,14 @@
 //! Sleeping and waking cost several microseconds each, more than most calls. So a thread
 //! that has run out of tasks first lets others run for a moment: under load these are the
 //! host's threads, which bring the next tasks, and nobody had to be woken.
+//!
+//! Where tasks come from outside of the process, threads without one sleep at their [`Source`]:
+//! who hears of a task runs it itself, and nobody has to be woken for that either.
 
 use std::{
     collections::VecDeque,
     sync::{
-        Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -23,11 +26,24 @@ use async_task::Runnable;
 /// wants to run this is time spent for nothing.
 const YIELDS: usize = 4;
 
+/// Where tasks come from, and where threads of a pool sleep that have none.
+pub(crate) trait Source: Send + Sync {
+    /// Sleeps until there is something to take or somebody calls [`Source::wake`]; returns whether
+    /// there is something. Called by several threads at once; one hears of what came.
+    fn wait(&self) -> bool;
+    /// Makes tasks of what came. Called once for each time that `wait` has said so; does not block.
+    fn take(&self);
+    /// Wakes one of those who sleep; if there are none, the next to come does not sleep.
+    fn wake(&self);
+}
+
 /// The tasks that can go on.
 #[derive(Default)]
 pub(super) struct Queue {
     inner: Mutex<Inner>,
     ready: Condvar,
+    /// Threads sleep there if there is one, else at `ready`.
+    source: Option<Arc<dyn Source>>,
 }
 
 #[derive(Default)]
@@ -35,12 +51,16 @@ struct Inner {
     tasks: VecDeque<Runnable>,
     /// Threads that sleep until there is a task.
     idle: usize,
-    /// A thread looks for a task before it sleeps. One is enough.
-    looking: bool,
+    /// Threads that look for a task before they sleep, or make tasks of what came to the source.
+    looking: usize,
     closed: bool,
 }
 
 impl Queue {
+    pub(super) fn new(source: Option<Arc<dyn Source>>) -> Self {
+        Self { source, ..Self::default() }
+    }
+
     /// Adds a task. After the close it is dropped instead, which cancels it.
     pub(super) fn push(&self, task: Runnable) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,10 +72,17 @@ impl Queue {
         }
         inner.tasks.push_back(task);
         // Who looks finds it, and wakes another if there are more.
-        let wake = inner.idle > 0 && !inner.looking;
+        let wake = inner.idle > 0 && inner.looking == 0;
         drop(inner);
         if wake {
-            self.ready.notify_one();
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        match &self.source {
+            Some(source) => source.wake(),
+            None => self.ready.notify_one(),
         }
     }
 
@@ -67,18 +94,23 @@ impl Queue {
             if inner.closed || retire.load(Ordering::SeqCst) {
                 // The wake-up this thread may have got was for somebody who stays.
                 if !inner.tasks.is_empty() {
-                    self.ready.notify_one();
+                    self.wake();
                 }
                 return None;
             }
             if let Some(task) = inner.tasks.pop_front() {
                 // Tasks that came while this thread looked woke nobody: their turn now.
-                if !inner.tasks.is_empty() && inner.idle > 0 && !inner.looking {
-                    self.ready.notify_one();
+                if !inner.tasks.is_empty() && inner.idle > 0 && inner.looking == 0 {
+                    self.wake();
                 }
                 return Some(task);
             }
-            if !inner.looking && !has_looked {
+            if let Some(source) = &self.source {
+                inner = self.wait_at(&**source, inner);
+                continue;
+            }
+            // One that looks is enough.
+            if inner.looking == 0 && !has_looked {
                 has_looked = true;
                 inner = self.look(inner);
                 continue;
@@ -90,9 +122,27 @@ impl Queue {
         }
     }
 
+    /// Sleeps at the source and takes what came. Returns with the lock held.
+    fn wait_at<'a>(&'a self, source: &dyn Source, mut inner: MutexGuard<'a, Inner>) -> MutexGuard<'a, Inner> {
+        inner.idle += 1;
+        drop(inner);
+        let has_come = source.wait();
+        inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.idle -= 1;
+        if has_come {
+            // The first task is this thread's own, so that nobody is woken for it.
+            inner.looking += 1;
+            drop(inner);
+            source.take();
+            inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            inner.looking -= 1;
+        }
+        inner
+    }
+
     /// Gives others some chances to bring a task. Returns with the lock held.
     fn look<'a>(&'a self, mut inner: MutexGuard<'a, Inner>) -> MutexGuard<'a, Inner> {
-        inner.looking = true;
+        inner.looking += 1;
         for _ in 0..YIELDS {
             drop(inner);
             thread::yield_now();
@@ -101,15 +151,18 @@ impl Queue {
                 break;
             }
         }
-        inner.looking = false;
+        inner.looking -= 1;
         inner
     }
 
-    /// Makes idle threads look whether they are to end.
+    /// Makes idle threads look whether they are to end. At a source one does, and others as they are woken.
     pub(super) fn wake_all(&self) {
         // Under the lock, so that a thread between its look and its wait is not missed.
         let _inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         self.ready.notify_all();
+        if let Some(source) = &self.source {
+            source.wake();
+        }
     }
 
     /// Ends all threads and drops what is waiting.

@@ -1,4 +1,4 @@
-use std::sync::mpsc;
+use std::sync::{Condvar, OnceLock, mpsc};
 
 use super::*;
 
@@ -137,4 +137,110 @@ fn a_task_runs_whether_threads_sleep_look_or_work_when_it_comes() {
     for _ in 0..4 {
         finished.recv_timeout(SOON).expect("no call is left lying");
     }
+}
+
+/// A source that a test fills with calls; each answers with the thread it ran on.
+#[derive(Default)]
+struct Given {
+    state: Mutex<GivenState>,
+    changed: Condvar,
+    pool: OnceLock<(PluginPool, Arc<Lane>)>,
+}
+
+#[derive(Default)]
+struct GivenState {
+    /// Given and not heard of yet; heard of and not taken yet.
+    given: Vec<mpsc::Sender<thread::ThreadId>>,
+    heard: Vec<mpsc::Sender<thread::ThreadId>>,
+    /// Who sleeps.
+    waiting: usize,
+    wakes: usize,
+    all_wakes: usize,
+    took: Vec<thread::ThreadId>,
+}
+
+impl Given {
+    fn start() -> Arc<Self> {
+        let given = Arc::new(Self::default());
+        let pool = PluginPool::start_at(Arc::<Self>::clone(&given), Duration::from_millis(50)).expect("threads");
+        let lane = pool.lane("test".into(), 1);
+        assert!(given.pool.set((pool, lane)).is_ok());
+        given
+    }
+
+    fn give(&self, calls: usize) -> mpsc::Receiver<thread::ThreadId> {
+        let (ran, runs) = mpsc::channel();
+        self.state.lock().unwrap().given.extend(vec![ran; calls]);
+        self.changed.notify_one();
+        runs
+    }
+}
+
+impl Source for Given {
+    fn wait(&self) -> bool {
+        let mut state = self.state.lock().unwrap();
+        state.waiting += 1;
+        state = self.changed.wait_while(state, |state| state.given.is_empty() && state.wakes == 0).unwrap();
+        state.waiting -= 1;
+        if state.given.is_empty() {
+            state.wakes -= 1;
+            return false;
+        }
+        state.heard = std::mem::take(&mut state.given);
+        true
+    }
+
+    fn take(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.took.push(thread::current().id());
+        let heard = std::mem::take(&mut state.heard);
+        drop(state);
+        let (pool, lane) = self.pool.get().expect("it was set before anything was given");
+        for (ran, call) in heard.into_iter().zip(1..) {
+            let work = async move { ran.send(thread::current().id()).expect("the test waits") };
+            pool.spawn(lane, call, false, work).detach();
+        }
+    }
+
+    fn wake(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.wakes += 1;
+        state.all_wakes += 1;
+        self.changed.notify_one();
+    }
+}
+
+#[test]
+fn who_hears_of_a_call_runs_it_and_wakes_nobody() {
+    let given = Given::start();
+    for _ in 0..20 {
+        let ran = given.give(1).recv_timeout(SOON).expect("it runs");
+        assert_eq!(given.state.lock().unwrap().took.last(), Some(&ran));
+    }
+    assert_eq!(given.state.lock().unwrap().all_wakes, 0);
+}
+
+#[test]
+fn of_several_calls_that_come_at_once_others_run_their_share() {
+    let given = Given::start();
+    let threads = given.pool.get().expect("it runs").0.threads();
+    eventually("all threads sleep", || given.state.lock().unwrap().waiting == threads);
+    assert_eq!(given.give(100).iter().count(), 100);
+    assert!(given.state.lock().unwrap().all_wakes > 0);
+}
+
+#[test]
+fn a_source_is_waited_at_while_calls_block_and_by_who_is_woken_for_something_else() {
+    let given = Given::start();
+    let (pool, lane) = given.pool.get().expect("it runs");
+    let threads = pool.threads();
+    let (open, gates): (Vec<_>, Vec<_>) = (0..threads + 1).map(|_| mpsc::channel::<()>()).unzip();
+    let blocked: Vec<_> =
+        gates.into_iter().zip(1..).map(|(gate, call)| pool.spawn(lane, call, false, blocking_until(gate))).collect();
+    given.give(1).recv_timeout(SOON).expect("a thread was added and took it");
+    drop(open);
+    for task in blocked {
+        block_on(task).expect("released");
+    }
+    given.give(1).recv_timeout(SOON).expect("it is still waited at");
 }
