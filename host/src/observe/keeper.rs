@@ -336,7 +336,7 @@ fn write(arrived: &Arrived) -> Vec<u8> {
 }
 
 /// Returns what a body says.
-fn read(kind: RecordKind, body: &[u8]) -> serde_json::Result<Arrived> {
+pub(super) fn read(kind: RecordKind, body: &[u8]) -> serde_json::Result<Arrived> {
     Ok(match kind {
         RecordKind::Logs => Arrived::Log(Arc::new(serde_json::from_slice::<LogRecord>(body)?)),
         RecordKind::Spans => {

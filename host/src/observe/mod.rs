@@ -18,6 +18,8 @@ pub mod events;
 pub mod file;
 pub mod filter;
 mod find;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod keeper;
 pub mod layer;
 pub mod line;

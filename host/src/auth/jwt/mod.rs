@@ -342,5 +342,8 @@ enum Refused {
     Invalid(#[from] jsonwebtoken::errors::Error),
 }
 
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
+
 #[cfg(test)]
 mod tests;
