@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -27,11 +28,11 @@ use crate::{
         self, Observe, Recorder,
         otlp::export::{self, Exported},
     },
-    plugin::{Plugins, Spawner, error::LoadError},
+    plugin::{Plugins, Spawner, error::LoadError, settings::Account},
     plugin_events,
     services::{AskAgent, Recall, Services},
     sources::Sources,
-    store::{Store, StoreError, StoreSettings},
+    store::{self, Store, StoreError, StoreSettings},
     tasks::Tasks,
     types::id,
     vector::Vectors,
@@ -101,6 +102,14 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// Plugins that run as another user could read what is stored.
+    #[error("{} is open to other users, so plugins that run as `{user}` could read what is stored; close it: chmod 700 {}", path.display(), path.display())]
+    Open {
+        /// The data directory.
+        path: PathBuf,
+        /// The other user.
+        user: String,
+    },
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -126,7 +135,12 @@ impl App {
     /// If a directory cannot be used; plugins that do not load are listed, not an error.
     pub async fn start(config: Config) -> Result<AppState, StartError> {
         let data = config.data.clone();
-        tokio::fs::create_dir_all(&data).await.map_err(|source| StartError::Data { path: data, source })?;
+        if let Err(source) = store::make_directory(&data) {
+            return Err(StartError::Data { path: data, source });
+        }
+        if let Some(account) = &config.isolated_user {
+            keep_out(&data, account)?;
+        }
         let executable = std::env::current_exe().map_err(StartError::Executable)?;
         let (tasks, background) = (Tasks::default(), Tasks::default());
         let store = open_store(&config, &background).await?;
@@ -235,6 +249,15 @@ impl App {
         self.background.shut_down(Duration::from_millis(500)).await;
         self.store.close().await;
     }
+}
+
+/// Refuses a data directory into which another user could look.
+fn keep_out(data: &Path, account: &Account) -> Result<(), StartError> {
+    let facts = std::fs::metadata(data).map_err(|source| StartError::Data { path: data.to_owned(), source })?;
+    if facts.mode() & 0o077 == 0 && facts.uid() != account.user {
+        return Ok(());
+    }
+    Err(StartError::Open { path: data.to_owned(), user: account.name.clone() })
 }
 
 async fn open_store(config: &Config, background: &Tasks) -> Result<Store, StoreError> {

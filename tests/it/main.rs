@@ -25,6 +25,7 @@ mod models;
 mod modes;
 mod otlp;
 mod plugin_abort;
+mod plugin_account;
 mod plugin_admin;
 mod plugin_calls;
 mod plugin_canary;

@@ -100,9 +100,8 @@ impl Builder {
     /// When something is not built, or the host ends or does not answer in time; the error holds its log.
     pub async fn start(self) -> anyhow::Result<TestHost> {
         let home = TempDir::with_prefix("hotbay-test-")?;
-        for directory in ["data", "plugins"] {
-            std::fs::create_dir(home.path().join(directory))?;
-        }
+        // What it stores is in a directory it makes itself.
+        std::fs::create_dir(home.path().join("plugins"))?;
         let config = match (&self.config, &self.config_text) {
             (Some(path), None) => path.clone(),
             (None, text) => {

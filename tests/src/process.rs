@@ -25,8 +25,22 @@ pub fn cpu_time(id: u32) -> anyhow::Result<Duration> {
 ///
 /// When there is no such process.
 pub fn resident(id: u32) -> anyhow::Result<u64> {
+    memory(id, "VmRSS:")
+}
+
+/// Returns how much of its memory in RAM is a process's own: not pages of files, which the kernel has
+/// anyway and can take back.
+///
+/// # Errors
+///
+/// When there is no such process.
+pub fn anonymous(id: u32) -> anyhow::Result<u64> {
+    memory(id, "RssAnon:")
+}
+
+fn memory(id: u32, what: &str) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a process has a VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).context("a process has memory")?;
     let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kilobytes * 1024)
 }

@@ -23,6 +23,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     config::Flags,
     plugin::{
+        account::AccountArguments,
         probe::probe_main,
         runner::{RunnerArguments, runner_main},
     },
@@ -79,8 +80,10 @@ enum Command {
     /// Map one file and say whether that went well; the host starts this itself
     #[command(hide = true)]
     Probe {
-        /// The file.
-        file: PathBuf,
+        /// The file
+        path: PathBuf,
+        #[command(flatten)]
+        account: AccountArguments,
     },
     /// Run one plugin for the host that starts this itself
     #[command(hide = true)]
@@ -92,7 +95,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         // Before anything has threads: the child limits itself.
-        Command::Probe { file } => return probe_main(&file),
+        Command::Probe { path, account } => return probe_main(&path, &account),
         Command::PluginRunner(arguments) => return runner_main(&arguments),
         Command::Serve(flags) => serve::run(&flags),
         Command::Dev(arguments) => dev::run(arguments),

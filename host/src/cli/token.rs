@@ -17,7 +17,7 @@ use crate::{
     config::{self, Config, Flags},
     http::auth::TokenResponse,
     store::{
-        Store, StoreSettings,
+        self, Store, StoreError, StoreSettings,
         tokens::{TokenRow, Tokens},
     },
     tasks::Tasks,
@@ -219,9 +219,9 @@ impl Place {
 /// Opens the store, beside a server that uses it if there is one, and closes it again.
 async fn with_tokens<T>(
     config: &Config,
-    work: impl AsyncFnOnce(&Tokens) -> Result<T, crate::store::StoreError>,
+    work: impl AsyncFnOnce(&Tokens) -> Result<T, StoreError>,
 ) -> Result<T, Failure> {
-    std::fs::create_dir_all(&config.data)
+    store::make_directory(&config.data)
         .map_err(|error| format!("cannot use the data directory {}: {error}", config.data.display()))?;
     let settings = StoreSettings { data: config.data.clone(), url: config.database_url.clone(), fault: None };
     let (store, writer) = Store::open_beside(&settings).await?;

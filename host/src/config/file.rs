@@ -33,6 +33,7 @@ pub(super) struct File {
     pub(super) database_url: Option<Scalar>,
     pub(super) plugin_dirs: Option<Vec<PathBuf>>,
     pub(super) isolated_plugin_dirs: Option<Vec<PathBuf>>,
+    pub(super) isolated_user: Option<Scalar>,
     pub(super) watch: Option<Scalar>,
     pub(super) body_limit: Option<Scalar>,
     pub(super) cors_origins: Option<Vec<String>>,

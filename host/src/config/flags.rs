@@ -39,6 +39,9 @@ pub struct Flags {
     /// Directory whose plugins run in processes of their own, may be repeated [default: none] [env: HOTBAY_ISOLATED_PLUGINS]
     #[arg(long, value_name = "DIR")]
     pub isolated_plugins: Vec<PathBuf>,
+    /// User that processes of plugins run as, if the host is root [default: the host's] [env: HOTBAY_ISOLATED_USER]
+    #[arg(long, value_name = "USER")]
+    pub isolated_user: Option<String>,
     /// Whether plugin directories are watched [default: true] [env: HOTBAY_WATCH]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub watch: Option<String>,

@@ -42,7 +42,7 @@ use crate::{
     memory::semantic::RecallSettings,
     model::catalog::ProviderSettings,
     plugin::{
-        settings::{PluginOptions, PluginSettings},
+        settings::{Account, PluginOptions, PluginSettings},
         trust::TrustSettings,
     },
     sources::settings::SourceSettings,
@@ -72,6 +72,8 @@ pub struct Config {
     pub plugin_dirs: Vec<PathBuf>,
     /// Further ones, whose plugins run in processes of their own unless their options say otherwise.
     pub isolated_plugin_dirs: Vec<PathBuf>,
+    /// Whom processes that map plugins run as; as the host if absent.
+    pub isolated_user: Option<Account>,
     /// Whether plugins, and what they are in, may belong to somebody else; set by `hotbay dev` alone.
     pub any_owner: bool,
     /// Whether those directories are watched.
@@ -256,6 +258,13 @@ impl Config {
                 file.isolated_plugin_dirs.as_deref(),
                 base,
             ),
+            isolated_user: from.pick(
+                "isolated_user",
+                flags.isolated_user.as_ref(),
+                file.isolated_user.as_ref(),
+                None,
+                parse::account,
+            )?,
             any_owner: false,
             watch: from.pick("watch", flags.watch.as_ref(), file.watch.as_ref(), true, parse::boolean)?,
             body_limit: from.pick(
@@ -341,6 +350,7 @@ impl Config {
         let directories = self.plugin_dirs.iter().chain(&self.isolated_plugin_dirs).cloned().collect();
         let mut settings = PluginSettings::new(directories, self.data.clone(), executable);
         settings.isolated_directories.clone_from(&self.isolated_plugin_dirs);
+        settings.isolated_user.clone_from(&self.isolated_user);
         settings.plugins.clone_from(&self.plugins);
         settings.trust.clone_from(&self.trust);
         settings.any_owner = self.any_owner;

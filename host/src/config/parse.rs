@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use nix::unistd::{Uid, User};
+
 use super::LogFormat;
+use crate::plugin::settings::Account;
 
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
@@ -110,6 +113,23 @@ pub(super) fn time_or_off(text: &str) -> Result<Option<Duration>, String> {
         "off" | "false" => Ok(None),
         text => duration(text).map(Some).map_err(|expected| format!("{expected}; or off")),
     }
+}
+
+/// A user of this machine, by name or number, whom this process may become.
+pub(super) fn account(text: &str) -> Result<Option<Account>, String> {
+    let found = match text.parse() {
+        Ok(number) => User::from_uid(Uid::from_raw(number)),
+        Err(_) => User::from_name(text),
+    };
+    let found = found.ok().flatten().ok_or("the name or number of a user of this machine")?;
+    let (user, group) = (found.uid.as_raw(), found.gid.as_raw());
+    if found.uid.is_root() || group == 0 {
+        return Err("a user who is not root, nor of its group".into());
+    }
+    if !Uid::effective().is_root() {
+        return Err("nothing, unless the host runs as root: nobody else may become another user".into());
+    }
+    Ok(Some(Account { name: text.to_owned(), user, group }))
 }
 
 /// A lease that is too short ends while its host is merely busy.

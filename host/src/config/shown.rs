@@ -30,6 +30,7 @@ impl Config {
             "database_url": self.database_url.as_deref().map(parse::without_password),
             "plugin_dirs": self.plugin_dirs,
             "isolated_plugin_dirs": self.isolated_plugin_dirs,
+            "isolated_user": self.isolated_user.as_ref().map(|account| &account.name),
             "watch": self.watch,
             "body_limit": self.body_limit,
             "cors_origins": self.cors_origins,

@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 
+use nix::unistd::Uid;
 use serde_json::json;
 
 use super::*;
@@ -267,6 +268,27 @@ fn directories_of_isolated_plugins_come_from_every_place_and_are_directories_as_
     let flags = Flags { isolated_plugins: vec!["c".into()], ..Flags::default() };
     let flag = load(file, &[("HOTBAY_ISOLATED_PLUGINS", "/a")], flags).unwrap();
     assert_eq!(flag.isolated_plugin_dirs, [Path::new("c")]);
+}
+
+#[test]
+fn another_user_is_one_of_this_machine_who_is_not_root() {
+    assert_eq!(defaults().isolated_user, None);
+    let error = load("isolated_user = 'no-such-user'", &[], Flags::default()).unwrap_err().to_string();
+    assert!(error.contains("`isolated_user` in") && error.contains("a user of this machine"), "{error}");
+    for root in ["root", "0"] {
+        let error = load("", &[("HOTBAY_ISOLATED_USER", root)], Flags::default()).unwrap_err().to_string();
+        assert!(error.contains("HOTBAY_ISOLATED_USER") && error.contains("who is not root"), "{error}");
+    }
+    let flags = Flags { isolated_user: Some("nobody".into()), ..Flags::default() };
+    let loaded = load("", &[], flags);
+    if !Uid::effective().is_root() {
+        assert!(loaded.unwrap_err().to_string().contains("unless the host runs as root"));
+        return;
+    }
+    let config = loaded.unwrap();
+    let account = config.plugin_settings("x".into()).isolated_user.unwrap();
+    assert_eq!((account.name.as_str(), account.user), ("nobody", 65_534));
+    assert_eq!(config.redacted()["isolated_user"], "nobody");
 }
 
 #[test]

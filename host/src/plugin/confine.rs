@@ -1,7 +1,8 @@
 //! What a plugin's process gives up before it maps the plugin.
 //!
-//! Limits contain faults; they are no wall against malice, since the process is the same user as
-//! the host. Starting it is [`super::isolated`]'s, what it does then [`super::runner`]'s.
+//! Limits contain faults; they are no wall against malice while the process is the same user as
+//! the host, which it need not be ([`super::account`]). Starting it is [`super::isolated`]'s, what it
+//! does then [`super::runner`]'s.
 #![expect(unsafe_code, reason = "calls into libc")]
 
 use std::{
@@ -14,12 +15,24 @@ use std::{
     time::Duration,
 };
 
-use super::{process, settings::ProcessLimits};
+use super::{
+    account::{AccountArguments, OpenFile},
+    process,
+    settings::ProcessLimits,
+};
+
+/// What a process has left.
+pub(crate) struct Confined {
+    /// The connection to the host.
+    pub(crate) socket: UnixStream,
+    /// The plugin, if it cannot be opened by its name any more.
+    pub(crate) file: Option<OpenFile>,
+}
 
 /// Takes the socket to the host from where the host has put it, and gives up everything else.
 ///
 /// To be called once, by the first thread, before anything else is opened. `parent` is the host.
-pub(crate) fn confine(limits: &ProcessLimits, parent: u32) -> io::Result<UnixStream> {
+pub(crate) fn confine(limits: &ProcessLimits, account: &AccountArguments, parent: u32) -> io::Result<Confined> {
     die_with(parent)?;
     let socket = take_socket()?;
     close_all_above(socket.as_raw_fd())?;
@@ -32,26 +45,22 @@ pub(crate) fn confine(limits: &ProcessLimits, parent: u32) -> io::Result<UnixStr
     if let Some(cpu) = limits.cpu {
         process::limit(libc::RLIMIT_CPU, cpu.max(Duration::from_secs(1)).as_secs())?;
     }
+    let file = account.become_it()?;
+    if file.is_some() {
+        die_with(parent)?;
+    }
     no_new_privileges()?;
     if !limits.processes {
         refuse_processes()?;
     }
-    Ok(socket)
+    Ok(Confined { socket, file })
 }
 
 /// Has the kernel end this process when the host's thread that started it ends.
-#[cfg(target_os = "linux")]
 fn die_with(parent: u32) -> io::Result<()> {
-    // SAFETY: this prctl takes a plain signal number and no pointers.
-    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
+    process::die_with_parent()?;
     // The host may have ended before: then nobody would tell.
     if std::os::unix::process::parent_id() == parent { Ok(()) } else { Err(io::Error::other("the host has ended")) }
-}
-
-/// The end of the socket says it instead.
-#[cfg(not(target_os = "linux"))]
-fn die_with(_parent: u32) -> io::Result<()> {
-    Ok(())
 }
 
 /// The socket is descriptor 0; it goes where the plugin does not take it for its standard input.

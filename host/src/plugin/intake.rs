@@ -107,7 +107,11 @@ impl Intake {
         ownership::check_directory(&copies, settings.any_owner)?;
         Ok(Self {
             copies,
-            prober: Prober { executable: settings.probe_exe.clone(), deadline: settings.probe_deadline },
+            prober: Prober {
+                executable: settings.probe_exe.clone(),
+                deadline: settings.probe_deadline,
+                account: settings.isolated_user.clone(),
+            },
             build_id: build_id(&settings.probe_exe),
             max_file_bytes: settings.max_file_bytes,
             max_generations: settings.max_generations,

@@ -25,7 +25,11 @@ pub mod layout;
 pub mod probe;
 pub mod trust;
 
+pub mod account;
 pub mod runner;
+
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 
 mod bridge;
 mod confine;

@@ -15,9 +15,11 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 
 use super::{
+    account::{AccountArguments, OpenFile},
     error::{LoadCode, LoadError},
     loader::Image,
     process,
+    settings::Account,
 };
 
 /// More than any manifest needs; a child that prints without end must not fill the host.
@@ -47,13 +49,17 @@ pub(crate) struct Prober {
     pub(crate) executable: PathBuf,
     /// How long a child may take.
     pub(crate) deadline: Duration,
+    /// Whom it runs as, if not as the host does.
+    pub(crate) account: Option<Account>,
 }
 
 impl Prober {
     /// Loads the file in a child.
     pub(crate) async fn probe(&self, file: &Path) -> Result<Probed, LoadError> {
-        let mut command = tokio::process::Command::new(&self.executable);
+        let mut command = std::process::Command::new(&self.executable);
         command.arg("probe").arg(file).env_clear();
+        AccountArguments::new(self.account.as_ref(), file).add_to(&mut command);
+        let mut command = tokio::process::Command::from(command);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
         let mut child =
             command.spawn().map_err(|error| LoadError::io("start the probe with", &self.executable, &error))?;
@@ -116,20 +122,26 @@ fn signal_name(signal: i32) -> &'static str {
 
 /// Runs the child's side: maps `file` and prints the verdict. This is `hotbay probe FILE`.
 #[must_use]
-pub fn probe_main(file: &Path) -> ExitCode {
+pub fn probe_main(file: &Path, account: &AccountArguments) -> ExitCode {
     let Ok(mut out) = process::prepare_child() else {
         return ExitCode::from(3);
     };
-    let verdict = match Image::map(file) {
+    let said = match image(file, account) {
         Ok(image) => Verdict::Accepted { abi_minor: image.root.abi_minor(), manifest: Box::new(image.manifest) },
         Err(error) => Verdict::Refused { code: error.code.as_str().to_owned(), message: error.message },
     };
-    let accepted = matches!(verdict, Verdict::Accepted { .. });
-    let printed = serde_json::to_vec(&verdict).is_ok_and(|text| std::io::Write::write_all(&mut out, &text).is_ok());
+    let accepted = matches!(said, Verdict::Accepted { .. });
+    let printed = serde_json::to_vec(&said).is_ok_and(|text| std::io::Write::write_all(&mut out, &text).is_ok());
     // Not a plain return: that would run the plugin's destructors, which the host never does.
     process::leave(match (printed, accepted) {
         (false, _) => 3,
         (true, false) => 1,
         (true, true) => 0,
     })
+}
+
+fn image(file: &Path, account: &AccountArguments) -> Result<Image, LoadError> {
+    let open = account.become_it().and_then(|open| process::die_with_parent().map(|()| open));
+    let open = open.map_err(|error| LoadError::io("become the user that maps", file, &error))?;
+    Image::map(open.as_ref().map_or(file, OpenFile::path))
 }

@@ -20,11 +20,7 @@ pub(crate) fn prepare_child() -> io::Result<File> {
     limit(libc::RLIMIT_CPU, CPU_SECONDS)?;
     limit(libc::RLIMIT_AS, ADDRESS_SPACE)?;
     limit(libc::RLIMIT_NOFILE, OPEN_FILES)?;
-    #[cfg(target_os = "linux")]
-    // SAFETY: this prctl takes a plain signal number and no pointers.
-    unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-    }
+    die_with_parent()?;
     let null = File::options().write(true).open("/dev/null")?;
     // SAFETY: descriptor 1 is open, the parent made it a pipe; F_DUPFD_CLOEXEC takes a plain number.
     let verdict = unsafe { libc::fcntl(1, libc::F_DUPFD_CLOEXEC, 3) };
@@ -37,6 +33,11 @@ pub(crate) fn prepare_child() -> io::Result<File> {
     }
     // SAFETY: `verdict` was made three lines above and nothing else owns it.
     Ok(unsafe { File::from_raw_fd(verdict) })
+}
+
+/// Has the kernel end this process when the thread that started it ends.
+pub(crate) fn die_with_parent() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?)
 }
 
 /// Sets both limits of a resource, or leaves them lower if the process was started with less.

@@ -76,6 +76,17 @@ impl Default for ProcessLimits {
     }
 }
 
+/// Whom plugins' processes run as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// As the operator wrote it.
+    pub name: String,
+    /// The user's number.
+    pub user: u32,
+    /// The number of the user's group.
+    pub group: u32,
+}
+
 /// When a plugin's process that crashed is started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RestartSettings {
@@ -160,6 +171,8 @@ pub struct PluginSettings {
     pub directories: Vec<PathBuf>,
     /// Those of them whose plugins run in processes of their own unless their options say otherwise.
     pub isolated_directories: Vec<PathBuf>,
+    /// Whom processes that map plugins run as, the probe's among them; as the host if absent.
+    pub isolated_user: Option<Account>,
     /// The host's data directory; copies and state are kept in its `plugins`.
     pub data: PathBuf,
     /// The executable that understands `probe` and `plugin-runner`: the host itself.
@@ -205,6 +218,7 @@ impl PluginSettings {
         Self {
             directories,
             isolated_directories: Vec::new(),
+            isolated_user: None,
             data,
             probe_exe,
             plugins: BTreeMap::new(),

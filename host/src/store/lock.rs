@@ -1,12 +1,18 @@
 //! A data directory is one host's at a time.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{self, File, TryLockError},
     io::{Read, Write},
+    os::unix::fs::DirBuilderExt,
     path::Path,
 };
 
 use super::error::StoreError;
+
+/// Makes a data directory if there is none: what people write to agents is for nobody else to read.
+pub(crate) fn make_directory(data: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(data)
+}
 
 /// Held while a host uses the data directory.
 const LOCK: &str = "hotbay.lock";

@@ -48,6 +48,7 @@ pub use embeddings::SpaceState;
 pub use error::StoreError;
 pub use health::Statistics;
 use lock::DirectoryLock;
+pub(crate) use lock::make_directory;
 pub use messages::Messages;
 use runs::Runs;
 use schedules::Schedules;

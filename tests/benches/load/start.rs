@@ -41,7 +41,8 @@ pub(crate) async fn measure(starts: usize, record: &str) -> anyhow::Result<()> {
     report::figure("start, data directory of an earlier start", report::median(warm), "ms", Some(START_MS));
     report::figure("start, empty data directory", report::median(empty), "ms", Some(START_MS));
     report::say("\nmemory (VmRSS), 5 plugins".to_owned());
-    report::figure("after the start", megabytes(&host)?, "MB", Some(IDLE_MB));
+    report::figure("after the start", megabytes(process::resident(host.process_id())?), "MB", Some(IDLE_MB));
+    report::figure("of it no pages of files", megabytes(process::anonymous(host.process_id())?), "MB", None);
     let requests = [
         ("/api/agents", None, REQUESTS * 4 / 10),
         ("/api/tools/weather/execute", Some(json!({ "data": { "city": "Rome" } })), REQUESTS * 4 / 10),
@@ -52,7 +53,7 @@ pub(crate) async fn measure(starts: usize, record: &str) -> anyhow::Result<()> {
         let request = load::Request { url: host.url(path), body };
         load::run(&request, host.process_id(), 32, count, 0).await?;
     }
-    report::figure("after 10,000 requests", megabytes(&host)?, "MB", None);
+    report::figure("after 10,000 requests", megabytes(process::resident(host.process_id())?), "MB", None);
     Ok(())
 }
 
@@ -67,6 +68,6 @@ async fn start(host: &mut TestHost) -> anyhow::Result<f64> {
     Ok(took.as_secs_f64() * 1e3)
 }
 
-fn megabytes(host: &TestHost) -> anyhow::Result<f64> {
-    Ok(process::resident(host.process_id())? as f64 / f64::from(1 << 20))
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }

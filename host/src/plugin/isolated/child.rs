@@ -10,7 +10,7 @@ use std::{
     os::{
         fd::{AsRawFd, OwnedFd},
         unix::{
-            fs::DirBuilderExt,
+            fs::{DirBuilderExt, chown},
             net::UnixStream,
             process::{CommandExt, ExitStatusExt},
         },
@@ -24,7 +24,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::Launch;
-use crate::plugin::{process, runner::RunnerArguments};
+use crate::plugin::{account::AccountArguments, process, runner::RunnerArguments, settings::Account};
 
 /// The host's own executable, as it was when the host started.
 ///
@@ -127,11 +127,16 @@ fn attend(launch: &Launch, started: oneshot::Sender<io::Result<(Child, Ends)>>) 
 
 fn spawn(launch: &Launch) -> io::Result<(std::process::Child, Ends)> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&launch.directory)?;
+    // Nobody else can have put another in its place: what it is in is the host's.
+    if let Some(Account { user, group, .. }) = &launch.account {
+        chown(&launch.directory, Some(*user), Some(*group))?;
+    }
     let (socket, theirs) = UnixStream::pair()?;
     let (output, printed) = io::pipe()?;
     let mut command = Command::new(&launch.program.path);
     command.arg0("hotbay");
-    RunnerArguments::new(&launch.plugin, std::process::id(), &launch.limits).add_to(&mut command);
+    let account = AccountArguments::new(launch.account.as_ref(), &launch.file);
+    RunnerArguments::new(&launch.plugin, std::process::id(), &launch.limits, account).add_to(&mut command);
     command.env_clear().envs(&launch.env).current_dir(&launch.directory).process_group(0);
     // Descriptor 0 is how it is handed over: nothing else has to be left open across the exec.
     command.stdin(OwnedFd::from(theirs)).stdout(printed.try_clone()?).stderr(printed);

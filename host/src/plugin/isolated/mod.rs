@@ -33,7 +33,7 @@ use super::{
     frames::{self, Called, Kind, MAX_BODY, WINDOW},
     in_flight::InFlightGuard,
     services::HostHandle,
-    settings::{ProcessLimits, RestartSettings},
+    settings::{Account, ProcessLimits, RestartSettings},
     supervisor::{PluginEvent, Spawner},
 };
 use crate::types::plugin::ProcessStatus;
@@ -58,6 +58,8 @@ pub(crate) struct Launch {
     pub(crate) env: BTreeMap<String, String>,
     /// What it may use.
     pub(crate) limits: ProcessLimits,
+    /// Whom it runs as, if not as the host does.
+    pub(crate) account: Option<Account>,
     /// Where it works; made if it is not there.
     pub(crate) directory: PathBuf,
     /// Tools whose calls may be repeated.

@@ -120,6 +120,7 @@ impl Supervisor {
             config: options.config,
             env: options.env,
             limits: options.limits,
+            account: settings.isolated_user.clone(),
             directory: self.intake.directory().join("work").join(&*identity.plugin),
             idempotent: idempotent.collect(),
             open_deadline: settings.open_deadline,

@@ -22,7 +22,7 @@ pub(crate) fn commit(name: &str, call: u64, input: &Value) -> Option<Result<Valu
         "exit" => std::process::exit(number("code", 0) as i32),
         "overflow" => Ok(json!(overflow(number("depth", u64::MAX)))),
         "oom" => oom(number("bytes", 1 << 40)),
-        "fork_bomb" => fork_bomb(),
+        "fork_bomb" => fork_bomb(number("count", 200)),
         "leave_child" => leave_child(),
         "spawn" => spawn(),
         "leak_files" => leak_files(),
@@ -35,6 +35,7 @@ pub(crate) fn commit(name: &str, call: u64, input: &Value) -> Option<Result<Valu
         "hang_up" => hang_up(),
         "print" => print(number("lines", 1)),
         "surroundings" => surroundings(),
+        "who" => who(input),
         _ => return None,
     })
 }
@@ -72,9 +73,9 @@ fn oom(bytes: u64) -> Result<Value, Error> {
     Ok(json!(black_box(kept).len()))
 }
 
-fn fork_bomb() -> Result<Value, Error> {
+fn fork_bomb(count: u64) -> Result<Value, Error> {
     let mut made = 0;
-    for _ in 0..200 {
+    for _ in 0..count {
         // SAFETY: what is forked does nothing but fork.
         match unsafe { libc::fork() } {
             0 => forever(),
@@ -181,4 +182,24 @@ fn surroundings() -> Result<Value, Error> {
         "limits": std::fs::read_to_string("/proc/self/limits")?,
         "open": open,
     }))
+}
+
+/// Tells whom it runs as, and what it may read after it has written a file.
+fn who(input: &Value) -> Result<Value, Error> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let numbers = |name: &str| -> Vec<u32> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        line.split_whitespace().filter_map(|number| number.parse().ok()).collect()
+    };
+    if let Some(path) = input.get("write").and_then(Value::as_str) {
+        std::fs::write(path, "written")?;
+    }
+    let paths = input.get("read").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let read = paths.map(|path| match File::open(path) {
+        Ok(_) => "ok".to_owned(),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => "denied".to_owned(),
+        Err(error) => error.to_string(),
+    });
+    let read: Vec<String> = read.collect();
+    Ok(json!({"users": numbers("Uid:"), "groups": numbers("Gid:"), "others": numbers("Groups:"), "read": read}))
 }

@@ -68,7 +68,7 @@ const TOOLS: [&str; 14] = [
 ];
 
 /// Those that end the process or try to, offered where the overrides ask for `faults`.
-const FAULTS: [&str; 19] = [
+const FAULTS: [&str; 20] = [
     "segv",
     "bus",
     "abort",
@@ -88,6 +88,7 @@ const FAULTS: [&str; 19] = [
     "hang_up",
     "print",
     "surroundings",
+    "who",
 ];
 
 fn overrides() -> Value {
