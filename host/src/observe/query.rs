@@ -85,6 +85,10 @@ fn parse(query: &str) -> Result<Box<dyn Query>, ObserveError> {
     if query.len() > LONGEST {
         return Err(ObserveError::Query(format!("a query may have {LONGEST} bytes, this one has {}", query.len())));
     }
+    // Two of them end the parts of a field's name in the index, which then panics.
+    if query.chars().any(|c| c.is_control() && !c.is_whitespace()) {
+        return Err(ObserveError::Query("a query may not have control characters".to_owned()));
+    }
     let known = fields();
     let mut parser = QueryParser::new(known.schema.clone(), vec![known.text, known.fields], tokenizers());
     parser.set_conjunction_by_default();

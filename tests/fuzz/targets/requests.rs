@@ -9,8 +9,7 @@ use std::sync::LazyLock;
 use axum::{Router, body::Body};
 use hotbay::{
     app::{App, AppState},
-    cli::Flags,
-    config::Config,
+    config::{Config, Flags},
 };
 use http::Request;
 use http_body_util::BodyExt;

@@ -214,7 +214,15 @@ async fn queries_are_tantivys_and_bad_ones_say_why() {
     ] {
         assert_eq!(ids(query).await, expected, "{query}");
     }
-    for bad in ["\"open", "level:[a TO", "time:yesterday", "(a", &"x ".repeat(5000)] {
+    // The index ends names with these.
+    for name in ["\0city", "\u{1}city", "ci\0ty"] {
+        let field = |value: serde_json::Value| host.ids(Filter::Field(name.to_owned(), value));
+        assert_eq!((field("Rome".into()).await, field(12.into()).await), (vec![], vec![]), "{name:?}");
+    }
+    let long = "x ".repeat(5000);
+    for bad in
+        ["\"open", "level:[a TO", "time:yesterday", "(a", &long, "\0city:Rome", "ci\u{1}ty:Rome", "\0\u{e3}:\u{8}O"]
+    {
         let window = Window { limit: 1, ..Window::default() };
         let error = host.observe.logs(Filter::Query(bad.to_owned()), window).await.unwrap_err();
         assert!(matches!(&error, ObserveError::Query(_)), "{bad}: {error}");
