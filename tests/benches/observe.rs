@@ -125,10 +125,7 @@ async fn logs(arguments: &Arguments, directory: &Path) -> anyhow::Result<()> {
         for number in arguments.records..total {
             let record = log(number, at(number));
             observe.recorder().log(record);
-            let (waiting, room) = observe.recorder().depth();
-            if waiting > room / 4 {
-                wait(|| observe.recorder().depth().0 < room / 8).await;
-            }
+            keep_pace(&observe).await;
         }
         wait(|| observe.recorder().depth().0 == 0).await;
         observe.commit().await;
@@ -199,10 +196,7 @@ async fn traces(arguments: &Arguments, directory: &Path) -> anyhow::Result<()> {
             for number in 0..count {
                 let spans = trace(number, at(number));
                 observe.recorder().spans(spans);
-                let (waiting, room) = observe.recorder().depth();
-                if waiting > room / 4 {
-                    wait(|| observe.recorder().depth().0 < room / 8).await;
-                }
+                keep_pace(&observe).await;
             }
             wait(|| observe.recorder().depth().0 == 0).await;
             observe.commit().await;
@@ -212,6 +206,8 @@ async fn traces(arguments: &Arguments, directory: &Path) -> anyhow::Result<()> {
     .await?;
     show("traces of five spans", &cost);
     let indexed = bytes(directory)?;
+    let found = observe.spans(Filter::Root, Window { limit: 1, ..Window::default() }).await?.total;
+    ensure!(found == count, "{count} traces were recorded and {found} are found: some were shed");
     say(format!(
         "\nindex of spans: {:.1} MB, {:.2} of the raw JSON",
         indexed as f64 / 1e6,
@@ -335,6 +331,19 @@ fn trace(number: u64, begin: i64) -> Vec<Span> {
         span
     });
     spans.collect()
+}
+
+/// Waits before so much waits to be written, by number or by size, that some is shed.
+async fn keep_pace(observe: &Observe) {
+    /// Bytes, a third of what may wait.
+    const MUCH: usize = 8 << 20;
+    let waits = |part: usize| {
+        let (waiting, room) = observe.recorder().depth();
+        waiting > room / part || observe.recorder().waiting_bytes() > MUCH * 4 / part
+    };
+    if waits(4) {
+        wait(|| !waits(8)).await;
+    }
 }
 
 /// Returns what recording took. What making the records takes, with which `record` begins as
