@@ -114,13 +114,13 @@ async fn processes_without_end_come_to_an_end_and_go_with_the_one_that_started_t
 
 #[tokio::test]
 async fn a_host_is_told_whom_to_become_and_none_is_left_when_it_dies() {
-    let mut host = TestHost::builder().isolated().argument("--isolated-user").argument("nobody").start().await;
+    let started = TestHost::builder().isolated().argument("--isolated-user").argument("nobody").start().await;
     if !Uid::effective().is_root() {
-        let error = host.err().expect("it does not start").to_string();
+        let error = started.expect_err("it does not start").to_string();
         assert!(error.contains("unless the host runs as root"), "{error}");
         return;
     }
-    let host = host.as_mut().unwrap();
+    let mut host = started.unwrap();
     put(&host.plugin_dir(), "bad.so", &hostile(&json!({"name": "bad", "prefix": "bad-", "faults": true})));
     let serving = || async {
         let plugin = host.get_json("/api/plugins/bad").await.unwrap().1;
