@@ -69,7 +69,7 @@ impl AccountArguments {
 
     /// Opens the file and becomes the user, for good. To be called while there is one thread.
     ///
-    /// That the process ends with its parent is forgotten by this, and has to be said again.
+    /// That the process ends with its parent is forgotten by this, and has to be said afterwards.
     pub(crate) fn become_it(&self) -> io::Result<Option<OpenFile>> {
         let Self { user: Some(user), group: Some(group), file: Some(file) } = self else { return Ok(None) };
         let file = File::open(file)?;

@@ -15,6 +15,8 @@ use std::{
     time::Duration,
 };
 
+use nix::sys::prctl;
+
 use super::{
     account::{AccountArguments, OpenFile},
     process,
@@ -33,7 +35,6 @@ pub(crate) struct Confined {
 ///
 /// To be called once, by the first thread, before anything else is opened. `parent` is the host.
 pub(crate) fn confine(limits: &ProcessLimits, account: &AccountArguments, parent: u32) -> io::Result<Confined> {
-    die_with(parent)?;
     let socket = take_socket()?;
     close_all_above(socket.as_raw_fd())?;
     prefer_me_when_memory_is_short();
@@ -46,10 +47,9 @@ pub(crate) fn confine(limits: &ProcessLimits, account: &AccountArguments, parent
         process::limit(libc::RLIMIT_CPU, cpu.max(Duration::from_secs(1)).as_secs())?;
     }
     let file = account.become_it()?;
-    if file.is_some() {
-        die_with(parent)?;
-    }
-    no_new_privileges()?;
+    // After that: the kernel forgets it of whoever becomes another user.
+    die_with(parent)?;
+    prctl::set_no_new_privs()?;
     if !limits.processes {
         refuse_processes()?;
     }
@@ -83,7 +83,6 @@ fn prefer_me_when_memory_is_short() {
 }
 
 /// Closes what a library of the host has left open without saying so.
-#[cfg(target_os = "linux")]
 fn close_all_above(last: RawFd) -> io::Result<()> {
     let first = libc::c_uint::try_from(last + 1).map_err(io::Error::other)?;
     // SAFETY: takes plain numbers; nothing that is owned is above the socket, which was opened last.
@@ -96,27 +95,11 @@ fn close_all_above(last: RawFd) -> io::Result<()> {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
-fn close_all_above(_last: RawFd) -> io::Result<()> {
-    Ok(())
-}
-
-#[cfg(target_os = "linux")]
-fn no_new_privileges() -> io::Result<()> {
-    // SAFETY: this prctl takes plain numbers.
-    check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
-}
-
-#[cfg(not(target_os = "linux"))]
-fn no_new_privileges() -> io::Result<()> {
-    Ok(())
-}
-
 /// Has the kernel refuse every further process, but not threads.
 ///
 /// `RLIMIT_NPROC` would count all processes of the user, the host's threads among them, and does not
 /// bind root. A filter binds everybody and stays for good.
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn refuse_processes() -> io::Result<()> {
     let filter = filter();
     let length = libc::c_ushort::try_from(filter.len()).map_err(io::Error::other)?;
@@ -130,13 +113,13 @@ fn refuse_processes() -> io::Result<()> {
     )
 }
 
-#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn refuse_processes() -> io::Result<()> {
     Ok(())
 }
 
 /// The calls that make processes: refused, unless it is a thread that is made.
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn filter() -> Vec<libc::sock_filter> {
     #[cfg(target_arch = "x86_64")]
     const ARCHITECTURE: u32 = 0xc000_003e;
@@ -174,18 +157,15 @@ fn filter() -> Vec<libc::sock_filter> {
     filter
 }
 
-#[cfg(target_os = "linux")]
 fn step(code: u32, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
     // All codes of this machine have 16 bits.
     libc::sock_filter { code: code as u16, jt, jf, k }
 }
 
-#[cfg(target_os = "linux")]
 fn number(call: libc::c_long) -> u32 {
     call as u32
 }
 
-#[cfg(target_os = "linux")]
 fn errno(error: libc::c_int) -> u32 {
     error.cast_unsigned()
 }

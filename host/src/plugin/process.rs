@@ -13,14 +13,13 @@ const CPU_SECONDS: u64 = 10;
 const ADDRESS_SPACE: u64 = 16 << 30;
 const OPEN_FILES: u64 = 64;
 
-/// Sets limits, ties the child's life to its parent's, and keeps standard output for the
-/// verdict alone: what a constructor prints goes nowhere.
+/// Sets limits and keeps standard output for the verdict alone: what a constructor prints goes
+/// nowhere.
 pub(crate) fn prepare_child() -> io::Result<File> {
     limit(libc::RLIMIT_CORE, 0)?;
     limit(libc::RLIMIT_CPU, CPU_SECONDS)?;
     limit(libc::RLIMIT_AS, ADDRESS_SPACE)?;
     limit(libc::RLIMIT_NOFILE, OPEN_FILES)?;
-    die_with_parent()?;
     let null = File::options().write(true).open("/dev/null")?;
     // SAFETY: descriptor 1 is open, the parent made it a pipe; F_DUPFD_CLOEXEC takes a plain number.
     let verdict = unsafe { libc::fcntl(1, libc::F_DUPFD_CLOEXEC, 3) };

@@ -38,7 +38,7 @@ pub(crate) struct Program {
 impl Program {
     /// Takes hold of an executable.
     pub(crate) fn at(path: &Path) -> Self {
-        let file = if cfg!(target_os = "linux") { File::open(path).ok() } else { None };
+        let file = File::open(path).ok();
         let held = file.as_ref().map(|file| format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into());
         Self { path: held.unwrap_or_else(|| path.to_owned()), _file: file }
     }
