@@ -105,10 +105,10 @@ pub(super) async fn list(
     };
     let runs = app.workflows.runs();
     let found = runs.heads(&wanted).await?;
-    let waiting = found.runs.iter().filter(|run| run.status == RunStatus::Suspended);
+    let waiting = found.entries.iter().filter(|run| run.status == RunStatus::Suspended);
     let mut places = runs.waiting_at(&waiting.map(|run| run.run_id.as_str()).collect::<Vec<_>>()).await?;
-    let has_more = wanted.offset.saturating_add(found.runs.len() as u64) < found.total;
-    let shown = found.runs.into_iter().map(|run| {
+    let has_more = wanted.offset.saturating_add(found.entries.len() as u64) < found.total;
+    let shown = found.entries.into_iter().map(|run| {
         let waiting_at = places.remove(&run.run_id).unwrap_or_default();
         RunResponse { waiting_at: waiting_at.into_iter().collect(), ..RunResponse::from(run) }
     });

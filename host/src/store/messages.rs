@@ -21,8 +21,9 @@ use super::{
 };
 use crate::types::{
     id::Millis,
+    list::Listed,
     recall::RecallSpace,
-    thread::{Direction, Listed, MessageQuery, StoredMessage, TurnEntries, holds},
+    thread::{Direction, MessageQuery, StoredMessage, TurnEntries, holds},
 };
 
 /// Rows of one statement, well below what either database takes in values.
@@ -125,7 +126,8 @@ impl Messages<'_> {
             number(query.slice.limit),
             number(query.slice.offset)
         );
-        Ok(Listed { entries: self.read(filter.query(SELECT, &tail)).await?, total })
+        let entries = self.read(filter.query(SELECT, &tail)).await?;
+        Ok(Listed::counted_before(total, query.slice.offset, entries))
     }
 
     /// Returns a thread's last messages, newest first.

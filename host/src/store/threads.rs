@@ -18,8 +18,9 @@ use super::{
 };
 use crate::types::{
     id::Millis,
+    list::Listed,
     recall::RecallSpace,
-    thread::{Direction, Listed, StoredMessage, Thread, ThreadOrder, ThreadQuery, WorkingScope, holds},
+    thread::{Direction, StoredMessage, Thread, ThreadOrder, ThreadQuery, WorkingScope, holds},
 };
 
 /// Rows read at once when every one must be looked at.
@@ -121,7 +122,7 @@ impl Threads<'_> {
         );
         let statement = owned_by(query).query(SELECT, &tail);
         let entries = self.database.rows(statement).await?.iter().map(thread).collect::<Result<_, _>>()?;
-        Ok(Listed { entries, total })
+        Ok(Listed::counted_before(total, query.slice.offset, entries))
     }
 
     /// Lists threads by what their metadata holds, which no index knows: all are looked at, a page at a time.

@@ -6,6 +6,7 @@ pub mod caller;
 pub mod event;
 pub mod graph;
 pub mod id;
+pub mod list;
 pub mod log;
 pub mod message;
 pub mod plugin;

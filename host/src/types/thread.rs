@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, value::RawValue};
 
-use super::{id::Millis, recall::RecallSpace};
+use super::{id::Millis, list::Slice, recall::RecallSpace};
 
 /// A conversation.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,24 +57,6 @@ pub enum ThreadOrder {
     CreatedAt,
     /// When they changed last.
     UpdatedAt,
-}
-
-/// A part of a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slice {
-    /// How many entries come before it.
-    pub offset: u64,
-    /// Most entries of it.
-    pub limit: u64,
-}
-
-/// A part of a list, and how long the whole list is.
-#[derive(Debug, Clone)]
-pub struct Listed<T> {
-    /// The entries.
-    pub entries: Vec<T>,
-    /// How many there are in all.
-    pub total: u64,
 }
 
 /// Which threads are asked for.

@@ -30,8 +30,9 @@ use crate::{
     },
     types::{
         id::Millis,
+        list::Slice,
         recall::RecallSpace,
-        thread::{Direction, Slice, Thread},
+        thread::{Direction, Thread},
     },
 };
 pub(super) use embeddings::{RenewResponse, SpacesResponse, renew as renew_embeddings, spaces as embeddings};

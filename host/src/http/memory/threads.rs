@@ -21,7 +21,8 @@ use crate::{
     store::StoreError,
     types::{
         id::{self, Millis},
-        thread::{Direction, MessageQuery, Slice, StoredMessage, Thread, ThreadOrder, ThreadQuery},
+        list::Slice,
+        thread::{Direction, MessageQuery, StoredMessage, Thread, ThreadOrder, ThreadQuery},
     },
 };
 

@@ -92,17 +92,17 @@ pub(in crate::http) async fn list(
         offset,
     };
     let page = app.workflows.runs().list(&filter).await?;
-    let ids: Vec<&str> = page.runs.iter().map(|row| row.run_id.as_str()).collect();
+    let ids: Vec<&str> = page.entries.iter().map(|row| row.run_id.as_str()).collect();
     let records = app.workflows.runs().records_of(&ids).await?;
     let mut graphs: HashMap<String, Option<Graphs>> = HashMap::new();
-    for row in &page.runs {
+    for row in &page.entries {
         if !graphs.contains_key(&row.graph_hash) {
             graphs.insert(row.graph_hash.clone(), app.workflows.graphs(row).await?);
         }
     }
     let none = HashMap::new();
-    let mut listed = Vec::with_capacity(page.runs.len());
-    for row in &page.runs {
+    let mut listed = Vec::with_capacity(page.entries.len());
+    for row in &page.entries {
         let records = records.get(&row.run_id).unwrap_or(&none);
         let Some(Some(graphs)) = graphs.get(&row.graph_hash) else { continue };
         let nested = run::nested_of(graphs);

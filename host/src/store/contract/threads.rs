@@ -9,9 +9,8 @@ use crate::{
     store::{Store, StoreError, SuspendedRow, runs::Lease},
     types::{
         id::{self, Millis},
-        thread::{
-            Direction, MessageQuery, Slice, StoredMessage, Thread, ThreadOrder, ThreadQuery, TurnEntries, WorkingScope,
-        },
+        list::{Listed, Slice},
+        thread::{Direction, MessageQuery, StoredMessage, Thread, ThreadOrder, ThreadQuery, TurnEntries, WorkingScope},
     },
 };
 
@@ -145,6 +144,35 @@ pub(super) async fn totals_follow_what_is_written(store: &Store) {
     assert_eq!(total(store, "other").await, 0);
     assert!(said(store, "other").await.is_empty());
     assert!(matches!(threads.remove("other").await, Err(StoreError::NotFound(_))));
+}
+
+pub(super) async fn parts_claim_no_fewer_threads_or_messages_than_they_show(store: &Store) {
+    let grow = async |number: i64| store.threads().put(&thread(&format!("t{number}"), "u", number)).await.unwrap();
+    check_while_it_grows(grow, async || store.threads().list(&all(None)).await.unwrap()).await;
+    let grow = async |number: i64| {
+        store.messages().save(vec![message(&format!("m{number}"), "t0", number)], None).await.unwrap();
+    };
+    let query = MessageQuery::last("t0", 100);
+    check_while_it_grows(grow, async || store.messages().list(&query).await.unwrap()).await;
+}
+
+/// Adds to a list and reads it whole meanwhile.
+pub(super) async fn check_while_it_grows<T>(grow: impl AsyncFn(i64), whole: impl AsyncFn() -> Listed<T>) {
+    let grown = std::cell::Cell::new(false);
+    let growing = async {
+        for number in 0..100 {
+            grow(number).await;
+        }
+        grown.set(true);
+    };
+    let reading = async {
+        while !grown.get() {
+            let part = whole().await;
+            assert!(part.total >= part.entries.len() as u64, "{} of {}", part.entries.len(), part.total);
+        }
+    };
+    tokio::join!(growing, reading);
+    assert_eq!(whole().await.entries.len(), 100);
 }
 
 pub(super) async fn messages_are_saved_in_place_of_those_with_their_ids(store: &Store) {

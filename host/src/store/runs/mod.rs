@@ -19,7 +19,7 @@ use super::{
 };
 use crate::types::run::{RunChunk, RunInput, RunOutcome, RunStatus, StepRecord};
 
-pub use read::{Abandoned, RunFilter, RunHead, RunPage, RunRow, Told};
+pub use read::{Abandoned, RunFilter, RunHead, RunRow, Told};
 
 /// Runs of workflows.
 #[derive(Clone)]

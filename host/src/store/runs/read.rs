@@ -15,7 +15,10 @@ use crate::{
         filter::{self, Filter},
         statement::Statement,
     },
-    types::run::{RunChunk, RunInput, RunOutcome, RunStatus, StepRecord, StepStatus},
+    types::{
+        list::Listed,
+        run::{RunChunk, RunInput, RunOutcome, RunStatus, StepRecord, StepStatus},
+    },
 };
 
 /// A stored run. Times are milliseconds since 1970.
@@ -118,15 +121,6 @@ pub struct Told {
     pub status: RunStatus,
     /// How many chunks its stream has had.
     pub chunks: u64,
-}
-
-/// Some of the runs that are wanted.
-#[derive(Debug, Clone)]
-pub struct RunPage<R> {
-    /// Newest first.
-    pub runs: Vec<R>,
-    /// How many there are in all.
-    pub total: u64,
 }
 
 const COLUMNS: &str = "run_id, workflow_id, resource_id, status, graph_hash, request, state, outcome, chunks, owner, \
@@ -242,7 +236,7 @@ impl Runs {
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn list(&self, wanted: &RunFilter<'_>) -> Result<RunPage<RunRow>, StoreError> {
+    pub async fn list(&self, wanted: &RunFilter<'_>) -> Result<Listed<RunRow>, StoreError> {
         self.page(wanted, COLUMNS, read).await
     }
 
@@ -250,7 +244,7 @@ impl Runs {
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn heads(&self, wanted: &RunFilter<'_>) -> Result<RunPage<RunHead>, StoreError> {
+    pub async fn heads(&self, wanted: &RunFilter<'_>) -> Result<Listed<RunHead>, StoreError> {
         self.page(wanted, HEAD_COLUMNS, head).await
     }
 
@@ -259,16 +253,17 @@ impl Runs {
         wanted: &RunFilter<'_>,
         columns: &str,
         read: fn(&AnyRow) -> Result<R, StoreError>,
-    ) -> Result<RunPage<R>, StoreError> {
+    ) -> Result<Listed<R>, StoreError> {
         let total = self.total(wanted).await?;
         let limit = wanted.limit.map_or(i64::MAX, signed);
         if limit == 0 || wanted.offset >= total {
-            return Ok(RunPage { runs: Vec::new(), total });
+            return Ok(Listed { entries: Vec::new(), total });
         }
         let tail = format!("ORDER BY created_at DESC, run_id DESC LIMIT {limit} OFFSET {}", signed(wanted.offset));
         let query = condition(wanted).query(&format!("SELECT {columns} FROM workflow_runs"), &tail);
         let rows = self.database.rows(query).await?;
-        Ok(RunPage { runs: rows.iter().map(read).collect::<Result<_, _>>()?, total })
+        let entries = rows.iter().map(read).collect::<Result<_, _>>()?;
+        Ok(Listed::counted_before(total, wanted.offset, entries))
     }
 
     async fn total(&self, wanted: &RunFilter<'_>) -> Result<u64, StoreError> {
