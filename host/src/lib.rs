@@ -109,6 +109,8 @@ pub async fn serve(config: config::Config) -> Result<(), ServeError> {
         () = &mut stop => return Ok(()),
     };
     announce(&server.url());
+    // What starting took is needed no more.
+    drop(tokio::task::spawn_blocking(plugin::process::return_free_memory));
     server.run(stop).await
 }
 

@@ -20,7 +20,8 @@ use hotbay::{
     tasks::Tasks,
     types::{
         id::{Millis, fresh},
-        thread::{Direction, MessageQuery, Slice, StoredMessage},
+        list::Slice,
+        thread::{Direction, MessageQuery, StoredMessage},
     },
 };
 use hotbay_tests::process;

@@ -29,6 +29,7 @@ mod plugin_account;
 mod plugin_admin;
 mod plugin_calls;
 mod plugin_canary;
+mod plugin_control_group;
 mod plugin_hostile;
 mod plugin_isolated;
 mod plugin_isolated_host;

@@ -24,6 +24,7 @@ use crate::{
     config::Flags,
     plugin::{
         account::AccountArguments,
+        control_group::GroupArgument,
         probe::probe_main,
         runner::{RunnerArguments, runner_main},
     },
@@ -84,6 +85,8 @@ enum Command {
         path: PathBuf,
         #[command(flatten)]
         account: AccountArguments,
+        #[command(flatten)]
+        group: GroupArgument,
     },
     /// Run one plugin for the host that starts this itself
     #[command(hide = true)]
@@ -95,7 +98,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         // Before anything has threads: the child limits itself.
-        Command::Probe { path, account } => return probe_main(&path, &account),
+        Command::Probe { path, account, group } => return probe_main(&path, &account, &group),
         Command::PluginRunner(arguments) => return runner_main(&arguments),
         Command::Serve(flags) => serve::run(&flags),
         Command::Dev(arguments) => dev::run(arguments),

@@ -34,6 +34,7 @@ pub(super) struct File {
     pub(super) plugin_dirs: Option<Vec<PathBuf>>,
     pub(super) isolated_plugin_dirs: Option<Vec<PathBuf>>,
     pub(super) isolated_user: Option<Scalar>,
+    pub(super) isolated_cgroup: Option<PathBuf>,
     pub(super) watch: Option<Scalar>,
     pub(super) body_limit: Option<Scalar>,
     pub(super) cors_origins: Option<Vec<String>>,
@@ -117,12 +118,13 @@ struct LimitsSection {
     open_files: Option<u64>,
     cpu: Option<Scalar>,
     processes: Option<bool>,
+    cpus: Option<f64>,
 }
 
 impl PluginSection {
     /// Returns the options; `place` says where one is of this name.
     pub(super) fn options(self, place: impl Fn(&str) -> String) -> Result<PluginOptions, ConfigError> {
-        let LimitsSection { memory, open_files, cpu, processes } = self.limits;
+        let LimitsSection { memory, open_files, cpu, processes, cpus } = self.limits;
         let defaults = ProcessLimits::default();
         let wrong = |name: &str, value: String, expected: &str| ConfigError::Setting {
             place: place(name),
@@ -138,6 +140,9 @@ impl PluginSection {
                 name.clone(),
                 "names of variables with their values, for example { LANG = \"C\" }",
             ));
+        }
+        if let Some(odd) = cpus.filter(|cpus| !(0.01..=1024.0).contains(cpus)) {
+            return Err(wrong("limits.cpus", odd.to_string(), "a number of processors, for example 0.5"));
         }
         let read = |name: &str, value: &Scalar, expected: String| wrong(name, value.to_string(), &expected);
         let memory = match &memory {
@@ -159,6 +164,7 @@ impl PluginSection {
             open_files: open_files.unwrap_or(defaults.open_files),
             cpu,
             processes: processes.unwrap_or(defaults.processes),
+            cpus: cpus.map(|cpus| (cpus * 1000.0).round() as u32),
         };
         Ok(PluginOptions { config: Value::Object(self.config), isolation: self.isolation, env: self.env, limits })
     }

@@ -42,6 +42,9 @@ pub struct Flags {
     /// User that processes of plugins run as, if the host is root [default: the host's] [env: HOTBAY_ISOLATED_USER]
     #[arg(long, value_name = "USER")]
     pub isolated_user: Option<String>,
+    /// Control group (version 2) of the host's alone, in which processes of plugins get their own [default: none] [env: HOTBAY_ISOLATED_CGROUP]
+    #[arg(long, value_name = "DIR")]
+    pub isolated_cgroup: Option<PathBuf>,
     /// Whether plugin directories are watched [default: true] [env: HOTBAY_WATCH]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub watch: Option<String>,

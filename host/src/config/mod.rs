@@ -74,6 +74,8 @@ pub struct Config {
     pub isolated_plugin_dirs: Vec<PathBuf>,
     /// Whom processes that map plugins run as; as the host if absent.
     pub isolated_user: Option<Account>,
+    /// The control group in which processes of plugins get their own.
+    pub isolated_cgroup: Option<PathBuf>,
     /// Whether plugins, and what they are in, may belong to somebody else; set by `hotbay dev` alone.
     pub any_owner: bool,
     /// Whether those directories are watched.
@@ -265,6 +267,12 @@ impl Config {
                 None,
                 parse::account,
             )?,
+            isolated_cgroup: from.optional_path(
+                "isolated_cgroup",
+                flags.isolated_cgroup.as_ref(),
+                file.isolated_cgroup.as_deref(),
+                base,
+            ),
             any_owner: false,
             watch: from.pick("watch", flags.watch.as_ref(), file.watch.as_ref(), true, parse::boolean)?,
             body_limit: from.pick(
@@ -351,6 +359,7 @@ impl Config {
         let mut settings = PluginSettings::new(directories, self.data.clone(), executable);
         settings.isolated_directories.clone_from(&self.isolated_plugin_dirs);
         settings.isolated_user.clone_from(&self.isolated_user);
+        settings.isolated_cgroup.clone_from(&self.isolated_cgroup);
         settings.plugins.clone_from(&self.plugins);
         settings.trust.clone_from(&self.trust);
         settings.any_owner = self.any_owner;

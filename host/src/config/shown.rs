@@ -31,6 +31,7 @@ impl Config {
             "plugin_dirs": self.plugin_dirs,
             "isolated_plugin_dirs": self.isolated_plugin_dirs,
             "isolated_user": self.isolated_user.as_ref().map(|account| &account.name),
+            "isolated_cgroup": self.isolated_cgroup,
             "watch": self.watch,
             "body_limit": self.body_limit,
             "cors_origins": self.cors_origins,
@@ -67,6 +68,7 @@ impl Config {
                             "open_files": options.limits.open_files,
                             "cpu": options.limits.cpu.map(parse::show_duration),
                             "processes": options.limits.processes,
+                            "cpus": options.limits.cpus.map(|cpus| f64::from(cpus) / 1000.0),
                         },
                     }),
                 )

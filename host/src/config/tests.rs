@@ -292,10 +292,23 @@ fn another_user_is_one_of_this_machine_who_is_not_root() {
 }
 
 #[test]
+fn a_control_group_is_named_where_directories_are() {
+    assert_eq!(defaults().isolated_cgroup, None);
+    let named = load("isolated_cgroup = '/sys/fs/cgroup/a'", &[], Flags::default()).unwrap();
+    assert_eq!(named.plugin_settings("x".into()).isolated_cgroup.as_deref(), Some(Path::new("/sys/fs/cgroup/a")));
+    assert_eq!(named.redacted()["isolated_cgroup"], "/sys/fs/cgroup/a");
+    let variable = [("HOTBAY_ISOLATED_CGROUP", "/b")];
+    let other = load("isolated_cgroup = '/a'", &variable, Flags::default()).unwrap();
+    assert_eq!(other.isolated_cgroup.as_deref(), Some(Path::new("/b")));
+    let flags = Flags { isolated_cgroup: Some("/c".into()), ..Flags::default() };
+    assert_eq!(load("", &variable, flags).unwrap().isolated_cgroup.as_deref(), Some(Path::new("/c")));
+}
+
+#[test]
 fn what_a_process_may_use_is_read_and_shown_and_its_environment_stays_hidden() {
     let config = load(
         "[plugins.p]\nenv = { LANG = 'hush' }\n\
-         [plugins.p.limits]\nmemory = '256MiB'\nopen_files = 64\ncpu = '10m'\nprocesses = true",
+         [plugins.p.limits]\nmemory = '256MiB'\nopen_files = 64\ncpu = '10m'\nprocesses = true\ncpus = 0.5",
         &[],
         Flags::default(),
     )
@@ -305,12 +318,16 @@ fn what_a_process_may_use_is_read_and_shown_and_its_environment_stays_hidden() {
     assert_eq!(limits.cpu, Some(Duration::from_secs(600)));
     let shown = &config.redacted()["plugins"]["p"];
     assert_eq!(shown["env"], json!({ "LANG": "***" }));
+    assert_eq!(limits.cpus, Some(500));
     assert_eq!(shown["limits"]["cpu"], "600s");
+    assert_eq!(shown["limits"]["cpus"], 0.5);
     for (wrong, told) in [
         ("[plugins.p.limits]\nmemory = '1MiB'", "`plugins.p.limits.memory` in"),
         ("[plugins.p.limits]\nmemory = 'much'", "512MiB"),
         ("[plugins.p.limits]\nopen_files = 3", "at least 16"),
         ("[plugins.p.limits]\ncpu = 'long'", "`plugins.p.limits.cpu` in"),
+        ("[plugins.p.limits]\ncpus = 0.0", "`plugins.p.limits.cpus` in"),
+        ("[plugins.p.limits]\ncpus = nan", "a number of processors"),
         ("[plugins.p.limits]\nmem = 1", "memory"),
         ("[plugins.p]\nenv = { 'A=B' = 'c' }", "names of variables"),
         ("[plugins.p]\nisolation = 'container'", "inline"),

@@ -23,6 +23,10 @@ use super::{
     settings::ProcessLimits,
 };
 
+/// A variable for the host's own allocator, which is set before the process starts and is gone when the
+/// plugin looks: what is only reserved must not count as memory that the plugin has.
+pub(crate) const ALLOCATOR: (&str, &str) = ("MIMALLOC_ARENA_EAGER_COMMIT", "0");
+
 /// What a process has left.
 pub(crate) struct Confined {
     /// The connection to the host.
@@ -35,6 +39,8 @@ pub(crate) struct Confined {
 ///
 /// To be called once, by the first thread, before anything else is opened. `parent` is the host.
 pub(crate) fn confine(limits: &ProcessLimits, account: &AccountArguments, parent: u32) -> io::Result<Confined> {
+    // SAFETY: there is one thread, so that nobody reads the environment meanwhile.
+    unsafe { std::env::remove_var(ALLOCATOR.0) };
     let socket = take_socket()?;
     close_all_above(socket.as_raw_fd())?;
     prefer_me_when_memory_is_short();

@@ -21,6 +21,7 @@ use hotbay_plugin::manifest::Manifest;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    control_group::ControlGroups,
     elf,
     error::{LoadCode, LoadError},
     loader::Image,
@@ -111,6 +112,7 @@ impl Intake {
                 executable: settings.probe_exe.clone(),
                 deadline: settings.probe_deadline,
                 account: settings.isolated_user.clone(),
+                groups: ControlGroups::open(settings.isolated_cgroup.as_deref())?,
             },
             build_id: build_id(&settings.probe_exe),
             max_file_bytes: settings.max_file_bytes,
@@ -126,6 +128,11 @@ impl Intake {
     /// Returns the directory of the private copies.
     pub(crate) fn directory(&self) -> &Path {
         &self.copies
+    }
+
+    /// Returns where processes that map plugins get groups.
+    pub(crate) fn groups(&self) -> Option<&Arc<ControlGroups>> {
+        self.prober.groups.as_ref()
     }
 
     /// Checks, copies and probes a file.

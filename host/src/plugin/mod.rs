@@ -8,7 +8,9 @@
 //! for a file is in [`trust`], what others could change in `ownership`. Plugin code runs on the threads of `pool` only.
 //!
 //! A plugin that is isolated is not mapped here: `isolated` starts a child which does that
-//! ([`runner`]) and talks to it in `frames`. Which of the two it is, only `supervisor` knows.
+//! ([`runner`]) and talks to it in `frames`. Which of the two it is, only `supervisor` knows. What such
+//! a child may do is in `confine`, whom it runs as in [`account`], what all it starts may use together
+//! in [`control_group`].
 //!
 //! Knows nothing of agents, runs or HTTP: a call is bytes in, bytes out ([`call`]), and what
 //! a plugin asks of the host goes to [`services::HostServices`].
@@ -26,6 +28,7 @@ pub mod probe;
 pub mod trust;
 
 pub mod account;
+pub mod control_group;
 pub mod runner;
 
 #[cfg(feature = "fuzzing")]

@@ -7,6 +7,7 @@
 use std::{
     path::{Path, PathBuf},
     process::{ExitCode, ExitStatus, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,10 +17,11 @@ use tokio::io::AsyncReadExt;
 
 use super::{
     account::{AccountArguments, OpenFile},
+    control_group::{ControlGroup, ControlGroups, GroupArgument},
     error::{LoadCode, LoadError},
     loader::Image,
     process,
-    settings::Account,
+    settings::{Account, ProcessLimits},
 };
 
 /// More than any manifest needs; a child that prints without end must not fill the host.
@@ -51,14 +53,29 @@ pub(crate) struct Prober {
     pub(crate) deadline: Duration,
     /// Whom it runs as, if not as the host does.
     pub(crate) account: Option<Account>,
+    /// Where it gets a group of its own.
+    pub(crate) groups: Option<Arc<ControlGroups>>,
 }
 
 impl Prober {
     /// Loads the file in a child.
     pub(crate) async fn probe(&self, file: &Path) -> Result<Probed, LoadError> {
+        let make = |groups: &Arc<ControlGroups>| groups.make("probe", &ProcessLimits::default());
+        let group = self.groups.as_ref().map(make).transpose();
+        let group = group.map_err(|error| LoadError::io("limit the probe of", file, &error))?;
+        let probed = self.probe_in(group.as_ref(), file).await;
+        if let Some(group) = group {
+            // What it left behind may take a moment to end.
+            drop(tokio::task::spawn_blocking(move || group.end()).await);
+        }
+        probed
+    }
+
+    async fn probe_in(&self, group: Option<&ControlGroup>, file: &Path) -> Result<Probed, LoadError> {
         let mut command = std::process::Command::new(&self.executable);
         command.arg("probe").arg(file).env_clear();
         AccountArguments::new(self.account.as_ref(), file).add_to(&mut command);
+        GroupArgument::of(group).add_to(&mut command);
         let mut command = tokio::process::Command::from(command);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
         let mut child =
@@ -122,11 +139,11 @@ fn signal_name(signal: i32) -> &'static str {
 
 /// Runs the child's side: maps `file` and prints the verdict. This is `hotbay probe FILE`.
 #[must_use]
-pub fn probe_main(file: &Path, account: &AccountArguments) -> ExitCode {
+pub fn probe_main(file: &Path, account: &AccountArguments, group: &GroupArgument) -> ExitCode {
     let Ok(mut out) = process::prepare_child() else {
         return ExitCode::from(3);
     };
-    let said = match image(file, account) {
+    let said = match image(file, account, group) {
         Ok(image) => Verdict::Accepted { abi_minor: image.root.abi_minor(), manifest: Box::new(image.manifest) },
         Err(error) => Verdict::Refused { code: error.code.as_str().to_owned(), message: error.message },
     };
@@ -140,7 +157,8 @@ pub fn probe_main(file: &Path, account: &AccountArguments) -> ExitCode {
     })
 }
 
-fn image(file: &Path, account: &AccountArguments) -> Result<Image, LoadError> {
+fn image(file: &Path, account: &AccountArguments, group: &GroupArgument) -> Result<Image, LoadError> {
+    group.join().map_err(|error| LoadError::io("limit the process that maps", file, &error))?;
     let open = account.become_it().and_then(|open| process::die_with_parent().map(|()| open));
     let open = open.map_err(|error| LoadError::io("become the user that maps", file, &error))?;
     Image::map(open.as_ref().map_or(file, OpenFile::path))

@@ -103,8 +103,13 @@ pub(crate) fn signal_name(signal: i32) -> &'static str {
 
 /// Gives memory that nothing in the process uses back to the system. May take milliseconds.
 ///
-/// The allocator keeps what was freed, which after a load is several times the files' length.
+/// Allocators keep what was freed, which after a load is several times the files' length: the host's
+/// own, and that of the C library, which is plugins'.
 pub(crate) fn return_free_memory() {
+    // SAFETY: takes a plain value and works under the allocator's own locks; any thread may call it.
+    unsafe {
+        libmimalloc_sys::mi_collect(true);
+    }
     #[cfg(target_env = "gnu")]
     // SAFETY: takes a plain number and works under the allocator's own locks.
     unsafe {

@@ -68,11 +68,13 @@ pub struct ProcessLimits {
     pub cpu: Option<Duration>,
     /// Whether it may start further processes.
     pub processes: bool,
+    /// Thousandths of a processor that all its processes may use together, if they have a control group.
+    pub cpus: Option<u32>,
 }
 
 impl Default for ProcessLimits {
     fn default() -> Self {
-        Self { memory: 2 << 30, open_files: 1024, cpu: None, processes: false }
+        Self { memory: 2 << 30, open_files: 1024, cpu: None, processes: false, cpus: None }
     }
 }
 
@@ -173,6 +175,8 @@ pub struct PluginSettings {
     pub isolated_directories: Vec<PathBuf>,
     /// Whom processes that map plugins run as, the probe's among them; as the host if absent.
     pub isolated_user: Option<Account>,
+    /// The control group in which those processes get groups of their own; none if absent.
+    pub isolated_cgroup: Option<PathBuf>,
     /// The host's data directory; copies and state are kept in its `plugins`.
     pub data: PathBuf,
     /// The executable that understands `probe` and `plugin-runner`: the host itself.
@@ -219,6 +223,7 @@ impl PluginSettings {
             directories,
             isolated_directories: Vec::new(),
             isolated_user: None,
+            isolated_cgroup: None,
             data,
             probe_exe,
             plugins: BTreeMap::new(),

@@ -52,9 +52,9 @@ pub struct PathId(pub String);
 #[derive(Debug, Clone)]
 pub struct Path<T>(pub T);
 
-/// The parsed body of a request, on its way from [`read_json`] to [`Body`].
+/// The body of a request, as it came and parsed, on its way from [`read_json`] to [`Body`].
 #[derive(Debug, Clone)]
-struct JsonBody(Option<Value>);
+struct JsonBody(Option<(Bytes, Value)>);
 
 /// What a JSON body may be at most.
 #[derive(Debug, Clone, Copy)]
@@ -89,7 +89,8 @@ pub(super) async fn read_json(
         })?;
         if !bytes.is_empty() {
             depth::check(&bytes, most.depth).inspect_err(|_| limits.hit(Limit::JsonDepth))?;
-            document = Some(parse(&bytes)?);
+            let parsed = parse(&bytes)?;
+            document = Some((bytes, parsed));
         }
     }
     parts.extensions.insert(JsonBody(document));
@@ -118,23 +119,23 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let JsonBody(document) = parts
+        let JsonBody(body) = parts
             .extensions
             .remove()
             .ok_or_else(|| ApiError::internal("a handler reads a body its route does not parse"))?;
         let shape = Shape::of::<T>();
-        let document = match document {
-            Some(document) => document,
+        let (bytes, document) = match body {
+            Some(body) => body,
             None => {
                 let empty = Value::Object(serde_json::Map::new());
                 if !shape.schema().accepts(&empty) {
                     let message = "Invalid input: expected object, received undefined";
                     return Err(ApiError::invalid_field(Invalid::Body, "root", message));
                 }
-                empty
+                (Bytes::from_static(b"{}"), empty)
             }
         };
-        typed(shape, document, Invalid::Body).map(Self)
+        typed(shape, document, Invalid::Body, || parse(&bytes)).map(Self)
     }
 }
 
@@ -147,12 +148,12 @@ where
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let shape = Shape::of::<T>();
-        let document = match parts.uri.query() {
+        let document = || match parts.uri.query() {
             // Most requests have none, and then there is nothing to read or convert.
-            None | Some("") => Value::Object(serde_json::Map::new()),
-            Some(query) => query::document(query, shape).map_err(|issues| ApiError::invalid(Invalid::Query, issues))?,
+            None | Some("") => Ok(Value::Object(serde_json::Map::new())),
+            Some(query) => query::document(query, shape).map_err(|issues| ApiError::invalid(Invalid::Query, issues)),
         };
-        typed(shape, document, Invalid::Query).map(Self)
+        typed(shape, document()?, Invalid::Query, document).map(Self)
     }
 }
 
@@ -180,14 +181,23 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
     }
 }
 
-/// Checks a document and fills in the type.
-fn typed<T: DeserializeOwned>(shape: &Shape, document: Value, part: Invalid) -> Result<T, ApiError> {
+/// Checks a document and fills in the type. `again` makes the document once more.
+fn typed<T: DeserializeOwned>(
+    shape: &Shape,
+    document: Value,
+    part: Invalid,
+    again: impl FnOnce() -> Result<Value, ApiError>,
+) -> Result<T, ApiError> {
     let issues = shape.schema().issues(&document);
     if !issues.is_empty() {
         return Err(ApiError::invalid(part, issues));
     }
-    // The schema is made from the type, so this is rare: a number too large for its type.
-    serde_path_to_error::deserialize(document).map_err(|error| {
+    if let Ok(filled) = serde_json::from_value(document) {
+        return Ok(filled);
+    }
+    // The schema is made from the type, so this is rare: a number too large for its type. Where it
+    // is costs more to know than all the rest, so that is found out only now.
+    serde_path_to_error::deserialize(again()?).map_err(|error| {
         let path = error.path().to_string();
         let field = if path == "." { "root".to_owned() } else { path };
         ApiError::invalid(part, [FieldIssue::new(field, "Invalid input")])

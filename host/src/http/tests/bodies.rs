@@ -51,6 +51,17 @@ async fn a_number_too_large_for_its_type_is_refused() {
     check(r#"{"item":"tea","count":256}"#, "count", "Too big: expected number to be <=255").await;
 }
 
+/// Of this the schema knows nothing.
+#[tokio::test]
+async fn a_number_too_large_for_its_type_is_found_deep_inside() {
+    check(r#"{"item":"tea","sentTo":{"city":"Rome","number":4294967296}}"#, "sentTo.number", "Invalid input").await;
+    let answer = Host::start()
+        .await
+        .post("/api/probe/order", r#"{"item":"tea","sentTo":{"city":"Rome","number":4294967295}}"#)
+        .await;
+    assert_eq!(answer.json()["sentTo"]["number"], u32::MAX);
+}
+
 #[tokio::test]
 async fn other_documents_than_objects_are_refused() {
     check("null", "root", "Invalid input: expected object, received null").await;

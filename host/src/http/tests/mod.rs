@@ -152,6 +152,9 @@ enum Size {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 struct Address {
     city: String,
+    /// Which house.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<u32>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]

@@ -24,7 +24,14 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::Launch;
-use crate::plugin::{account::AccountArguments, process, runner::RunnerArguments, settings::Account};
+use crate::plugin::{
+    account::AccountArguments,
+    confine,
+    control_group::{ControlGroup, GroupArgument},
+    process,
+    runner::RunnerArguments,
+    settings::Account,
+};
 
 /// The host's own executable, as it was when the host started.
 ///
@@ -49,8 +56,17 @@ pub(super) struct Child {
     /// Its id, also of the group it leads.
     pub(super) pid: u32,
     /// Its end, once.
-    pub(super) exited: oneshot::Receiver<Option<ExitStatus>>,
+    pub(super) exited: oneshot::Receiver<End>,
     alive: Arc<Alive>,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct End {
+    /// As the system says, if it could be heard.
+    pub(super) status: Option<ExitStatus>,
+    /// Its control group had no memory left.
+    pub(super) was_short_of_memory: bool,
 }
 
 /// What is connected to a new child.
@@ -61,19 +77,26 @@ pub(super) struct Ends {
     pub(super) output: PipeReader,
 }
 
-/// Whether the process may still be signalled: not once its id is free for another.
-#[derive(Default)]
-struct Alive(Mutex<Option<u32>>);
+/// What of a process may still be ended.
+struct Alive {
+    /// Its id, until that is free for another.
+    pid: Mutex<Option<u32>>,
+    /// What it cannot leave, if it has that.
+    group: Option<ControlGroup>,
+}
 
 impl Alive {
-    fn group(&self) -> MutexGuard<'_, Option<u32>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pid(&self) -> MutexGuard<'_, Option<u32>> {
+        self.pid.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn kill(&self) {
         // The lock is held meanwhile: the process is not reaped before it is released.
-        if let Some(pid) = *self.group() {
+        if let Some(pid) = *self.pid() {
             process::kill_group(pid);
+            if let Some(group) = &self.group {
+                group.kill();
+            }
         }
     }
 }
@@ -103,29 +126,51 @@ impl Drop for Child {
 
 /// The thread's life: starts the child, says so, waits for its end and reaps it.
 fn attend(launch: &Launch, started: oneshot::Sender<io::Result<(Child, Ends)>>) {
-    let (mut child, ends) = match spawn(launch) {
-        Ok(spawned) => spawned,
+    let (mut child, ends, group) = match start(launch) {
+        Ok(started) => started,
         Err(error) => {
             drop(started.send(Err(error)));
             return;
         }
     };
     let pid = child.id();
-    let alive = Arc::new(Alive(Mutex::new(Some(pid))));
+    let alive = Arc::new(Alive { pid: Mutex::new(Some(pid)), group });
     let (give, exited) = oneshot::channel();
     // If nobody waits any more, the child is dropped here and killed by that.
     drop(started.send(Ok((Child { pid, exited, alive: Arc::clone(&alive) }, ends))));
     if let Err(error) = process::wait_for_end(pid) {
         tracing::error!(%error, pid, "cannot wait for the end of a plugin's process");
     }
-    // What it has started is in its group, unless it left that; its id keeps until it is reaped.
+    // What it has started is in the group of its processes, unless it left that, and in its control
+    // group, if it has one; its id keeps until it is reaped.
     alive.kill();
-    *alive.group() = None;
+    *alive.pid() = None;
+    let was_short_of_memory = alive.group.as_ref().is_some_and(ControlGroup::was_short_of_memory);
     // Nobody may be waiting any more; it is reaped all the same.
-    give.send(child.wait().ok()).unwrap_or_default();
+    give.send(End { status: child.wait().ok(), was_short_of_memory }).unwrap_or_default();
+    if let Some(group) = &alive.group {
+        group.end();
+    }
 }
 
-fn spawn(launch: &Launch) -> io::Result<(std::process::Child, Ends)> {
+fn start(launch: &Launch) -> io::Result<(std::process::Child, Ends, Option<ControlGroup>)> {
+    let group = match (&launch.groups, launch.limits.cpus) {
+        (Some(groups), _) => Some(groups.make(&launch.plugin, &launch.limits)?),
+        (None, Some(_)) => return Err(io::Error::other("`limits.cpus` needs the setting `isolated_cgroup`")),
+        (None, None) => None,
+    };
+    match spawn(launch, GroupArgument::of(group.as_ref())) {
+        Ok((child, ends)) => Ok((child, ends, group)),
+        Err(error) => {
+            if let Some(group) = group {
+                group.end();
+            }
+            Err(error)
+        }
+    }
+}
+
+fn spawn(launch: &Launch, group: GroupArgument) -> io::Result<(std::process::Child, Ends)> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&launch.directory)?;
     // Nobody else can have put another in its place: what it is in is the host's.
     if let Some(Account { user, group, .. }) = &launch.account {
@@ -136,8 +181,10 @@ fn spawn(launch: &Launch) -> io::Result<(std::process::Child, Ends)> {
     let mut command = Command::new(&launch.program.path);
     command.arg0("hotbay");
     let account = AccountArguments::new(launch.account.as_ref(), &launch.file);
-    RunnerArguments::new(&launch.plugin, std::process::id(), &launch.limits, account).add_to(&mut command);
-    command.env_clear().envs(&launch.env).current_dir(&launch.directory).process_group(0);
+    RunnerArguments::new(&launch.plugin, std::process::id(), &launch.limits, account, group).add_to(&mut command);
+    command.env_clear().envs(&launch.env);
+    let (name, value) = confine::ALLOCATOR;
+    command.env(name, value).current_dir(&launch.directory).process_group(0);
     // Descriptor 0 is how it is handed over: nothing else has to be left open across the exec.
     command.stdin(OwnedFd::from(theirs)).stdout(printed.try_clone()?).stderr(printed);
     // With the command its ends of the socket and the pipe are dropped.
@@ -145,11 +192,11 @@ fn spawn(launch: &Launch) -> io::Result<(std::process::Child, Ends)> {
 }
 
 /// Says how a process ended, for people.
-pub(super) fn describe(status: Option<ExitStatus>, printed: &str) -> String {
-    let Some(status) = status else { return String::from("its end could not be seen") };
+pub(super) fn describe(end: End, printed: &str) -> String {
+    let Some(status) = end.status else { return String::from("its end could not be seen") };
     let why = if printed.contains("has overflowed its stack") {
         Some("stack overflow")
-    } else if printed.contains("memory allocation of ") {
+    } else if end.was_short_of_memory || printed.contains("memory allocation of ") {
         Some("no more memory")
     } else {
         None
@@ -166,13 +213,16 @@ mod tests {
 
     #[test]
     fn an_end_is_told_by_its_signal_and_by_what_was_printed() {
-        let signal = |number| Some(ExitStatus::from_raw(number));
+        let ended = |status| End { status: Some(ExitStatus::from_raw(status)), was_short_of_memory: false };
+        let signal = ended;
         assert_eq!(describe(signal(libc::SIGSEGV), ""), "signal 11, invalid memory access");
         assert_eq!(
             describe(signal(libc::SIGABRT), "thread 'x' has overflowed its stack\n"),
             "signal 6, stack overflow"
         );
         assert_eq!(describe(signal(libc::SIGABRT), "memory allocation of 9 bytes failed"), "signal 6, no more memory");
-        assert_eq!(describe(Some(ExitStatus::from_raw(3 << 8)), ""), "it ended itself with exit code 3");
+        let killed = End { was_short_of_memory: true, ..signal(libc::SIGKILL) };
+        assert_eq!(describe(killed, ""), "signal 9, no more memory");
+        assert_eq!(describe(ended(3 << 8), ""), "it ended itself with exit code 3");
     }
 }

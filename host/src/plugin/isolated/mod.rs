@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     bridge::{deadline_ms, next_call},
     call::{Call, CallError, ChunkSender, Instance, Reply, Target},
+    control_group::ControlGroups,
     error::LoadError,
     frames::{self, Called, Kind, MAX_BODY, WINDOW},
     in_flight::InFlightGuard,
@@ -60,6 +61,8 @@ pub(crate) struct Launch {
     pub(crate) limits: ProcessLimits,
     /// Whom it runs as, if not as the host does.
     pub(crate) account: Option<Account>,
+    /// Where it gets a group of its own.
+    pub(crate) groups: Option<Arc<ControlGroups>>,
     /// Where it works; made if it is not there.
     pub(crate) directory: PathBuf,
     /// Tools whose calls may be repeated.

@@ -1,6 +1,6 @@
 //! One process from its start to its end.
 
-use std::{os::fd::OwnedFd, process::ExitStatus, sync::Arc, time::Duration};
+use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use tokio::{
@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{
     Launch,
-    child::{Child, Ends, describe},
+    child::{Child, End, Ends, describe},
     link::{Fault, Link},
 };
 use crate::plugin::{
@@ -41,7 +41,7 @@ pub(super) struct Session {
 /// Why a session is over.
 pub(super) enum Loss {
     /// The process ended.
-    Exited(Option<ExitStatus>),
+    Exited(End),
     /// The connection did not go on.
     Fault(Fault),
 }
@@ -110,7 +110,7 @@ impl Session {
             biased;
             // Whatever it said before it ended is heard: the end of the socket comes after that.
             fault = self.link.serve(&mut self.read) => Loss::Fault(fault),
-            status = &mut self.child.exited => Loss::Exited(status.ok().flatten()),
+            end = &mut self.child.exited => Loss::Exited(end.unwrap_or_default()),
             () = self.output.listen() => Loss::Fault(Fault::Closed),
         }
     }
@@ -118,14 +118,14 @@ impl Session {
     /// Makes sure that nothing of the process is left, and says how it ended.
     pub(super) async fn end(&mut self, loss: Loss) -> Arc<str> {
         let (exited, fault) = match loss {
-            Loss::Exited(status) => {
+            Loss::Exited(end) => {
                 // What it said last is still in the socket; nobody is left to say more.
                 drop(tokio::time::timeout(DYING, self.link.serve(&mut self.read)).await);
-                (Some(status), None)
+                (Some(end), None)
             }
             Loss::Fault(Fault::Closed) => {
-                let status = tokio::time::timeout(DYING, &mut self.child.exited).await;
-                (status.ok().map(|status| status.ok().flatten()), Some(Fault::Closed))
+                let end = tokio::time::timeout(DYING, &mut self.child.exited).await;
+                (end.ok().map(Result::unwrap_or_default), Some(Fault::Closed))
             }
             Loss::Fault(fault) => (None, Some(fault)),
         };
@@ -135,7 +135,7 @@ impl Session {
         }
         self.output.rest().await;
         let how = match (exited, fault) {
-            (Some(status), _) => describe(status, &self.output.printed),
+            (Some(end), _) => describe(end, &self.output.printed),
             (None, Some(Fault::Garbage(garbage))) => format!("it sent what makes no sense: {garbage}"),
             (None, Some(Fault::Stuck)) => format!(
                 "it was killed because a cancelled call did not return within {} s",

@@ -11,6 +11,7 @@ mod host;
 mod incoming;
 
 use std::{
+    io,
     os::unix::net::UnixStream,
     process::{Command, ExitCode},
     sync::{Arc, mpsc},
@@ -23,6 +24,7 @@ use super::{
     account::{AccountArguments, OpenFile},
     bridge::Components,
     confine::{Confined, confine},
+    control_group::GroupArgument,
     error::{LoadCode, LoadError},
     frames::{self, Kind, Opening, OpeningFailed},
     loader::Image,
@@ -62,10 +64,18 @@ pub struct RunnerArguments {
     processes: bool,
     #[command(flatten)]
     account: AccountArguments,
+    #[command(flatten)]
+    group: GroupArgument,
 }
 
 impl RunnerArguments {
-    pub(super) fn new(plugin: &str, parent: u32, limits: &ProcessLimits, account: AccountArguments) -> Self {
+    pub(super) fn new(
+        plugin: &str,
+        parent: u32,
+        limits: &ProcessLimits,
+        account: AccountArguments,
+        group: GroupArgument,
+    ) -> Self {
         Self {
             plugin: plugin.to_owned(),
             parent,
@@ -74,6 +84,7 @@ impl RunnerArguments {
             cpu: limits.cpu.map(|cpu| cpu.as_secs()),
             processes: limits.processes,
             account,
+            group,
         }
     }
 
@@ -89,6 +100,11 @@ impl RunnerArguments {
             command.arg("--processes");
         }
         self.account.add_to(command);
+        self.group.add_to(command);
+    }
+
+    fn confine(&self) -> io::Result<Confined> {
+        confine(&self.limits(), &self.account, self.parent)
     }
 
     fn limits(&self) -> ProcessLimits {
@@ -97,6 +113,8 @@ impl RunnerArguments {
             open_files: self.open_files,
             cpu: self.cpu.map(Duration::from_secs),
             processes: self.processes,
+            // The group's to see to.
+            cpus: None,
         }
     }
 }
@@ -104,7 +122,7 @@ impl RunnerArguments {
 /// Runs a plugin for the host that started this process. Does not return but in an error.
 #[must_use]
 pub fn runner_main(arguments: &RunnerArguments) -> ExitCode {
-    let failed = match confine(&arguments.limits(), &arguments.account, arguments.parent) {
+    let failed = match arguments.group.join().and_then(|()| arguments.confine()) {
         Ok(Confined { socket, file }) => serve(socket, file.as_ref()),
         // Standard error is the plugin's log in the host.
         Err(error) => Err(error),
@@ -116,12 +134,12 @@ pub fn runner_main(arguments: &RunnerArguments) -> ExitCode {
 }
 
 #[expect(clippy::print_stderr, reason = "the host makes it a log record")]
-fn complain(error: &std::io::Error) {
+fn complain(error: &io::Error) {
     eprintln!("the process cannot be prepared for the plugin: {error}");
 }
 
 /// `file` is where the plugin can be mapped from, if not at its own path.
-fn serve(socket: UnixStream, file: Option<&OpenFile>) -> std::io::Result<()> {
+fn serve(socket: UnixStream, file: Option<&OpenFile>) -> io::Result<()> {
     let connection = Connection::new(socket.try_clone()?);
     let (ask_to_end, end) = mpsc::sync_channel(1);
     let (incoming, opening) = Incoming::new(socket, ask_to_end)?;
@@ -141,7 +159,7 @@ fn serve(socket: UnixStream, file: Option<&OpenFile>) -> std::io::Result<()> {
         }
     }
     // `incoming` keeps the other end as long as the process lives.
-    let deadline = end.recv().map_err(std::io::Error::other)?;
+    let deadline = end.recv().map_err(io::Error::other)?;
     calls.shut_down(deadline);
     connection.write(&frames::frame(Kind::Down, 0, &[]));
     // Not a plain return: that would run the plugin's destructors, which a host never does.

@@ -121,6 +121,7 @@ impl Supervisor {
             env: options.env,
             limits: options.limits,
             account: settings.isolated_user.clone(),
+            groups: self.intake.groups().cloned(),
             directory: self.intake.directory().join("work").join(&*identity.plugin),
             idempotent: idempotent.collect(),
             open_deadline: settings.open_deadline,

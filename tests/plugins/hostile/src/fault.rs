@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     hint::black_box,
-    io::Write,
+    io::{Read, Write},
     mem::ManuallyDrop,
     os::fd::{AsRawFd, FromRawFd, RawFd},
 };
@@ -23,7 +23,7 @@ pub(crate) fn commit(name: &str, call: u64, input: &Value) -> Option<Result<Valu
         "overflow" => Ok(json!(overflow(number("depth", u64::MAX)))),
         "oom" => oom(number("bytes", 1 << 40)),
         "fork_bomb" => fork_bomb(number("count", 200)),
-        "leave_child" => leave_child(),
+        "leave_child" => leave_child(input.get("apart").is_some(), number("bytes", 0)),
         "spawn" => spawn(),
         "leak_files" => leak_files(),
         "spin" => spin(),
@@ -86,13 +86,42 @@ fn fork_bomb(count: u64) -> Result<Value, Error> {
     Ok(json!({"made": made, "error": std::io::Error::last_os_error().to_string()}))
 }
 
-/// Leaves a process that outlives this one, if nobody sees to it.
-fn leave_child() -> Result<Value, Error> {
-    // SAFETY: what is forked waits for a signal.
+/// Leaves a process that outlives this one, if nobody sees to it; `apart` from the group of this one, and
+/// with so much memory of its own.
+fn leave_child(apart: bool, bytes: u64) -> Result<Value, Error> {
+    let (mut said, mut says) = std::io::pipe()?;
+    // SAFETY: what is forked does no more than a few system calls, and waits for a signal.
     match unsafe { libc::fork() } {
-        0 => forever(),
+        0 => {
+            // SAFETY: takes nothing.
+            if apart && unsafe { libc::setsid() } == -1 {
+                std::process::abort();
+            }
+            hold(bytes as usize);
+            if says.write_all(b"!").is_err() {
+                std::process::abort();
+            }
+            forever()
+        }
         -1 => Err(std::io::Error::last_os_error().into()),
-        child => Ok(json!(child)),
+        child => {
+            said.read_exact(&mut [0])?;
+            Ok(json!(child))
+        }
+    }
+}
+
+/// Takes memory and writes to all of it.
+fn hold(bytes: usize) {
+    let (all, private) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    for _ in 0..bytes >> 20 {
+        // SAFETY: asks for a new mapping anywhere, which nobody else knows.
+        let mapped = unsafe { libc::mmap(std::ptr::null_mut(), 1 << 20, all, private, -1, 0) };
+        if mapped == libc::MAP_FAILED {
+            std::process::abort();
+        }
+        // SAFETY: the mapping above is this long and may be written.
+        unsafe { mapped.cast::<u8>().write_bytes(1, 1 << 20) };
     }
 }
 
