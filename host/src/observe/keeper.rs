@@ -3,6 +3,7 @@
 //! Everything here blocks; `writer` calls it away from the async threads, one call at a time.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -21,7 +22,7 @@ use super::{
     record::{Record, RecordKind},
     schema::fields,
     tail::{Arrival, Arrived},
-    wal::{Entry, Wal},
+    wal::{Bodies, Entry, Wal},
 };
 use crate::{
     config::RecordSettings,
@@ -118,7 +119,7 @@ impl Keeper {
         let mut arrivals = Vec::with_capacity(entries.len());
         for Entry { seq, key, body } in entries {
             match read(key.0, &body) {
-                Ok(what) => arrivals.push(Arrival { seq, key, what }),
+                Ok(what) => arrivals.push(Arrival::new(seq, key, what)),
                 Err(error) => tracing::warn!(%error, seq, "a record of the write-ahead log is no record"),
             }
         }
@@ -167,8 +168,12 @@ impl Keeper {
             by_day.entry(arrival.key).or_default().push(arrival);
         }
         let mut commit = Commit { days: Vec::new(), is_complete: true };
+        let wal = self.wal.take();
+        // What was written once need not be written again.
+        let bodies = wal.as_ref().zip(arrivals.first()).map(|(wal, first)| wal.bodies(first.seq, seq));
+        let bodies = bodies.unwrap_or_default();
         for (key, arrivals) in by_day {
-            let committed = self.day(key).and_then(|day| guarded(|| index(day, seq, &arrivals)));
+            let committed = self.day(key).and_then(|day| guarded(|| index(day, seq, &arrivals, &bodies)));
             match committed {
                 Ok(None) => {}
                 Ok(Some(committed)) => {
@@ -181,6 +186,8 @@ impl Keeper {
                 }
             }
         }
+        drop(bodies);
+        self.wal = wal;
         if commit.is_complete
             && let Some(wal) = &mut self.wal
         {
@@ -287,15 +294,21 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, TantivyError>) -> Result<T, Tanti
 }
 
 /// Puts what arrived into its index, unless it is there. Returns the index if that changed it.
-fn index(day: &mut Day, seq: u64, arrivals: &[&Arrival]) -> Result<Option<Committed>, TantivyError> {
+fn index(
+    day: &mut Day,
+    seq: u64,
+    arrivals: &[&Arrival],
+    bodies: &Bodies<'_>,
+) -> Result<Option<Committed>, TantivyError> {
     let held = day.committed();
     let missing = arrivals.iter().filter(|arrival| held.is_none_or(|held| arrival.seq > held));
     let documents = missing.flat_map(|arrival| {
         // One record must not keep all others from the index.
-        catch_unwind(AssertUnwindSafe(|| documents(arrival))).unwrap_or_else(|_| {
-            tracing::error!(seq = arrival.seq, "a record cannot be put into an index and is found no longer");
-            Vec::new()
-        })
+        catch_unwind(AssertUnwindSafe(|| documents(arrival, bodies.get(&arrival.seq).map(|body| &**body))))
+            .unwrap_or_else(|_| {
+                tracing::error!(seq = arrival.seq, "a record cannot be put into an index and is found no longer");
+                Vec::new()
+            })
     });
     Ok(day.write(documents, seq)?.then(|| committed(day)))
 }
@@ -311,10 +324,10 @@ fn dates(directory: &Path) -> Vec<Date> {
     names.filter_map(|name| name.parse().ok()).collect()
 }
 
-/// Returns the documents of what arrived. The body is kept with the first.
-fn documents(arrival: &Arrival) -> Vec<TantivyDocument> {
-    let body = write(&arrival.what);
-    let body = body.as_slice();
+/// Returns the documents of what arrived. The body is kept with the first; it is made unless it is there.
+fn documents(arrival: &Arrival, body: Option<&[u8]>) -> Vec<TantivyDocument> {
+    let body = body.map_or_else(|| Cow::Owned(write(&arrival.what)), Cow::Borrowed);
+    let body = &*body;
     match &arrival.what {
         Arrived::Log(log) => vec![fields().document(Record::Log(log), arrival.seq, 0, Some(body))],
         Arrived::Spans(spans) => {

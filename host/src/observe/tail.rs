@@ -29,6 +29,14 @@ pub(super) struct Arrival {
     /// The index it belongs to.
     pub(super) key: DayKey,
     pub(super) what: Arrived,
+    /// About how many bytes of memory it takes.
+    weight: usize,
+}
+
+impl Arrival {
+    pub(super) fn new(seq: u64, key: DayKey, what: Arrived) -> Self {
+        Self { seq, key, weight: what.weight(), what }
+    }
 }
 
 impl Arrived {
@@ -71,7 +79,7 @@ impl Tail {
     /// Adds what came in.
     pub(super) fn push(&mut self, arrival: Arrival) {
         self.records += arrival.what.len();
-        self.weight += arrival.what.weight();
+        self.weight += arrival.weight;
         self.arrivals.push_back(arrival);
     }
 
@@ -86,7 +94,7 @@ impl Tail {
             && first.seq <= seq
         {
             self.records -= first.what.len();
-            self.weight -= first.what.weight();
+            self.weight -= first.weight;
             self.arrivals.pop_front();
         }
         if self.arrivals.is_empty() && self.arrivals.capacity() > 1024 {

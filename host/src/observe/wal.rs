@@ -4,6 +4,8 @@
 //! operating system and no further, so files are synced here.
 
 use std::{
+    borrow::Cow,
+    collections::HashMap,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -35,6 +37,9 @@ pub(super) struct Entry {
     pub(super) body: Vec<u8>,
 }
 
+/// What stands in the log, by position.
+pub(super) type Bodies<'a> = HashMap<u64, Cow<'a, [u8]>>;
+
 /// What stands before a body: the kind, and the day as year, month and day.
 const HEAD: usize = 5;
 
@@ -52,6 +57,14 @@ fn key_of(head: [u8; HEAD]) -> Option<DayKey> {
     let kind = *RecordKind::ALL.get(usize::from(kind))?;
     let year = i16::from_le_bytes([year_low, year_high]);
     Some((kind, Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()?))
+}
+
+/// Returns what stands behind the head.
+fn body_of(payload: Cow<'_, [u8]>) -> Option<Cow<'_, [u8]>> {
+    Some(match payload {
+        Cow::Borrowed(payload) => Cow::Borrowed(payload.get(HEAD..)?),
+        Cow::Owned(payload) => Cow::Owned(payload.get(HEAD..)?.to_vec()),
+    })
 }
 
 /// The write-ahead log.
@@ -96,11 +109,17 @@ impl Wal {
 
     fn entries(&self) -> Vec<Entry> {
         let Ok(records) = self.log.range(QUEUE, ..) else { return Vec::new() };
-        let entry = |(seq, payload): (u64, std::borrow::Cow<'_, [u8]>)| {
+        let entry = |(seq, payload): (u64, Cow<'_, [u8]>)| {
             let (head, body) = payload.split_first_chunk()?;
             Some(Entry { seq, key: key_of(*head)?, body: body.to_vec() })
         };
         records.filter_map(entry).collect()
+    }
+
+    /// Returns what stands at these positions, the last among them.
+    pub(super) fn bodies(&self, first: u64, last: u64) -> Bodies<'_> {
+        let Ok(records) = self.log.range(QUEUE, first..=last) else { return Bodies::new() };
+        records.filter_map(|(seq, payload)| Some((seq, body_of(payload)?))).collect()
     }
 
     /// Appends entries, whose positions follow each other; those that are there already are left
@@ -176,6 +195,23 @@ fn remove_unwritten(directory: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn bodies_are_found_by_their_positions() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let (mut wal, _) = Wal::open(directory.path()).await.unwrap();
+        let key = (RecordKind::Logs, Date::constant(2026, 1, 2));
+        // Some are so long that they do not lie in one piece.
+        let body = |seq: u64| seq.to_string().repeat(1 + 9_000 * usize::from(seq % 3 == 0)).into_bytes();
+        let entries: Vec<Entry> = (0..200).map(|seq| Entry { seq, key, body: body(seq) }).collect();
+        wal.append(&entries).await.unwrap();
+        wal.truncate(20).await.unwrap();
+        let bodies = wal.bodies(10, 150);
+        let mut positions: Vec<u64> = bodies.keys().copied().collect();
+        positions.sort_unstable();
+        assert_eq!(positions, (21..=150).collect::<Vec<_>>());
+        assert!(bodies.iter().all(|(seq, found)| **found == body(*seq)));
+    }
 
     #[test]
     fn only_what_says_that_a_file_is_another_sets_the_log_aside() {

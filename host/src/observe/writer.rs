@@ -221,7 +221,7 @@ impl Writer {
         self.change(|view| {
             for what in arrived {
                 count += what.len() as u64;
-                let arrival = Arrival { seq: state.next, key: self.retention.key(&what), what };
+                let arrival = Arrival::new(state.next, self.retention.key(&what), what);
                 state.next += 1;
                 view.tail.push(arrival.clone());
                 state.pending.push(arrival);

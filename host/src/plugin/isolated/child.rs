@@ -57,6 +57,8 @@ pub(super) struct Child {
     pub(super) pid: u32,
     /// Its end, once.
     pub(super) exited: oneshot::Receiver<End>,
+    /// Closed once nothing is left of it, and of what it has started.
+    pub(super) gone: oneshot::Receiver<()>,
     alive: Arc<Alive>,
 }
 
@@ -135,9 +137,9 @@ fn attend(launch: &Launch, started: oneshot::Sender<io::Result<(Child, Ends)>>) 
     };
     let pid = child.id();
     let alive = Arc::new(Alive { pid: Mutex::new(Some(pid)), group });
-    let (give, exited) = oneshot::channel();
+    let ((give, exited), (leave, gone)) = (oneshot::channel(), oneshot::channel());
     // If nobody waits any more, the child is dropped here and killed by that.
-    drop(started.send(Ok((Child { pid, exited, alive: Arc::clone(&alive) }, ends))));
+    drop(started.send(Ok((Child { pid, exited, gone, alive: Arc::clone(&alive) }, ends))));
     if let Err(error) = process::wait_for_end(pid) {
         tracing::error!(%error, pid, "cannot wait for the end of a plugin's process");
     }
@@ -151,6 +153,7 @@ fn attend(launch: &Launch, started: oneshot::Sender<io::Result<(Child, Ends)>>) 
     if let Some(group) = &alive.group {
         group.end();
     }
+    drop(leave);
 }
 
 fn start(launch: &Launch) -> io::Result<(std::process::Child, Ends, Option<ControlGroup>)> {

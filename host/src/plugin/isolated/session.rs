@@ -169,6 +169,8 @@ impl Session {
         if !self.child.exited.is_terminated() {
             drop((&mut self.child.exited).await);
         }
+        // The host may end after this.
+        drop((&mut self.child.gone).await);
     }
 }
 
