@@ -202,7 +202,7 @@ mod tests {
         let (mut wal, _) = Wal::open(directory.path()).await.unwrap();
         let key = (RecordKind::Logs, Date::constant(2026, 1, 2));
         // Some are so long that they do not lie in one piece.
-        let body = |seq: u64| seq.to_string().repeat(1 + 9_000 * usize::from(seq % 3 == 0)).into_bytes();
+        let body = |seq: u64| seq.to_string().repeat(1 + 9_000 * usize::from(seq.is_multiple_of(3))).into_bytes();
         let entries: Vec<Entry> = (0..200).map(|seq| Entry { seq, key, body: body(seq) }).collect();
         wal.append(&entries).await.unwrap();
         wal.truncate(20).await.unwrap();
