@@ -3,7 +3,7 @@
 //!
 //! The operator names a group in which the host may make others. Each process that maps a plugin gets
 //! one there and joins it before it does anything else; what it starts is in it, too, and does not get
-//! out. Limits for single processes are in [`super::confine`].
+//! out. Limits for single processes are in `confine`.
 //!
 //! Source: the Linux kernel's documentation, "Control Group v2" (`cgroup.kill` since 5.14).
 
