@@ -20,10 +20,6 @@ use nix::{
 
 use super::{process, settings::Account};
 
-/// Processes and threads of the user, all plugins together: what a plugin that starts processes
-/// without end comes to.
-const TASKS: u64 = 1024;
-
 /// Whom a process of the host is to become, if anybody, as the host tells it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct AccountArguments {
@@ -75,7 +71,8 @@ impl AccountArguments {
         let file = File::open(file)?;
         // Whoever is not the host does not get to it by name.
         file.set_permissions(Permissions::from_mode(0o444))?;
-        process::limit(libc::RLIMIT_NPROC, TASKS)?;
+        // All plugins together.
+        process::limit(libc::RLIMIT_NPROC, process::TASKS)?;
         let (user, group) = (Uid::from_raw(*user), Gid::from_raw(*group));
         setgroups(&[])?;
         setresgid(group, group, group)?;

@@ -28,13 +28,12 @@ use nix::{
 
 use super::{
     error::{LoadCode, LoadError},
+    process,
     settings::ProcessLimits,
 };
 
 /// What is asked of the kernel, as far as it has it to offer.
 const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
-/// Processes and threads of a plugin: what one that starts others without end comes to.
-const TASKS: u64 = 1024;
 /// Microseconds over which processor time is counted.
 const PERIOD: u64 = 100_000;
 /// How long those who were killed may take to be gone.
@@ -44,8 +43,8 @@ const DYING: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct ControlGroups {
     directory: PathBuf,
-    /// Whether processor time can be limited.
-    has_cpu: bool,
+    /// Those of [`CONTROLLERS`] that can be used.
+    offered: Vec<&'static str>,
     /// Tells the groups of this host apart.
     next: AtomicU64,
 }
@@ -77,17 +76,17 @@ impl ControlGroups {
             let advice = "with systemd, say `Delegate=yes` and `DelegateSubgroup=host` and name the unit's own group";
             return Err(refused(format!("there are processes in it itself, so it can have no groups below; {advice}")));
         }
-        let has = |name: &str| offered.split_whitespace().any(|offered| offered == name);
-        for name in CONTROLLERS.into_iter().filter(|name| has(name)) {
+        let has = |name: &&str| offered.split_whitespace().any(|offered| offered == *name);
+        let (offered, absent): (Vec<_>, Vec<_>) = CONTROLLERS.into_iter().partition(has);
+        for name in &offered {
             fs::write(directory.join("cgroup.subtree_control"), format!("+{name}"))
                 .map_err(|error| refused(format!("the controller `{name}` cannot be handed on: {error}")))?;
         }
-        let absent: Vec<&str> = CONTROLLERS.into_iter().filter(|name| !has(name)).collect();
         if !absent.is_empty() {
             let (directory, absent) = (directory.display(), absent.join(", "));
             tracing::warn!(%directory, absent, "a control group has not all that limits of plugins need");
         }
-        let groups = Self { directory: directory.to_owned(), has_cpu: has("cpu"), next: AtomicU64::new(0) };
+        let groups = Self { directory: directory.to_owned(), offered, next: AtomicU64::new(0) };
         let there = fs::read_dir(directory).map_err(|error| refused(error.to_string()))?;
         groups.remove_left(there);
         Ok(Arc::new(groups))
@@ -98,6 +97,7 @@ impl ControlGroups {
         for entry in there.flatten() {
             let name = entry.file_name();
             let host = name.to_str().and_then(host_of);
+            // One with this process's id is from before, where ids begin anew with each start.
             let is_left = host
                 .is_some_and(|host| host == std::process::id() || !Path::new("/proc").join(host.to_string()).exists());
             if is_left {
@@ -114,7 +114,7 @@ impl ControlGroups {
             |error: io::Error| io::Error::new(error.kind(), format!("the control group {}: {error}", path.display()));
         fs::create_dir(&path).map_err(at)?;
         let group = ControlGroup { path: path.clone() };
-        group.limit(limits, self.has_cpu).map_err(at).inspect_err(|_| group.end())?;
+        group.limit(limits, &self.offered).map_err(at).inspect_err(|_| group.end())?;
         Ok(group)
     }
 }
@@ -134,27 +134,26 @@ pub(crate) struct ControlGroup {
 }
 
 impl ControlGroup {
-    fn limit(&self, limits: &ProcessLimits, has_cpu: bool) -> io::Result<()> {
-        let set = |name: &str, value: String| match fs::write(self.path.join(name), value) {
-            // The kernel offers no such limit here, which was said.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => Ok(()),
-            written => written,
-        };
-        set("memory.max", limits.memory.to_string())?;
-        set("memory.swap.max", "0".to_owned())?;
-        // One that is short of memory ends with all it has started.
-        set("memory.oom.group", "1".to_owned())?;
-        set("pids.max", TASKS.to_string())?;
+    /// Limits what is in it, by what the kernel offers.
+    fn limit(&self, limits: &ProcessLimits, offered: &[&str]) -> io::Result<()> {
+        let set = |name: &str, value: String| fs::write(self.path.join(name), value);
+        if offered.contains(&"memory") {
+            set("memory.max", limits.memory.to_string())?;
+            // One that is short of memory ends with all it has started.
+            set("memory.oom.group", "1".to_owned())?;
+            // It is there only where swapped memory is counted.
+            set("memory.swap.max", "0".to_owned()).unwrap_or_default();
+        }
+        if offered.contains(&"pids") {
+            set("pids.max", process::TASKS.to_string())?;
+        }
         match limits.cpus {
-            Some(_) if !has_cpu => Err(io::Error::other("it has no `cpu` to offer, which `limits.cpus` needs")),
+            Some(_) if !offered.contains(&"cpu") => {
+                Err(io::Error::other("it has no `cpu` to offer, which `limits.cpus` needs"))
+            }
             Some(thousandths) => set("cpu.max", format!("{} {PERIOD}", u64::from(thousandths) * PERIOD / 1000)),
             None => Ok(()),
         }
-    }
-
-    /// Tells a process which group it is to join.
-    pub(crate) fn argument(&self) -> GroupArgument {
-        GroupArgument { control_group: Some(self.path.clone()) }
     }
 
     /// Ends all processes in it.
@@ -215,9 +214,9 @@ pub struct GroupArgument {
 }
 
 impl GroupArgument {
-    /// As a group says it, if there is one.
+    /// Names a group, if there is one.
     pub(crate) fn of(group: Option<&ControlGroup>) -> Self {
-        group.map(ControlGroup::argument).unwrap_or_default()
+        Self { control_group: group.map(|group| group.path.clone()) }
     }
 
     pub(crate) fn add_to(&self, command: &mut Command) {
@@ -264,7 +263,7 @@ mod tests {
         assert_eq!((read("memory.max"), read("memory.swap.max")), ((64 << 20).to_string(), "0".to_owned()));
         assert_eq!((read("pids.max"), read("cpu.max")), ("1024".to_owned(), "150000 100000".to_owned()));
         assert_eq!(read("memory.oom.group"), "1");
-        group.argument().join().unwrap();
+        GroupArgument::of(Some(&group)).join().unwrap();
         assert_eq!(read("cgroup.procs"), "0");
         assert!(!group.was_short_of_memory());
         fs::write(group.path.join("memory.events"), "low 0\noom 1\noom_kill 2\n").unwrap();

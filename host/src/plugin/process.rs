@@ -12,6 +12,8 @@ const CPU_SECONDS: u64 = 10;
 /// Generous: a debug build with all its mappings stays far below.
 const ADDRESS_SPACE: u64 = 16 << 30;
 const OPEN_FILES: u64 = 64;
+/// Processes and threads that those who start them without end come to.
+pub(crate) const TASKS: u64 = 1024;
 
 /// Sets limits and keeps standard output for the verdict alone: what a constructor prints goes
 /// nowhere.

@@ -14,7 +14,7 @@ pub struct Slice {
 pub struct Listed<T> {
     /// The entries.
     pub entries: Vec<T>,
-    /// How many there are in all, never fewer than those before the part and in it.
+    /// How many there are in all: no fewer than those of a part and before it, if the part has any.
     pub total: u64,
 }
 

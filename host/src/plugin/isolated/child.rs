@@ -217,14 +217,10 @@ mod tests {
     #[test]
     fn an_end_is_told_by_its_signal_and_by_what_was_printed() {
         let ended = |status| End { status: Some(ExitStatus::from_raw(status)), was_short_of_memory: false };
-        let signal = ended;
-        assert_eq!(describe(signal(libc::SIGSEGV), ""), "signal 11, invalid memory access");
-        assert_eq!(
-            describe(signal(libc::SIGABRT), "thread 'x' has overflowed its stack\n"),
-            "signal 6, stack overflow"
-        );
-        assert_eq!(describe(signal(libc::SIGABRT), "memory allocation of 9 bytes failed"), "signal 6, no more memory");
-        let killed = End { was_short_of_memory: true, ..signal(libc::SIGKILL) };
+        assert_eq!(describe(ended(libc::SIGSEGV), ""), "signal 11, invalid memory access");
+        assert_eq!(describe(ended(libc::SIGABRT), "thread 'x' has overflowed its stack\n"), "signal 6, stack overflow");
+        assert_eq!(describe(ended(libc::SIGABRT), "memory allocation of 9 bytes failed"), "signal 6, no more memory");
+        let killed = End { was_short_of_memory: true, ..ended(libc::SIGKILL) };
         assert_eq!(describe(killed, ""), "signal 9, no more memory");
         assert_eq!(describe(ended(3 << 8), ""), "it ended itself with exit code 3");
     }
