@@ -7,11 +7,15 @@
 
 mod body;
 mod fields;
+mod reading;
+
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 
 pub(crate) use body::{Asked, Called, Ended, Opening, OpeningFailed, Span, Spoken};
 pub(crate) use fields::Garbage;
+pub(crate) use reading::Reading;
 
 /// Longest body of a frame. A call or an answer that is longer fails by itself and is not sent.
 pub(crate) const MAX_BODY: usize = 64 << 20;
@@ -19,6 +23,9 @@ pub(crate) const MAX_BODY: usize = 64 << 20;
 pub(crate) const HEAD: usize = 4 + 1 + 8;
 /// Chunks of one stream that may be on their way; the sender waits for the reader to take some.
 pub(crate) const WINDOW: usize = 32;
+/// Frames follow each other closely if one comes so soon after somebody began to wait for it. To wake
+/// a thread takes as long on some machines, so then it is better to look for a moment before.
+pub(crate) const SOON: Duration = Duration::from_micros(60);
 
 /// What a frame is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

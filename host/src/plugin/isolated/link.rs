@@ -7,6 +7,7 @@
 use std::{
     collections::HashMap,
     io,
+    os::unix::net::UnixStream,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -14,19 +15,22 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hotbay_plugin::abi::{
     HostApi,
     abi_stable::std_types::{RSlice, RStr},
     span_op,
 };
 use tokio::{
-    net::UnixStream,
     sync::{Notify, mpsc, oneshot},
     time::Instant,
 };
 
-use super::{outbox::Outbox, requests::Requests};
+use super::{
+    incoming::{Broken, Incoming},
+    outbox::Outbox,
+    requests::Requests,
+};
 use crate::plugin::{
     call::CallError,
     error::{LoadCode, LoadError},
@@ -35,8 +39,6 @@ use crate::plugin::{
     services::{Entered, HostHandle},
 };
 
-/// What is read at once, at least.
-const READ: usize = 64 << 10;
 /// Spans a process may have open; the host's own limit is per generation.
 const MAX_SPANS: usize = 4096;
 
@@ -44,8 +46,13 @@ const MAX_SPANS: usize = 4096;
 pub(super) struct Link {
     /// The process.
     pub(super) pid: u32,
-    socket: UnixStream,
+    socket: Arc<UnixStream>,
     outbox: Outbox,
+    incoming: Incoming,
+    /// What who looked for an answer has found instead. Held for one line.
+    broken: Mutex<Option<Broken>>,
+    /// It has.
+    broke: Notify,
     /// Calls by id; `None` once it is lost. Held for a few lines.
     calls: Mutex<Option<HashMap<u64, Pending>>>,
     /// Calls that were given up, and until when they must be gone. Held for a few lines.
@@ -108,24 +115,39 @@ impl Fault {
     /// The other end is closed as well if it was closed with something in it, or is written to.
     fn of(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Self::Closed,
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof => Self::Closed,
             _ => Self::Io(error),
         }
     }
 }
 
+impl From<Broken> for Fault {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Socket(error) => Self::of(error),
+            Broken::Garbage(garbage) => Self::Garbage(garbage),
+        }
+    }
+}
+
 impl Link {
+    /// Takes a connection over. Within a runtime.
     pub(super) fn new(
         pid: u32,
         socket: UnixStream,
         host: HostHandle,
         grace: Duration,
         opening: oneshot::Sender<Result<(), LoadError>>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
+    ) -> io::Result<Arc<Self>> {
+        socket.set_nonblocking(true)?;
+        let socket = Arc::new(socket);
+        Ok(Arc::new(Self {
             pid,
+            incoming: Incoming::new(Arc::clone(&socket))?,
             socket,
             outbox: Outbox::default(),
+            broken: Mutex::default(),
+            broke: Notify::new(),
             calls: Mutex::new(Some(HashMap::new())),
             given_up: Mutex::default(),
             gave_up: Notify::new(),
@@ -136,7 +158,7 @@ impl Link {
             opening: Mutex::new(Some(opening)),
             down: Notify::new(),
             answered: AtomicU64::new(0),
-        })
+        }))
     }
 
     fn calls(&self) -> MutexGuard<'_, Option<HashMap<u64, Pending>>> {
@@ -190,37 +212,71 @@ impl Link {
     }
 
     /// Reads and writes until the connection does not go on. May be dropped and called again.
-    pub(super) async fn serve(self: &Arc<Self>, read: &mut BytesMut) -> Fault {
+    pub(super) async fn serve(self: &Arc<Self>) -> Fault {
         tokio::select! {
             biased;
-            fault = self.read(read) => fault,
+            broken = self.read() => broken.into(),
+            broken = self.broken() => broken.into(),
             error = self.outbox.flush(&self.socket) => Fault::of(error),
             () = self.watch() => Fault::Stuck,
         }
     }
 
-    async fn read(self: &Arc<Self>, read: &mut BytesMut) -> Fault {
+    async fn read(self: &Arc<Self>) -> Broken {
         loop {
-            if let Err(error) = self.socket.readable().await {
-                return Fault::of(error);
-            }
-            read.reserve(READ);
-            match self.socket.try_read_buf(read) {
-                Ok(0) => return Fault::Closed,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Err(error) => return Fault::of(error),
-            }
-            loop {
-                match frames::take(read).and_then(|frame| frame.map(|frame| self.take(frame)).transpose()) {
-                    Ok(Some(())) => {}
-                    Ok(None) => break,
-                    Err(garbage) => return Fault::Garbage(garbage),
+            match self.read_once() {
+                // A process that never stops talking shares the thread with others.
+                Ok(true) => tokio::task::consume_budget().await,
+                Ok(false) => {
+                    if let Err(error) = self.incoming.told().await {
+                        return Broken::Socket(error);
+                    }
                 }
+                Err(broken) => return broken,
             }
-            // A process that never stops talking shares the thread with others.
-            tokio::task::consume_budget().await;
         }
+    }
+
+    fn read_once(self: &Arc<Self>) -> Result<bool, Broken> {
+        self.incoming.read(|frame| self.take(frame))
+    }
+
+    async fn broken(&self) -> Broken {
+        loop {
+            let broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner).take();
+            match broken {
+                Some(broken) => return broken,
+                None => self.broke.notified().await,
+            }
+        }
+    }
+
+    /// Waits for the answer of a call without chunks that was sent just now.
+    pub(super) async fn answer(self: &Arc<Self>, news: &mut mpsc::Receiver<News>) -> Option<News> {
+        let is_alone = self.calls().as_ref().is_some_and(|calls| calls.len() == 1);
+        // Where there are more the next answer is most likely another's.
+        if !is_alone {
+            return news.recv().await;
+        }
+        let began = Instant::now();
+        let mut found = None;
+        let looked = self.incoming.look(
+            || self.read_once(),
+            || {
+                found = news.try_recv().ok();
+                found.is_some()
+            },
+        );
+        if let Err(broken) = looked {
+            *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(broken);
+            self.broke.notify_one();
+        }
+        let found = match found {
+            Some(found) => Some(found),
+            None => news.recv().await,
+        };
+        self.incoming.note(began.elapsed());
+        found
     }
 
     /// Returns when a call that was given up is not gone in time.

@@ -2,10 +2,11 @@
 //!
 //! [`ProcessInstance`] hands calls to the process that runs. `keeper` keeps one running: it starts
 //! the first, and another when it crashes, as `policy` says. `child` is the operating system's side,
-//! `link` the connection, `requests` what the plugin asks of the host. What goes on in the process
-//! is [`super::runner`]'s.
+//! `link` the connection, `incoming` and `outbox` its two halves, `requests` what the plugin asks of
+//! the host. What goes on in the process is [`super::runner`]'s.
 
 mod child;
+mod incoming;
 mod keeper;
 mod link;
 mod outbox;
@@ -246,6 +247,9 @@ struct Waiting {
 impl Waiting {
     /// Hands chunks on until the end comes. The process gets credit for what the reader has taken.
     async fn listen(&self, mut news: mpsc::Receiver<News>, mut sink: Option<ChunkSender>) -> Option<News> {
+        if sink.is_none() {
+            return self.link.answer(&mut news).await;
+        }
         let mut owed = 0;
         loop {
             let closed = async {

@@ -2,11 +2,12 @@
 
 use std::{
     collections::VecDeque,
-    io,
+    io::{self, Write},
+    os::unix::net::UnixStream,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::{net::UnixStream, sync::Notify};
+use tokio::{net::UnixStream as Watched, sync::Notify};
 
 /// Who can wait does so while more bytes than this are kept.
 const ROOM: usize = 1 << 20;
@@ -37,13 +38,13 @@ impl Outbox {
     }
 
     /// Sends a frame without waiting. For what is short and bounded by what came in.
-    pub(super) fn push(&self, socket: &UnixStream, frame: Vec<u8>) {
+    pub(super) fn push(&self, mut socket: &UnixStream, frame: Vec<u8>) {
         let mut kept = self.kept();
         if kept.is_closed {
             return;
         }
         if kept.frames.is_empty() {
-            match socket.try_write(&frame) {
+            match socket.write(&frame) {
                 Ok(written) if written == frame.len() => return,
                 Ok(written) => kept.written = written,
                 // An error is seen by who reads, too; what is kept goes with the connection.
@@ -76,22 +77,32 @@ impl Outbox {
     /// Writes what is kept whenever the socket takes more; returns when it takes nothing any more.
     pub(super) async fn flush(&self, socket: &UnixStream) -> io::Error {
         loop {
-            self.filled.notified().await;
-            while !self.kept().frames.is_empty() {
-                if let Err(error) = socket.writable().await {
-                    return error;
-                }
-                match self.write(socket) {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return error,
-                }
-                self.emptied.notify_waiters();
+            if let Err(error) = self.write_all(socket).await {
+                return error;
             }
+            self.filled.notified().await;
         }
     }
 
-    fn write(&self, socket: &UnixStream) -> io::Result<()> {
+    async fn write_all(&self, socket: &UnixStream) -> io::Result<()> {
+        if self.kept().frames.is_empty() {
+            return Ok(());
+        }
+        // Only now: whoever watches is woken for each frame the process reads, though there is nothing to do.
+        let watched = Watched::from_std(socket.try_clone()?)?;
+        while !self.kept().frames.is_empty() {
+            watched.writable().await?;
+            match self.write(&watched) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            self.emptied.notify_waiters();
+        }
+        Ok(())
+    }
+
+    fn write(&self, socket: &Watched) -> io::Result<()> {
         let mut kept = self.kept();
         while let Some(frame) = kept.frames.front() {
             let rest = frame.get(kept.written..).unwrap_or_default();
@@ -117,16 +128,21 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio::io::AsyncReadExt;
 
     use super::*;
 
+    fn pair() -> (UnixStream, Watched) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        (ours, Watched::from_std(theirs).unwrap())
+    }
+
     #[tokio::test]
     async fn frames_come_out_in_order_whoever_wrote_them() {
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
-        let (outbox, ours) = (Arc::new(Outbox::default()), Arc::new(ours));
+        let (ours, mut theirs) = pair();
+        let outbox = Outbox::default();
         let frames = |number: u32| vec![number.to_le_bytes(); 10_000].concat();
         let send = async {
             for number in 0..200 {
@@ -152,7 +168,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_can_wait_does_while_nothing_is_taken_and_is_let_go_when_it_is_closed() {
-        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let (ours, _theirs) = pair();
         let outbox = Outbox::default();
         let mut sent = 0;
         let full = loop {

@@ -2,12 +2,7 @@
 
 use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
 
-use bytes::BytesMut;
-use tokio::{
-    io::AsyncReadExt,
-    net::{UnixStream, unix::pipe},
-    sync::oneshot,
-};
+use tokio::{io::AsyncReadExt, net::unix::pipe, sync::oneshot};
 
 use super::{
     Launch,
@@ -33,8 +28,6 @@ pub(super) struct Session {
     launch: Arc<Launch>,
     child: Child,
     link: Arc<Link>,
-    /// What was read and is no whole frame yet.
-    read: BytesMut,
     output: Output,
 }
 
@@ -54,13 +47,11 @@ impl Session {
         };
         let (child, Ends { socket, output }) =
             Child::start(Arc::clone(&launch)).await.map_err(|error| failed(&error))?;
-        socket.set_nonblocking(true).map_err(|error| failed(&error))?;
-        let socket = UnixStream::from_std(socket).map_err(|error| failed(&error))?;
         let output = pipe::Receiver::from_owned_fd(OwnedFd::from(output)).map_err(|error| failed(&error))?;
         let (opening, opened) = oneshot::channel();
-        let link = Link::new(child.pid, socket, host, launch.stuck_grace, opening);
+        let link = Link::new(child.pid, socket, host, launch.stuck_grace, opening).map_err(|error| failed(&error))?;
         let output = Output::new(output, &launch);
-        let mut session = Self { launch, child, link, read: BytesMut::new(), output };
+        let mut session = Self { launch, child, link, output };
         session.wait_for_opening(opened).await?;
         Ok(session)
     }
@@ -109,7 +100,7 @@ impl Session {
         tokio::select! {
             biased;
             // Whatever it said before it ended is heard: the end of the socket comes after that.
-            fault = self.link.serve(&mut self.read) => Loss::Fault(fault),
+            fault = self.link.serve() => Loss::Fault(fault),
             end = &mut self.child.exited => Loss::Exited(end.unwrap_or_default()),
             () = self.output.listen() => Loss::Fault(Fault::Closed),
         }
@@ -120,7 +111,7 @@ impl Session {
         let (exited, fault) = match loss {
             Loss::Exited(end) => {
                 // What it said last is still in the socket; nobody is left to say more.
-                drop(tokio::time::timeout(DYING, self.link.serve(&mut self.read)).await);
+                drop(tokio::time::timeout(DYING, self.link.serve()).await);
                 (Some(end), None)
             }
             Loss::Fault(Fault::Closed) => {

@@ -6,7 +6,7 @@
 //! since the socket is watched again only when what was read is taken.
 
 use std::{
-    io::{self, Read},
+    io,
     os::unix::net::UnixStream,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use nix::{
     errno::Errno,
     sys::{
@@ -29,16 +29,12 @@ use nix::{
 
 use super::{LEFT_ALONE, calls::Calls, complain};
 use crate::plugin::{
-    frames::{self, Ended, Frame, Garbage, Kind, Opening},
+    frames::{Ended, Frame, Garbage, Kind, Opening, Reading, SOON},
     pool::{Source, panic_message},
     process,
 };
 
-/// What is read at once, at most.
-const READ: usize = 64 << 10;
-/// Calls follow each other closely if one comes so soon after its thread went to sleep. To wake a
-/// thread takes as long on some machines, so then it is better to look a few times before.
-const SOON: Duration = Duration::from_micros(60);
+/// How often a thread looks for the next call before it sleeps.
 const LOOKS: usize = 32;
 /// What an event is about: the socket has something, or somebody is to wake up.
 const FRAMES: u64 = 0;
@@ -59,19 +55,12 @@ pub(super) struct Incoming {
     end: mpsc::SyncSender<Duration>,
 }
 
-struct Reading {
-    /// Where the kernel puts what it has.
-    buffer: Box<[u8]>,
-    /// What is no whole frame yet.
-    rest: BytesMut,
-}
-
 impl Incoming {
     /// Reads the first frame, which says what to open.
     pub(super) fn new(socket: UnixStream, end: mpsc::SyncSender<Duration>) -> io::Result<(Self, Opening)> {
-        let mut reading = Reading { buffer: vec![0; READ].into_boxed_slice(), rest: BytesMut::new() };
+        let mut reading = Reading::new();
         let frame = loop {
-            if let Some(frame) = frames::take(&mut reading.rest).map_err(io::Error::other)? {
+            if let Some(frame) = reading.take().map_err(io::Error::other)? {
                 break frame;
             }
             if !reading.fill(&socket)? {
@@ -96,7 +85,7 @@ impl Incoming {
         let _first = self.calls.set(calls);
         // With the first frame further ones may have come, of which no event will tell.
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        self.take_all(&mut reading.rest)?;
+        self.take_all(&mut reading)?;
         self.epoll.add(&self.socket, watched())?;
         Ok(())
     }
@@ -106,14 +95,14 @@ impl Incoming {
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         // There is something, and nobody else reads, so this does not wait.
         let is_there = reading.fill(&self.socket)?;
-        self.take_all(&mut reading.rest)?;
+        self.take_all(&mut reading)?;
         drop(reading);
         self.epoll.modify(&self.socket, &mut watched())?;
         Ok(is_there)
     }
 
-    fn take_all(&self, rest: &mut BytesMut) -> io::Result<()> {
-        while let Some(frame) = frames::take(rest).map_err(io::Error::other)? {
+    fn take_all(&self, reading: &mut Reading) -> io::Result<()> {
+        while let Some(frame) = reading.take().map_err(io::Error::other)? {
             self.take_frame(frame).map_err(io::Error::other)?;
         }
         Ok(())
@@ -192,22 +181,6 @@ impl Source for Incoming {
     fn wake(&self) {
         // It fails only when there were 2^64 of them.
         self.wake.write(1).map(drop).unwrap_or_default();
-    }
-}
-
-impl Reading {
-    /// Reads what is there, at least one byte; returns `false` at the end.
-    fn fill(&mut self, mut socket: &UnixStream) -> io::Result<bool> {
-        loop {
-            match socket.read(&mut self.buffer) {
-                Ok(length) => {
-                    self.rest.extend_from_slice(self.buffer.get(..length).unwrap_or_default());
-                    return Ok(length > 0);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
     }
 }
 
