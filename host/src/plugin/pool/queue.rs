@@ -53,7 +53,25 @@ struct Inner {
     idle: usize,
     /// Threads that look for a task before they sleep, or make tasks of what came to the source.
     looking: usize,
+    /// One that sleeps was woken and is on its way.
+    coming: bool,
     closed: bool,
+}
+
+impl Inner {
+    /// Whether somebody is to be woken for a task; whoever asks does so then.
+    fn needs_one(&mut self) -> bool {
+        // Who looks or comes finds it, and wakes another if there are more.
+        let needs = !self.tasks.is_empty() && self.idle > 0 && self.looking == 0 && !self.coming;
+        self.coming |= needs;
+        needs
+    }
+
+    /// Takes note that one sleeps no more, whatever it was woken for.
+    fn has_woken(&mut self) {
+        self.idle -= 1;
+        self.coming = false;
+    }
 }
 
 impl Queue {
@@ -71,10 +89,9 @@ impl Queue {
             return;
         }
         inner.tasks.push_back(task);
-        // Who looks finds it, and wakes another if there are more.
-        let wake = inner.idle > 0 && inner.looking == 0;
+        let needs_one = inner.needs_one();
         drop(inner);
-        if wake {
+        if needs_one {
             self.wake();
         }
     }
@@ -99,8 +116,8 @@ impl Queue {
                 return None;
             }
             if let Some(task) = inner.tasks.pop_front() {
-                // Tasks that came while this thread looked woke nobody: their turn now.
-                if !inner.tasks.is_empty() && inner.idle > 0 && inner.looking == 0 {
+                // Tasks that came while this thread looked or was on its way woke nobody: their turn now.
+                if inner.needs_one() {
                     self.wake();
                 }
                 return Some(task);
@@ -118,7 +135,7 @@ impl Queue {
             has_looked = false;
             inner.idle += 1;
             inner = self.ready.wait(inner).unwrap_or_else(PoisonError::into_inner);
-            inner.idle -= 1;
+            inner.has_woken();
         }
     }
 
@@ -128,7 +145,7 @@ impl Queue {
         drop(inner);
         let has_come = source.wait();
         inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.idle -= 1;
+        inner.has_woken();
         if has_come {
             // The first task is this thread's own, so that nobody is woken for it.
             inner.looking += 1;
