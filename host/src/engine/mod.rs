@@ -28,7 +28,10 @@ mod waiting;
 pub mod workflow;
 mod workflow_tool;
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    pin::pin,
+    sync::{Arc, OnceLock},
+};
 
 use hotbay_plugin::{
     AgentAnswer,
@@ -370,12 +373,11 @@ impl Engine {
         let snapshot = self.snapshot_for(&Route { run: run_id.as_deref(), ..Route::default() });
         let entry = snapshot.tools.get(tool).ok_or_else(|| EngineError::UnknownTool(tool.to_owned()))?;
         let trace_id = trace.trace_id.clone().unwrap_or_else(id::trace);
-        let span_id = id::span();
         let mut span = self.shared.recorder.begin(
             SpanKind::ToolCall,
             span::tool_name(&entry.manifest.id),
             &trace_id,
-            &span_id,
+            &id::span(),
             trace.parent_id.as_deref(),
         );
         if let Some(run_id) = &run_id {
@@ -386,13 +388,9 @@ impl Engine {
         span.input(|| data.clone());
         let origin = Origin { snapshot: Arc::clone(&snapshot), depth: 0, step: None, span: span.context() };
         let told = live::ToolTold::begin(&self.shared.recorder, entry, run_id.as_deref());
-        let log = tracing::info_span!(
-            "tool",
-            run.id = run_id.as_deref(),
-            trace.id = origin.span.is_some().then_some(trace_id),
-            span.id = origin.span.is_some().then_some(span_id)
-        );
-        let answered = tool_call::execute(entry, data, request_context, run_id, origin).instrument(log).await;
+        let log = spans::log_of_tool(run_id.as_deref(), origin.span.as_ref());
+        let answer = pin!(tool_call::execute(entry, data, request_context, run_id, origin));
+        let answered = answer.instrument(log).await;
         told.end(answered.is_ok());
         match &answered {
             Ok(ToolAnswer::Value(text)) => span::answered(span, || serde_json::from_slice(text).unwrap_or_default()),

@@ -159,7 +159,9 @@ async fn call(
     sink: Option<ChunkSender>,
     origin: Origin,
 ) -> Result<Reply, EngineError> {
-    let body = serde_json::to_vec(input).expect("a JSON value is written to memory");
+    // Most inputs fit; to grow step by step costs as much as to write them.
+    let mut body = Vec::with_capacity(1 << 10);
+    serde_json::to_writer(&mut body, input).expect("a JSON value is written to memory");
     let meta = if *meta == CallMeta::default() { Vec::new() } else { serde_json::to_vec(meta).unwrap_or_default() };
     let call = Call { body, meta, sink, context: Some(Arc::new(origin)), ..Call::default() };
     Ok(entry.generation.call(Target::Tool(entry.id.clone()), call).await?)

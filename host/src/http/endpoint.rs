@@ -8,7 +8,6 @@ use axum::{
     Extension, Router,
     extract::{DefaultBodyLimit, State},
     handler::Handler,
-    middleware,
     routing::{MethodFilter, MethodRouter, on},
 };
 use http::{HeaderMap, Method};
@@ -16,13 +15,13 @@ use schemars::JsonSchema;
 
 use super::{
     access::{Access, Reach},
-    extract::{self, Shape},
+    extract::Shape,
     limited::Work,
     metrics::{self, Requests},
     openapi::{self, Description},
     sse::EVENT_STREAM,
 };
-use crate::{app::AppState, limits::Limits, types::caller::Role};
+use crate::{app::AppState, types::caller::Role};
 
 /// What a handler reads from a request.
 #[derive(Debug, Default, Clone)]
@@ -214,17 +213,10 @@ impl Endpoint {
 
     /// Returns the route. Each layer costs every request of it, so it has those it needs only.
     fn route(&self, common: &Common) -> MethodRouter<AppState> {
-        let limit = common.body_limit;
         let mut route = self.route.clone();
-        if self.takes.body.is_some() {
-            // A body that is not JSON is reported before anything else about the request.
-            let (depth, limits) = (common.limits.settings().json_depth, Arc::clone(&common.limits));
-            let most = extract::Most { bytes: limit, depth };
-            route = route.layer(middleware::from_fn(move |request, next| {
-                extract::read_json(most, Arc::clone(&limits), request, next)
-            }));
-        } else if self.method != Method::GET {
-            route = route.layer(DefaultBodyLimit::max(limit));
+        // JSON is read before the route is asked.
+        if self.takes.body.is_none() && self.method != Method::GET {
+            route = route.layer(DefaultBodyLimit::max(common.body_limit));
         }
         if self.path == openapi::PATH {
             route = route.layer(Extension(Arc::clone(&common.description)));
@@ -278,15 +270,17 @@ pub(super) fn tagged<const N: usize>(tag: &'static str, endpoints: [Endpoint; N]
 pub(super) struct Common {
     /// The longest a body may be, in bytes.
     pub(super) body_limit: usize,
-    /// How much is asked of the host.
-    pub(super) limits: Arc<Limits>,
     /// The description of the API.
     pub(super) description: Arc<Description>,
     /// What is counted of requests.
     pub(super) requests: Arc<Requests>,
 }
 
-/// Returns the routes of these rows.
-pub(super) fn routes(endpoints: &Arc<[Endpoint]>, common: &Common) -> Router<AppState> {
-    endpoints.iter().fold(Router::new(), |router, endpoint| router.route(&endpoint.template(), endpoint.route(common)))
+/// Returns the routes of these rows, under a prefix.
+///
+/// Not nested: a nested route would take its prefix off each request.
+pub(super) fn routes(prefix: &str, endpoints: &[Endpoint], common: &Common) -> Router<AppState> {
+    endpoints.iter().fold(Router::new(), |router, endpoint| {
+        router.route(&format!("{prefix}{}", endpoint.template()), endpoint.route(common))
+    })
 }

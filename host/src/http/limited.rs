@@ -6,7 +6,7 @@
 
 use std::{
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
@@ -18,7 +18,6 @@ use std::{
 use axum::{
     body::Body,
     extract::Request,
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -26,7 +25,7 @@ use http::StatusCode;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use super::{client::account_of, error::ApiError, kept::Kept};
+use super::{client::account_of, error::ApiError, kept::Kept, middleware::Rest};
 use crate::limits::{BodyBytes, Limit, Limits, Refused, RunSlot, Slot};
 
 /// What answering asks of the host.
@@ -64,8 +63,8 @@ impl Work {
 }
 
 /// Answers a request if it is not too much.
-pub(super) async fn answer(limits: &Arc<Limits>, work: Work, request: Request, next: Next) -> Response {
-    match admit(limits, work, request, next).await {
+pub(super) async fn answer(limits: &Arc<Limits>, work: Work, request: Request, rest: Rest) -> Response {
+    match admit(limits, work, request, rest).await {
         Ok(response) => {
             if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 limits.hit(Limit::Body);
@@ -84,7 +83,7 @@ pub(super) fn refuse(limits: &Limits, request: &Request, error: ApiError) -> Api
     }
 }
 
-async fn admit(limits: &Arc<Limits>, work: Work, request: Request, next: Next) -> Result<Response, ApiError> {
+async fn admit(limits: &Arc<Limits>, work: Work, request: Request, rest: Rest) -> Result<Response, ApiError> {
     let settings = limits.settings();
     let length = request.uri().path_and_query().map_or(0, |it| it.as_str().len());
     if length > settings.url_bytes {
@@ -94,15 +93,16 @@ async fn admit(limits: &Arc<Limits>, work: Work, request: Request, next: Next) -
     }
     let (request, body) = watch(limits, request);
     let response = match work {
-        Work::Vital => next.run(request).await,
+        Work::Vital => rest.run(limits, request).await,
         Work::Short => {
             limits.rate(&account_of(&request, limits))?;
             let _slot = limits.request()?;
-            within(limits, settings.request_time, next.run(request)).await?
+            within(limits, settings.request_time, pin!(rest.run(limits, request))).await?
         }
         Work::Run | Work::Stream | Work::StreamedRun => {
             let held = Held::take(limits, work, &request)?;
-            let answer = within(limits, settings.wait_time, next.run(request));
+            let answer = pin!(rest.run(limits, request));
+            let answer = within(limits, settings.wait_time, answer);
             let response = match &held.run {
                 Some(run) => run.clone().scope(answer).await?,
                 None => answer.await?,
@@ -117,8 +117,12 @@ async fn admit(limits: &Arc<Limits>, work: Work, request: Request, next: Next) -
     }
 }
 
-/// Waits for an answer as long as it may take.
-async fn within(limits: &Limits, time: Duration, answer: impl Future<Output = Response>) -> Result<Response, ApiError> {
+/// Waits for an answer as long as it may take. Pinned: its state is some kilobytes, which would be copied on the way.
+async fn within(
+    limits: &Limits,
+    time: Duration,
+    answer: Pin<&mut impl Future<Output = Response>>,
+) -> Result<Response, ApiError> {
     tokio::time::timeout(time, answer).await.map_err(|_| {
         limits.hit(Limit::RequestTime);
         let message = format!("the answer took longer than {} s", time.as_secs_f64());

@@ -55,18 +55,34 @@ pub(super) struct Route {
     pub(super) template: String,
     /// Who may call it: looked up with the counters, since both are by route.
     pub(super) access: Access,
+    /// Its handler takes JSON.
+    pub(super) takes_json: bool,
     /// By status, others in one more.
     statuses: [AtomicU64; STATUSES.len() + 1],
     latency: Histogram,
 }
 
 impl Route {
-    fn new(method: Method, template: String, access: Access, work: Work) -> Self {
+    fn of(endpoint: &Endpoint, template: String) -> Self {
         Self {
-            work,
-            method,
+            work: endpoint.work,
+            method: endpoint.method.clone(),
             template,
-            access,
+            access: endpoint.access,
+            takes_json: endpoint.takes.body.is_some(),
+            statuses: [const { AtomicU64::new(0) }; STATUSES.len() + 1],
+            latency: Histogram::default(),
+        }
+    }
+
+    /// Of what is not there, which is told to anybody.
+    fn nowhere() -> Self {
+        Self {
+            work: Work::default(),
+            method: Method::GET,
+            template: String::new(),
+            access: Access::OPEN,
+            takes_json: false,
             statuses: [const { AtomicU64::new(0) }; STATUSES.len() + 1],
             latency: Histogram::default(),
         }
@@ -89,11 +105,10 @@ impl Requests {
         let outside = outside.iter().map(|endpoint| ("", endpoint));
         for (prefix, endpoint) in outside.chain(inside.iter().map(|endpoint| (prefix, endpoint))) {
             let template = format!("{prefix}{}", endpoint.template());
-            let route = Route::new(endpoint.method.clone(), template.clone(), endpoint.access, endpoint.work);
+            let route = Route::of(endpoint, template.clone());
             routes.entry(template).or_default().push(route);
         }
-        // What is not there is told to anybody.
-        Self { routes, unmatched: Route::new(Method::GET, String::new(), Access::OPEN, Work::default()) }
+        Self { routes, unmatched: Route::nowhere() }
     }
 
     /// Returns the counters of a request.
@@ -306,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_status_nobody_knows_is_counted_with_others() {
-        let route = Route::new(Method::GET, String::new(), Access::OPEN, Work::default());
+        let route = Route::nowhere();
         for status in [StatusCode::OK, StatusCode::IM_A_TEAPOT, StatusCode::LOOP_DETECTED] {
             route.answered(status, Duration::from_millis(1));
         }

@@ -1,13 +1,13 @@
 //! What happens to every request, outermost first: it gets an id; it is a span and one
 //! record in the log; browsers are told which origins may ask; a panic becomes a 500 (which
-//! a browser may read too); callers say who they are, and what is too much is turned away; what
-//! directs the server is noted; streams end when their reader is let in no more.
+//! a browser may read too); callers say who they are, and what is too much is turned away; JSON is
+//! read; what directs the server is noted; streams end when their reader is let in no more.
 //!
 //! One function does it all. As layers of their own these steps cost as much as the rest of
 //! a short request: the router keeps each layer in a box of its own and copies all of them
 //! for each request.
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{any::Any, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Instant};
 
 use axum::{
     Router,
@@ -24,6 +24,7 @@ use super::{
     audit::Act,
     cors::Cors,
     error::{ApiError, Cause},
+    extract::{self, Most},
     lapse, limited,
     metrics::{Requests, Route},
     not_found,
@@ -39,6 +40,7 @@ pub(super) fn wrap(router: Router<AppState>, app: &AppState, requests: &Arc<Requ
         requests: Arc::clone(requests),
         auth: app.auth.clone(),
         limits: Arc::clone(&app.limits),
+        most: Most { bytes: app.config.body_limit, depth: app.limits.settings().json_depth },
     });
     router.layer(from_fn(move |request, next| answer(Arc::clone(&around), request, next)))
 }
@@ -49,6 +51,26 @@ struct Around {
     requests: Arc<Requests>,
     auth: Auth,
     limits: Arc<Limits>,
+    /// What a JSON body may be.
+    most: Most,
+}
+
+/// What answers a request that was let in.
+pub(super) struct Rest {
+    next: Next,
+    /// What its body may be, if its handler takes JSON.
+    json: Option<Most>,
+}
+
+impl Rest {
+    /// Answers it.
+    pub(super) async fn run(self, limits: &Limits, request: Request) -> Response {
+        let Some(most) = self.json else { return self.next.run(request).await };
+        match extract::read_json(most, limits, request).await {
+            Ok(request) => self.next.run(request).await,
+            Err(error) => error.into_response(),
+        }
+    }
 }
 
 async fn answer(around: Arc<Around>, request: Request, next: Next) -> Response {
@@ -56,7 +78,9 @@ async fn answer(around: Arc<Around>, request: Request, next: Next) -> Response {
     let counted = around.requests.find(&request);
     let id = request.headers().get(REQUEST_ID).cloned().or_else(fresh_id);
     let span = span(&request, id.as_ref());
-    let mut response = guarded(&around, counted, request, next).instrument(span.clone()).await;
+    // Pinned here and below: what wraps a future takes it, and the state of this is some kilobytes.
+    let answer = pin!(guarded(&around, counted, request, next));
+    let mut response = answer.instrument(span.clone()).await;
     span.in_scope(|| log(&response, began));
     counted.answered(response.status(), began.elapsed());
     if let Some(id) = id {
@@ -99,7 +123,8 @@ async fn guarded(around: &Around, route: &Route, request: Request, next: Next) -
         around.cors.answer_preflight(origin.as_ref(), response.headers_mut());
         return response;
     }
-    let answered = AssertUnwindSafe(admitted(around, route, request, next)).catch_unwind().await;
+    let answer = pin!(admitted(around, route, request, next));
+    let answered = AssertUnwindSafe(answer).catch_unwind().await;
     let mut response = answered.unwrap_or_else(|panic| panicked(&*panic));
     around.cors.mark(origin.as_ref(), response.headers_mut());
     response
@@ -107,11 +132,15 @@ async fn guarded(around: &Around, route: &Route, request: Request, next: Next) -
 
 /// Answers a request if its caller may make it and does not ask too much, and takes note of those that
 /// direct the server.
-async fn admitted(Around { auth, limits, .. }: &Around, route: &Route, mut request: Request, next: Next) -> Response {
+async fn admitted(around: &Around, route: &Route, mut request: Request, next: Next) -> Response {
+    let Around { auth, limits, .. } = around;
     let admission = access::admit(auth, route.access, &mut request).await;
     let act = Act::of(route, &request);
     let response = match admission {
-        Ok(shown) => lapse::end_with(auth, shown, limited::answer(limits, route.work, request, next).await),
+        Ok(shown) => {
+            let rest = Rest { next, json: route.takes_json.then_some(around.most) };
+            lapse::end_with(auth, shown, limited::answer(limits, route.work, request, rest).await)
+        }
         // Who is turned away has asked, too.
         Err(error) => limited::refuse(limits, &request, error).into_response(),
     };

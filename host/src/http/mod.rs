@@ -294,13 +294,11 @@ fn serve(app: AppState, outside: Vec<Endpoint>, inside: Vec<Endpoint>) -> Router
     let prefix = app.config.prefix.trim_end_matches('/').to_owned();
     let common = Common {
         body_limit: app.config.body_limit,
-        limits: Arc::clone(&app.limits),
         description: Arc::new(Description::new(&prefix, &outside, &inside, app.auth.is_required())),
         requests: Arc::new(Requests::new(&prefix, &outside, &inside)),
     };
-    let inside = routes(&inside, &common);
-    let router = if prefix.is_empty() { inside } else { Router::new().nest(&prefix, inside) };
-    let router = router.merge(routes(&outside, &common)).fallback(not_found).method_not_allowed_fallback(not_found);
+    let router = routes(&prefix, &inside, &common).merge(routes("", &outside, &common));
+    let router = router.fallback(not_found).method_not_allowed_fallback(not_found);
     middleware::wrap(router, &app, &common.requests).with_state(app)
 }
 

@@ -359,6 +359,20 @@ pub(super) fn log_within(span: Option<&SpanContext>) -> tracing::Span {
     }
 }
 
+/// Returns the span in which the host and the plugin log what happens in a tool that is run by itself: none
+/// if it would say nothing of that.
+pub(super) fn log_of_tool(run_id: Option<&str>, span: Option<&SpanContext>) -> tracing::Span {
+    if run_id.is_none() && span.is_none() {
+        return tracing::Span::none();
+    }
+    tracing::info_span!(
+        "tool",
+        run.id = run_id,
+        trace.id = span.map(SpanContext::trace_id),
+        span.id = span.map(SpanContext::span_id)
+    )
+}
+
 /// Ends the call of a tool.
 pub(super) fn called(span: ActiveSpan, outcome: &Outcome) {
     match outcome {

@@ -9,13 +9,7 @@ mod query;
 mod shape;
 mod traced;
 
-use std::sync::Arc;
-
-use axum::{
-    extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request},
-    middleware::Next,
-    response::Response,
-};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header, request::Parts};
 use http_body::Body as _;
@@ -65,13 +59,12 @@ pub(super) struct Most {
     pub(super) depth: usize,
 }
 
-/// Reads and parses a request's body.
-pub(super) async fn read_json(
-    most: Most,
-    limits: Arc<Limits>,
-    request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
+/// Reads and parses a request's body, which [`Body`] takes then. A body that is not JSON is told of
+/// before anything else about the request.
+///
+/// # Errors
+/// If it is too long, nested too deep, no JSON, or does not come.
+pub(super) async fn read_json(most: Most, limits: &Limits, request: Request) -> Result<Request, ApiError> {
     let (mut parts, body) = request.into_parts();
     let mut document = None;
     if is_json(&parts.headers) {
@@ -94,7 +87,7 @@ pub(super) async fn read_json(
         }
     }
     parts.extensions.insert(JsonBody(document));
-    Ok(next.run(Request::from_parts(parts, axum::body::Body::empty())).await)
+    Ok(Request::from_parts(parts, axum::body::Body::empty()))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
