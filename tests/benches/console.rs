@@ -5,15 +5,12 @@
 //! host; the flood comes from a server of this program, which tells of log records as fast as
 //! it is asked to. CPU is that of the console's process, in percent of one processor.
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::Parser;
 use hotbay_tests::{
-    TestHost, process,
+    TestHost, cargo, process,
     pty::{Program, Terminal},
 };
 use tokio::{
@@ -54,7 +51,7 @@ struct Arguments {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if !arguments.no_build {
-        build()?;
+        cargo::build_released(&["hotbay", "hotbay-tui"], &[PLUGIN])?;
     }
     let host = TestHost::builder().plugin(PLUGIN).start().await?;
     let url = host.url("");
@@ -68,15 +65,6 @@ async fn main() -> anyhow::Result<()> {
     let (cpu, bytes) = rest(&url, Duration::from_secs(arguments.idle.max(1))).await?;
     say(format!("at rest {cpu:.2} % of a processor (0.5), {bytes} bytes written in {} s", arguments.idle));
     flood(&arguments).await
-}
-
-fn build() -> anyhow::Result<()> {
-    let mut command = Command::new(env!("CARGO"));
-    command.args(["build", "--release", "--bin", "hotbay", "--bin", "hotbay-tui", "--lib"]);
-    command.args(["-p", "hotbay", "-p", "hotbay-tui", "-p", PLUGIN]);
-    say(format!("building the release programs and the plugin: {command:?}"));
-    ensure!(command.status()?.success(), "they do not build");
-    Ok(())
 }
 
 /// Returns how long it takes until there is a frame, and until it has what the server knows.

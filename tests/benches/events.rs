@@ -7,7 +7,6 @@
 //! processors with the readers, who run here, on a thread of their own.
 
 use std::{
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -19,7 +18,7 @@ use anyhow::{Context, ensure};
 use clap::Parser;
 use futures::future::{join_all, try_join_all};
 use hotbay_tests::{
-    TestHost,
+    TestHost, cargo,
     http::{self, Address, Connection, Outgoing},
     process,
 };
@@ -84,7 +83,7 @@ struct Sample {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if !arguments.no_build {
-        build()?;
+        cargo::build_released(&["hotbay"], &[PLUGIN])?;
     }
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
@@ -104,15 +103,6 @@ async fn main() -> anyhow::Result<()> {
         }
     }
     report(&arguments, &cases, &samples);
-    Ok(())
-}
-
-/// Builds what is measured. The profile is the one this program was built in.
-fn build() -> anyhow::Result<()> {
-    let mut command = Command::new(env!("CARGO"));
-    command.args(["build", "--release", "--bin", "hotbay", "--lib", "-p", "hotbay", "-p", PLUGIN]);
-    say(format!("building the release host and its plugin: {command:?}"));
-    ensure!(command.status()?.success(), "the host does not build");
     Ok(())
 }
 

@@ -6,15 +6,12 @@
 //! as distance, a distribution on which a graph has to look around; recall is held against an
 //! exact search made here.
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
 use hotbay_tests::{
-    TestHost,
+    TestHost, cargo,
     http::{Connection, Outgoing},
     process,
 };
@@ -176,7 +173,7 @@ impl Bed {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if !arguments.no_build {
-        build()?;
+        cargo::build_released(&["hotbay"], &PLUGINS)?;
     }
     let mut points = Points::new();
     let all: Vec<Vec<f32>> = (0..arguments.vectors).map(|_| points.next()).collect();
@@ -285,16 +282,6 @@ fn recall(all: &[Vec<f32>], probes: &[Vec<f32>], found: &[Vec<usize>], counts: i
         right += nearest.iter().filter(|(_, n)| found.contains(n)).count();
     }
     f64::from(right as u32) / f64::from(wanted as u32)
-}
-
-/// Builds what is measured. The profile is the one this program was built in.
-fn build() -> anyhow::Result<()> {
-    let mut command = Command::new(env!("CARGO"));
-    command.args(["build", "--release", "--bin", "hotbay", "--lib", "-p", "hotbay"]);
-    command.args(PLUGINS.iter().flat_map(|plugin| ["-p", plugin]));
-    say(format!("building the release host and its plugins: {command:?}"));
-    ensure!(command.status()?.success(), "the host does not build");
-    Ok(())
 }
 
 fn row(name: &str, taken: &Taken, target: &str) {

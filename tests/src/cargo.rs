@@ -1,6 +1,6 @@
-//! Plugins made by `hotbay plugin new`, and the cargo that builds them for real.
+//! Plugins made by `hotbay plugin new`, and the cargo that builds them for real; and what benchmarks measure.
 //!
-//! All of them are built into one directory beside the workspace's own, so that what
+//! All plugins that are made are built into one directory beside the workspace's own, so that what
 //! they depend on is compiled once, and nothing is downloaded: they get the
 //! workspace's `Cargo.lock`.
 
@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
 };
+
+use anyhow::{Context, ensure};
 
 use crate::plugin_host::artifact;
 
@@ -39,6 +41,30 @@ pub fn run(directory: &Path, arguments: &[&str]) -> String {
     let (out, error) = (text(&done.stdout), text(&done.stderr));
     assert!(done.status.success(), "cargo {arguments:?} in {}: {}\n{out}\n{error}", directory.display(), done.status);
     out
+}
+
+/// Builds programs and plugins of the workspace as they are released, for a benchmark to measure. Cargo tells
+/// how far it is.
+///
+/// # Errors
+///
+/// If they do not build.
+pub fn build_released(programs: &[&str], plugins: &[&str]) -> anyhow::Result<()> {
+    let mut command = Command::new(cargo());
+    // Together with this crate: dependencies then have the same features here and there, and most
+    // of them are built already.
+    command.args(["build", "--release", "--lib", "-p", "hotbay-tests"]);
+    command.args(programs.iter().flat_map(|program| ["--bin", program, "-p", program]));
+    command.args(plugins.iter().flat_map(|plugin| ["-p", plugin]));
+    // What cargo says about the benchmark's package would make build scripts of others run again.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(name);
+        }
+    }
+    let status = command.status().with_context(|| format!("start {command:?}"))?;
+    ensure!(status.success(), "{command:?} failed");
+    Ok(())
 }
 
 /// Makes a plugin with `hotbay plugin new` in a directory of its name; returns the directory.

@@ -15,11 +15,11 @@ mod load;
 mod report;
 mod start;
 
-use std::{path::PathBuf, process::Command};
+use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::Parser;
-use hotbay_tests::{TestHost, http::Address};
+use hotbay_tests::{TestHost, cargo, http::Address};
 
 use bare::Bare;
 use jobs::Job;
@@ -66,29 +66,11 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if arguments.bare.is_none() {
         if !arguments.no_build {
-            build()?;
+            cargo::build_released(&["hotbay"], &PLUGINS)?;
         }
         return measure(&arguments).await;
     }
     bare::serve(&arguments.bare.context("looked at above")?).await
-}
-
-/// Builds what is measured. The profile is the one this program was built in.
-fn build() -> anyhow::Result<()> {
-    let mut command = Command::new(env!("CARGO"));
-    // Together with the crate of this program: dependencies then have the same features here
-    // and there, and most of them are built already.
-    command.args(["build", "--release", "--bin", "hotbay", "--lib", "-p", "hotbay", "-p", "hotbay-tests"]);
-    command.args(PLUGINS.iter().flat_map(|plugin| ["-p", plugin]));
-    // What cargo says about this package would make build scripts of others run again.
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
-            command.env_remove(name);
-        }
-    }
-    report::say(format!("building the release host and its plugins: {command:?}"));
-    ensure!(command.status().context("start cargo")?.success(), "the host does not build");
-    Ok(())
 }
 
 async fn measure(arguments: &Arguments) -> anyhow::Result<()> {

@@ -15,13 +15,11 @@ use std::{
     fs::File,
     io::{Seek, SeekFrom, Write},
     path::Path,
-    process::Command,
     time::{Duration, Instant},
 };
 
-use anyhow::ensure;
 use clap::Parser;
-use hotbay_tests::TestHost;
+use hotbay_tests::{TestHost, cargo};
 
 /// The crates of the plugins the host is started with.
 const PLUGINS: [&str; 2] = ["hotbay-test-reference", "hotbay-test-durable"];
@@ -53,7 +51,7 @@ struct Arguments {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if !arguments.no_build {
-        build()?;
+        cargo::build_released(&["hotbay"], &PLUGINS)?;
     }
     let ledger = tempfile::NamedTempFile::new()?;
     let config = format!("[plugins.hotbay-test-durable.config]\nledger = {:?}\n", ledger.path().display().to_string());
@@ -67,16 +65,6 @@ async fn main() -> anyhow::Result<()> {
     figure("fdatasync of 4 KB, p50", sync.as_secs_f64() * 1e3, "ms", None);
     cases::measure(&host, &arguments, sync).await?;
     rows::measure(&host, &arguments).await
-}
-
-/// Builds what is measured. The profile is the one this program was built in.
-fn build() -> anyhow::Result<()> {
-    let mut command = Command::new(env!("CARGO"));
-    command.args(["build", "--release", "--bin", "hotbay", "--lib", "-p", "hotbay"]);
-    command.args(PLUGINS.iter().flat_map(|plugin| ["-p", plugin]));
-    say(format!("building the release host and its plugins: {command:?}"));
-    ensure!(command.status()?.success(), "the host does not build");
-    Ok(())
 }
 
 /// Returns what half of many syncs of the disk under a directory did not exceed.
