@@ -106,7 +106,7 @@ impl Incoming {
         self.may_look.store(took < SOON, Ordering::Relaxed);
     }
 
-    /// Reads again and again while what is looked for may still come [`SOON`], if what was looked for last
+    /// Reads once, and again while what is looked for may still come [`SOON`], if what was looked for last
     /// did; other threads may run in between. `read` is [`Self::read`], and `found` tells whether it was that.
     pub(super) fn look(
         &self,
@@ -118,10 +118,10 @@ impl Incoming {
         }
         let unwatched = Unwatched::of(self)?;
         let began = Instant::now();
-        // By the time, not by a number: where others want to run as well, to let them takes long.
-        while began.elapsed() < SOON {
+        loop {
             thread::yield_now();
-            if read()? && found() {
+            // By the time, not by a number: where others want to run as well, to let them takes long.
+            if (read()? && found()) || began.elapsed() >= SOON {
                 break;
             }
         }

@@ -192,3 +192,27 @@ impl Queue {
         drop(left);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_woken_at_a_time_and_another_for_what_is_left() {
+        let task = || async_task::spawn(async {}, |_| {}).0;
+        let mut inner = Inner { tasks: [task(), task()].into(), idle: 2, ..Inner::default() };
+        assert!(inner.needs_one());
+        assert!(!inner.needs_one(), "one is on its way");
+        inner.has_woken();
+        inner.tasks.pop_front();
+        assert!(inner.needs_one(), "who came has a task, and there is another");
+        inner.has_woken();
+        assert!(!inner.needs_one(), "nobody sleeps");
+        inner.idle = 1;
+        inner.looking = 1;
+        assert!(!inner.needs_one(), "one looks");
+        inner.looking = 0;
+        inner.tasks.clear();
+        assert!(!inner.needs_one(), "there is nothing");
+    }
+}
