@@ -128,7 +128,7 @@ impl Incoming {
         drop(unwatched);
         // What came before it was watched again is told to nobody: seldom something, and then maybe much.
         if read()? {
-            // self.more.notify_one();
+            self.more.notify_one();
         }
         Ok(())
     }

@@ -1,13 +1,19 @@
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Map, json};
 use tracing_subscriber::layer::SubscriberExt;
 
-use super::bed::{Bed, SAID};
+use super::{
+    super::log_of_tool,
+    bed::{Bed, SAID},
+};
 use crate::{
     engine::{options::RunOptions, workflow::StartRequest},
     observe::{filter::Filter, layer},
-    types::log::{Level, LogRecord},
+    types::{
+        log::{Level, LogRecord},
+        trace::TraceOptions,
+    },
 };
 
 /// Returns the log of a run once it has so many records.
@@ -70,4 +76,25 @@ async fn the_log_says_which_run_and_span_a_record_belongs_to() {
     assert!(records.iter().all(|it| it.resource_id.as_deref() == Some("somebody")));
     assert_eq!(records[2].span_id.as_ref(), Some(&input.span_id));
     assert_ne!(records[1].span_id.as_ref(), Some(&input.span_id));
+}
+
+#[tokio::test]
+async fn a_tool_that_is_run_by_itself_logs_within_its_span() {
+    let bed = Bed::start().await;
+    let layer = layer::RecordLayer { recorder: Some(bed.observe.recorder().clone()), file: None };
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+
+    let (run_id, trace) = (Some("by-itself".to_owned()), TraceOptions::default());
+    bed.engine.execute_tool("weather", &json!({}), Map::new(), run_id, &trace).await.unwrap();
+    let records = log(&bed, "by-itself", 1).await;
+    let spans = bed.all().await;
+    assert_eq!((records[0].message.as_str(), spans.len()), (SAID, 1));
+    assert_eq!(records[0].span_id.as_ref(), Some(&spans[0].span_id));
+    assert_eq!(records[0].trace_id.as_ref(), Some(&spans[0].trace_id));
+}
+
+#[test]
+fn a_span_of_the_log_that_would_say_nothing_is_none() {
+    assert!(log_of_tool(None, None).is_none());
+    assert!(!log_of_tool(Some("a run"), None).is_none());
 }
