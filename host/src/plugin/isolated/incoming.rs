@@ -27,6 +27,7 @@ use tokio::{
     sync::Notify,
 };
 
+use super::link::Fault;
 use crate::plugin::frames::{Frame, Garbage, Reading, SOON};
 
 /// The reading half of a connection.
@@ -47,21 +48,6 @@ struct Watch(Epoll);
 impl AsRawFd for Watch {
     fn as_raw_fd(&self) -> RawFd {
         self.0.0.as_raw_fd()
-    }
-}
-
-/// Why nothing more is read.
-#[derive(Debug)]
-pub(super) enum Broken {
-    /// The other end closed it, or the socket failed.
-    Socket(io::Error),
-    /// What came makes no sense.
-    Garbage(Garbage),
-}
-
-impl From<Garbage> for Broken {
-    fn from(garbage: Garbage) -> Self {
-        Self::Garbage(garbage)
     }
 }
 
@@ -87,16 +73,16 @@ impl Incoming {
     }
 
     /// Takes the frames of what is there, once; returns whether there was something.
-    pub(super) fn read(&self, mut take: impl FnMut(Frame) -> Result<(), Garbage>) -> Result<bool, Broken> {
+    pub(super) fn read(&self, mut take: impl FnMut(Frame) -> Result<(), Garbage>) -> Result<bool, Fault> {
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         match reading.fill(&self.socket) {
             Ok(true) => {}
-            Ok(false) => return Err(Broken::Socket(io::ErrorKind::UnexpectedEof.into())),
+            Ok(false) => return Err(Fault::Closed),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(Broken::Socket(error)),
+            Err(error) => return Err(Fault::of(error)),
         }
-        while let Some(frame) = reading.take()? {
-            take(frame)?;
+        while let Some(frame) = reading.take().map_err(Fault::Garbage)? {
+            take(frame).map_err(Fault::Garbage)?;
         }
         Ok(true)
     }
@@ -110,9 +96,9 @@ impl Incoming {
     /// did; other threads may run in between. `read` is [`Self::read`], and `found` tells whether it was that.
     pub(super) fn look(
         &self,
-        mut read: impl FnMut() -> Result<bool, Broken>,
+        mut read: impl FnMut() -> Result<bool, Fault>,
         mut found: impl FnMut() -> bool,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), Fault> {
         if !self.may_look.swap(false, Ordering::Relaxed) {
             return Ok(());
         }
@@ -142,8 +128,8 @@ impl Incoming {
 struct Unwatched<'a>(&'a Incoming);
 
 impl<'a> Unwatched<'a> {
-    fn of(incoming: &'a Incoming) -> Result<Self, Broken> {
-        incoming.watch(EpollFlags::empty()).map_err(Broken::Socket)?;
+    fn of(incoming: &'a Incoming) -> Result<Self, Fault> {
+        incoming.watch(EpollFlags::empty()).map_err(Fault::of)?;
         Ok(Self(incoming))
     }
 }
@@ -174,7 +160,7 @@ mod tests {
     }
 
     /// Reads as a connection does; the ids of the frames are kept.
-    fn read(incoming: &Incoming, ids: &Mutex<Vec<u64>>) -> Result<bool, Broken> {
+    fn read(incoming: &Incoming, ids: &Mutex<Vec<u64>>) -> Result<bool, Fault> {
         incoming.read(|frame| {
             ids.lock().unwrap().push(frame.id);
             Ok(())
@@ -300,9 +286,8 @@ mod tests {
         };
         look().unwrap();
         (&theirs).write_all(&[0xff; 13]).unwrap();
-        assert!(matches!(look(), Err(Broken::Garbage(_))));
+        assert!(matches!(look(), Err(Fault::Garbage(_))));
         drop(theirs);
-        let Err(Broken::Socket(error)) = look() else { panic!("nobody is there") };
-        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        assert!(matches!(look(), Err(Fault::Closed)));
     }
 }

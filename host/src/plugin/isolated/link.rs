@@ -26,11 +26,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{
-    incoming::{Broken, Incoming},
-    outbox::Outbox,
-    requests::Requests,
-};
+use super::{incoming::Incoming, outbox::Outbox, requests::Requests};
 use crate::plugin::{
     call::CallError,
     error::{LoadCode, LoadError},
@@ -50,9 +46,9 @@ pub(super) struct Link {
     outbox: Outbox,
     incoming: Incoming,
     /// What who looked for an answer has found instead. Held for one line.
-    broken: Mutex<Option<Broken>>,
+    found: Mutex<Option<Fault>>,
     /// It has.
-    broke: Notify,
+    has_found: Notify,
     /// Calls by id; `None` once it is lost. Held for a few lines.
     calls: Mutex<Option<HashMap<u64, Pending>>>,
     /// Calls that were given up, and until when they must be gone. Held for a few lines.
@@ -113,19 +109,10 @@ pub(super) enum Fault {
 
 impl Fault {
     /// The other end is closed as well if it was closed with something in it, or is written to.
-    fn of(error: io::Error) -> Self {
+    pub(super) fn of(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof => Self::Closed,
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Self::Closed,
             _ => Self::Io(error),
-        }
-    }
-}
-
-impl From<Broken> for Fault {
-    fn from(broken: Broken) -> Self {
-        match broken {
-            Broken::Socket(error) => Self::of(error),
-            Broken::Garbage(garbage) => Self::Garbage(garbage),
         }
     }
 }
@@ -146,8 +133,8 @@ impl Link {
             incoming: Incoming::new(Arc::clone(&socket))?,
             socket,
             outbox: Outbox::default(),
-            broken: Mutex::default(),
-            broke: Notify::new(),
+            found: Mutex::default(),
+            has_found: Notify::new(),
             calls: Mutex::new(Some(HashMap::new())),
             given_up: Mutex::default(),
             gave_up: Notify::new(),
@@ -215,38 +202,38 @@ impl Link {
     pub(super) async fn serve(self: &Arc<Self>) -> Fault {
         tokio::select! {
             biased;
-            broken = self.read() => broken.into(),
-            broken = self.broken() => broken.into(),
+            fault = self.read() => fault,
+            fault = self.found() => fault,
             error = self.outbox.flush(&self.socket) => Fault::of(error),
             () = self.watch() => Fault::Stuck,
         }
     }
 
-    async fn read(self: &Arc<Self>) -> Broken {
+    async fn read(self: &Arc<Self>) -> Fault {
         loop {
             match self.read_once() {
                 // A process that never stops talking shares the thread with others.
                 Ok(true) => tokio::task::consume_budget().await,
                 Ok(false) => {
                     if let Err(error) = self.incoming.told().await {
-                        return Broken::Socket(error);
+                        return Fault::of(error);
                     }
                 }
-                Err(broken) => return broken,
+                Err(fault) => return fault,
             }
         }
     }
 
-    fn read_once(self: &Arc<Self>) -> Result<bool, Broken> {
+    fn read_once(self: &Arc<Self>) -> Result<bool, Fault> {
         self.incoming.read(|frame| self.take(frame))
     }
 
-    async fn broken(&self) -> Broken {
+    async fn found(&self) -> Fault {
         loop {
-            let broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner).take();
-            match broken {
-                Some(broken) => return broken,
-                None => self.broke.notified().await,
+            let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).take();
+            match found {
+                Some(fault) => return fault,
+                None => self.has_found.notified().await,
             }
         }
     }
@@ -267,9 +254,9 @@ impl Link {
                 found.is_some()
             },
         );
-        if let Err(broken) = looked {
-            *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(broken);
-            self.broke.notify_one();
+        if let Err(fault) = looked {
+            *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+            self.has_found.notify_one();
         }
         let found = match found {
             Some(found) => Some(found),
