@@ -47,10 +47,8 @@ impl fmt::Debug for LogFile {
 
 #[cfg(test)]
 mod tests {
-    use tracing_subscriber::layer::SubscriberExt;
-
     use super::*;
-    use crate::observe::layer::RecordLayer;
+    use crate::observe::layer::{self, RecordLayer};
 
     #[test]
     fn what_is_logged_is_appended_a_document_a_line() {
@@ -58,9 +56,8 @@ mod tests {
         let path = home.path().join("logs/hotbay.log");
         for turn in 0..2 {
             let layer = RecordLayer { recorder: None, file: Some(LogFile::open(&path).unwrap()) };
-            tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
-                tracing::warn!(run.id = "run-1", turn, "two\nlines");
-            });
+            let _heard = layer::hear(layer);
+            tracing::warn!(run.id = "run-1", turn, "two\nlines");
         }
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -72,6 +69,20 @@ mod tests {
             );
             assert_eq!(line["turn"], turn);
         }
+    }
+
+    #[test]
+    fn what_another_thread_came_to_first_is_logged_too() {
+        fn work(turn: i32) {
+            tracing::info!(turn, "a place that logs");
+        }
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("hotbay.log");
+        let _heard = layer::hear(RecordLayer { recorder: None, file: Some(LogFile::open(&path).unwrap()) });
+        std::thread::spawn(|| work(1)).join().unwrap();
+        work(2);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.lines().count() == 1 && text.contains(r#""turn":2"#), "{text}");
     }
 
     #[test]

@@ -38,6 +38,21 @@ pub struct RecordLayer {
     pub file: Option<LogFile>,
 }
 
+/// Has a layer hear what the calling thread logs, for as long as what is returned is kept.
+///
+/// While a process has one subscriber, `tracing` asks that of the thread which comes to a place
+/// that logs first whether anybody wants what is logged there, and goes by it from then on; if
+/// that thread is another test's, it has none. Whether there are two is what keeps it from that.
+#[cfg(test)]
+pub(crate) fn hear(layer: RecordLayer) -> tracing::subscriber::DefaultGuard {
+    use tracing::{Dispatch, subscriber::NoSubscriber};
+    use tracing_subscriber::layer::SubscriberExt;
+
+    static ANOTHER: OnceLock<Dispatch> = OnceLock::new();
+    ANOTHER.get_or_init(|| Dispatch::new(NoSubscriber::new()));
+    tracing::subscriber::set_default(tracing_subscriber::registry().with(layer))
+}
+
 /// What a `tracing` span says of all that happens in it.
 #[derive(Default)]
 struct Known(Map<String, Value>);

@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use serde_json::{Map, json};
-use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
     super::log_of_tool,
@@ -9,7 +8,10 @@ use super::{
 };
 use crate::{
     engine::{options::RunOptions, workflow::StartRequest},
-    observe::{filter::Filter, layer},
+    observe::{
+        filter::Filter,
+        layer::{self, RecordLayer},
+    },
     types::{
         log::{Level, LogRecord},
         trace::TraceOptions,
@@ -36,8 +38,7 @@ async fn log(bed: &Bed, run_id: &str, records: usize) -> Vec<std::sync::Arc<LogR
 #[tokio::test]
 async fn the_log_says_which_run_and_span_a_record_belongs_to() {
     let bed = Bed::start().await;
-    let layer = layer::RecordLayer { recorder: Some(bed.observe.recorder().clone()), file: None };
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let _heard = layer::hear(RecordLayer { recorder: Some(bed.observe.recorder().clone()), file: None });
 
     let turn = bed.ask("worker", "call weather {}", RunOptions::default()).await;
     let records = log(&bed, &turn.run_id, 3).await;
@@ -81,8 +82,7 @@ async fn the_log_says_which_run_and_span_a_record_belongs_to() {
 #[tokio::test]
 async fn a_tool_that_is_run_by_itself_logs_within_its_span() {
     let bed = Bed::start().await;
-    let layer = layer::RecordLayer { recorder: Some(bed.observe.recorder().clone()), file: None };
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let _heard = layer::hear(RecordLayer { recorder: Some(bed.observe.recorder().clone()), file: None });
 
     let (run_id, trace) = (Some("by-itself".to_owned()), TraceOptions::default());
     bed.engine.execute_tool("weather", &json!({}), Map::new(), run_id, &trace).await.unwrap();
