@@ -14,11 +14,12 @@ from boolean import AND, OR
 from license_expression import ExpressionError, get_spdx_licensing
 
 REGISTRY = "registry+https://github.com/rust-lang/crates.io-index"
+# What each table may say, and how where it can be one thing alone.
 UNDERSTOOD = {
-    "graph": {"all-features"},
-    "licenses": {"confidence-threshold", "allow", "private", "exceptions"},
-    "bans": {"multiple-versions", "wildcards", "deny"},
-    "sources": {"unknown-registry", "unknown-git"},
+    "graph": {"all-features": True},
+    "licenses": {"confidence-threshold": None, "allow": None, "private": {"ignore": True}, "exceptions": None},
+    "bans": {"multiple-versions": "allow", "wildcards": "allow", "deny": None},
+    "sources": {"unknown-registry": "deny", "unknown-git": "deny"},
 }
 
 
@@ -57,8 +58,10 @@ def problems(package, rules, licensing):
 def main():
     rules = tomllib.loads(Path(".deny.toml").read_text())
     for table, keys in rules.items():
-        if unknown := set(keys) - UNDERSTOOD.get(table, set()):
-            sys.exit(f".deny.toml: [{table}] has what is not understood here: {', '.join(sorted(unknown))}")
+        understood = UNDERSTOOD.get(table, {})
+        for key, value in keys.items():
+            if key not in understood or understood[key] not in (None, value):
+                sys.exit(f".deny.toml: [{table}] has what is not understood here: {key} = {value}")
     command = ["cargo", "metadata", "--format-version", "1", "--locked", "--all-features"]
     metadata = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     members = set(metadata["workspace_members"])
