@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    ops::Deref,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -50,8 +51,20 @@ const EXPORT: Duration = Duration::from_secs(1);
 /// How long connecting to a collector may take.
 const COLLECTOR: Duration = Duration::from_secs(5);
 
-/// What handlers share.
-pub type AppState = Arc<App>;
+/// What handlers share: all of [`App`].
+///
+/// By a type that says nothing of it. The compiler asks of each handler, and of each type axum puts around
+/// it, whether what it shares can be sent, and to find that out of everything in a host takes it a while.
+#[derive(Clone)]
+pub struct AppState(Arc<dyn Deref<Target = App> + Send + Sync>);
+
+impl Deref for AppState {
+    type Target = App;
+
+    fn deref(&self) -> &App {
+        &self.0
+    }
+}
 
 /// The long-lived parts of a host.
 pub struct App {
@@ -211,7 +224,7 @@ impl App {
         let watched = mcp.clone();
         background.spawn("mcp-changes", |cancel| watched.watch(cancel));
         let limits = Arc::new(Limits::new(&config.limits, config.body_limit));
-        Ok(Arc::new(Self {
+        Ok(AppState(Arc::new(Box::new(Self {
             config,
             limits,
             engine,
@@ -229,7 +242,7 @@ impl App {
             tasks,
             background,
             exporter,
-        }))
+        }))))
     }
 
     /// Ends everything, runs first, then plugins. Returns within ten seconds.

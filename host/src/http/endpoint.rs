@@ -2,12 +2,13 @@
 //! description. What an endpoint takes is read off its handler's arguments, so the
 //! description cannot drift from the code.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, pin::Pin, sync::Arc};
 
 use axum::{
     Extension, Router,
-    extract::{DefaultBodyLimit, State},
+    extract::{DefaultBodyLimit, Request, State},
     handler::Handler,
+    response::Response,
     routing::{MethodFilter, MethodRouter, on},
 };
 use http::{HeaderMap, Method};
@@ -41,7 +42,7 @@ pub(super) trait Argument {
 impl<S> Argument for State<S> {}
 impl Argument for HeaderMap {}
 impl<T> Argument for Extension<T> {}
-impl Argument for axum::extract::Request {}
+impl Argument for Request {}
 impl Argument for bytes::Bytes {}
 
 /// The arguments of a handler.
@@ -91,6 +92,33 @@ pub(super) enum Answers {
     Text,
 }
 
+/// What a handler returns, as axum boxes it.
+type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// A handler, whatever its arguments.
+///
+/// Of each type of handler axum has some thirty functions made, and of each of them the compiler has to find
+/// once more that everything a request may come to wait for can be sent. Of this type there is one.
+#[derive(Clone)]
+struct AnyHandler(Arc<dyn Fn(Request, AppState) -> Answering + Send + Sync>);
+
+impl AnyHandler {
+    fn new<H, T>(handler: H) -> Self
+    where
+        H: Handler<T, AppState, Future = Answering>,
+    {
+        Self(Arc::new(move |request, app| handler.clone().call(request, app)))
+    }
+}
+
+impl Handler<(), AppState> for AnyHandler {
+    type Future = Answering;
+
+    fn call(self, request: Request, app: AppState) -> Answering {
+        (self.0)(request, app)
+    }
+}
+
 /// A method and a path, who answers, and what is said about it.
 #[derive(Clone)]
 pub(super) struct Endpoint {
@@ -113,22 +141,17 @@ macro_rules! methods {
         #[doc = concat!("Begins a row of the table: `", stringify!($filter), "`.")]
         pub(super) fn $name<H, T>(path: &'static str, handler: H) -> Endpoint
         where
-            H: Handler<T, AppState>,
-            T: Arguments + 'static,
+            H: Handler<T, AppState, Future = Answering>,
+            T: Arguments,
         {
-            Endpoint::new(Method::$filter, MethodFilter::$filter, path, handler)
+            Endpoint::new(Method::$filter, MethodFilter::$filter, path, T::takes(), AnyHandler::new(handler))
         }
     )+};
 }
 methods!(get GET post POST patch PATCH delete DELETE);
 
 impl Endpoint {
-    fn new<H, T>(method: Method, filter: MethodFilter, path: &'static str, handler: H) -> Self
-    where
-        H: Handler<T, AppState>,
-        T: Arguments + 'static,
-    {
-        let (takes, route) = (T::takes(), on(filter, handler));
+    fn new(method: Method, filter: MethodFilter, path: &'static str, takes: Takes, handler: AnyHandler) -> Self {
         let access = Access::of(&method);
         Self {
             method,
@@ -139,7 +162,7 @@ impl Endpoint {
             answers: Answers::default(),
             access,
             work: Work::default(),
-            route,
+            route: on(filter, handler),
         }
     }
 

@@ -3,7 +3,7 @@
 use hotbay_tests::plugin_host::PluginHost;
 use serde_json::json;
 
-use super::{builds, faulty, host, host_with, looked};
+use super::{builds, faulty, host, host_with, impatient, looked};
 
 /// Swaps a build in after the one before had many calls.
 async fn swap(host: &PluginHost, bytes: &[u8]) {
@@ -42,7 +42,7 @@ async fn a_build_that_fails_after_a_plain_swap_is_taken_back_once() {
 #[tokio::test]
 async fn mistakes_of_callers_do_not_take_a_build_back_and_hanging_calls_do() {
     let host = host().await;
-    swap(&host, &faulty("B", "fail")).await;
+    swap(&host, &impatient("B", "fail")).await;
     for run in 0..50 {
         assert!(host.tool_in(&run.to_string(), "p:echo", json!(null)).await.is_err());
     }

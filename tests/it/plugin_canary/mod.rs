@@ -21,6 +21,11 @@ const LONG: Duration = Duration::from_secs(3600);
 
 /// A build of `p` that does something else when it is asked for an echo.
 fn faulty(build: &str, echo: &str) -> Vec<u8> {
+    hostile(&json!({"name": "p", "build": build, "prefix": "p:", "as": {"echo": echo}}))
+}
+
+/// The same, and its calls are given up soon: not for builds that do something, however long it takes.
+fn impatient(build: &str, echo: &str) -> Vec<u8> {
     hostile(&json!({"name": "p", "build": build, "prefix": "p:", "as": {"echo": echo}, "timeoutMs": 50}))
 }
 
@@ -157,11 +162,11 @@ async fn a_bad_build_is_rolled_back_and_not_loaded_again_until_its_bytes_change(
 #[tokio::test]
 async fn calls_that_hang_count_as_failed_whether_they_run_out_of_time_or_nobody_waits() {
     let host = host().await;
-    try_out(&host, half(LONG), &faulty("B", "pending")).await;
+    try_out(&host, half(LONG), &impatient("B", "pending")).await;
     let status = call_until(&host, CanaryState::RolledBack).await;
     assert!(reason(&status).starts_with("5 of 5 calls failed"), "{status:?}");
 
-    let status = try_out(&host, CanaryPlan { percent: 100.0, ..half(LONG) }, &faulty("C", "pending")).await;
+    let status = try_out(&host, CanaryPlan { percent: 100.0, ..half(LONG) }, &impatient("C", "pending")).await;
     let snapshot = host.plugins.registry().snapshot_for(&hotbay::plugin::registry::Route::of_run("x"));
     let tool = snapshot.tools.get("p:echo").expect("there");
     assert_eq!(Some(tool.generation.number()), status.canary.expect("tried").generation);
