@@ -97,8 +97,8 @@ type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// A handler, whatever its arguments.
 ///
-/// Of each type of handler axum has some thirty functions made, and of each of them the compiler has to find
-/// once more that everything a request may come to wait for can be sent. Of this type there is one.
+/// Around each type of handler axum puts several of its own, and of each of them the compiler finds once more
+/// that all a request may come to wait for can be sent. Of this type there is one.
 #[derive(Clone)]
 struct AnyHandler(Arc<dyn Fn(Request, AppState) -> Answering + Send + Sync>);
 

@@ -42,7 +42,7 @@ pub struct RecordLayer {
 ///
 /// While a process has one subscriber, `tracing` asks that of the thread which comes to a place
 /// that logs first whether anybody wants what is logged there, and goes by it from then on; if
-/// that thread is another test's, it has none. Whether there are two is what keeps it from that.
+/// that thread is another test's, it has none. While there are two it asks both.
 #[cfg(test)]
 pub(crate) fn hear(layer: RecordLayer) -> tracing::subscriber::DefaultGuard {
     use tracing::{Dispatch, subscriber::NoSubscriber};

@@ -15,18 +15,24 @@ use hotbay::{
     types::plugin::{CanaryState, GenerationState, PluginState, PluginStatus},
 };
 use hotbay_tests::plugin_host::{PluginHost, build_of, eventually, hostile, put};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const LONG: Duration = Duration::from_secs(3600);
 
 /// A build of `p` that does something else when it is asked for an echo.
 fn faulty(build: &str, echo: &str) -> Vec<u8> {
-    hostile(&json!({"name": "p", "build": build, "prefix": "p:", "as": {"echo": echo}}))
+    hostile(&doing(build, echo))
 }
 
 /// The same, and its calls are given up soon: not for builds that do something, however long it takes.
 fn impatient(build: &str, echo: &str) -> Vec<u8> {
-    hostile(&json!({"name": "p", "build": build, "prefix": "p:", "as": {"echo": echo}, "timeoutMs": 50}))
+    let mut build = doing(build, echo);
+    build["timeoutMs"] = json!(50);
+    hostile(&build)
+}
+
+fn doing(build: &str, echo: &str) -> Value {
+    json!({"name": "p", "build": build, "prefix": "p:", "as": {"echo": echo}})
 }
 
 fn hash_of(bytes: &[u8]) -> String {
