@@ -170,6 +170,12 @@ impl Given {
         given
     }
 
+    /// Until then a thread may come by on its way to sleep and find a task that another heard of.
+    fn wait_until_all_sleep(&self) {
+        let threads = self.pool.get().expect("it runs").0.threads();
+        eventually("all threads sleep", || self.state.lock().unwrap().waiting == threads);
+    }
+
     fn give(&self, calls: usize) -> mpsc::Receiver<thread::ThreadId> {
         let (ran, runs) = mpsc::channel();
         self.state.lock().unwrap().given.extend(vec![ran; calls]);
@@ -197,10 +203,14 @@ impl Source for Given {
         state.took.push(thread::current().id());
         let heard = std::mem::take(&mut state.heard);
         drop(state);
-        let (pool, lane) = self.pool.get().expect("it was set before anything was given");
-        for (ran, call) in heard.into_iter().zip(1..) {
+        let (pool, _) = self.pool.get().expect("it was set before anything was given");
+        for ran in heard {
+            // Not by `spawn`: the watchdog, which wakes threads as well, sees nothing of these.
+            let queue = Arc::clone(&pool.shared.queue);
             let work = async move { ran.send(thread::current().id()).expect("the test waits") };
-            pool.spawn(lane, call, false, work).detach();
+            let (ready, task) = async_task::spawn(work, move |task| queue.push(task));
+            ready.schedule();
+            task.detach();
         }
     }
 
@@ -216,6 +226,7 @@ impl Source for Given {
 fn who_hears_of_a_call_runs_it_and_wakes_nobody() {
     let given = Given::start();
     for _ in 0..20 {
+        given.wait_until_all_sleep();
         let ran = given.give(1).recv_timeout(SOON).expect("it runs");
         assert_eq!(given.state.lock().unwrap().took.last(), Some(&ran));
     }
@@ -225,8 +236,7 @@ fn who_hears_of_a_call_runs_it_and_wakes_nobody() {
 #[test]
 fn of_several_calls_that_come_at_once_others_run_their_share() {
     let given = Given::start();
-    let threads = given.pool.get().expect("it runs").0.threads();
-    eventually("all threads sleep", || given.state.lock().unwrap().waiting == threads);
+    given.wait_until_all_sleep();
     assert_eq!(given.give(100).iter().count(), 100);
     assert!(given.state.lock().unwrap().all_wakes > 0);
 }
