@@ -6,7 +6,7 @@ use std::{
     ops::Deref,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -22,6 +22,7 @@ use crate::{
         error::EngineError,
         workflow::{WorkflowSettings, Workflows},
     },
+    idle,
     limits::Limits,
     mcp::Mcp,
     model::{self, ModelError, catalog::Models},
@@ -243,6 +244,14 @@ impl App {
             background,
             exporter,
         }))))
+    }
+
+    /// Has memory given back, from now on, whenever nothing goes on.
+    pub(crate) fn give_memory_back_when_idle(&self) {
+        let (observe, plugins) = (self.observe.clone(), self.plugins.clone());
+        let give_back = plugins.give_back();
+        let activity = move || observe.statistics().records.load(Ordering::Relaxed) + plugins.calls();
+        self.background.spawn("idle", |cancel| idle::keep(activity, give_back, cancel));
     }
 
     /// Ends everything, runs first, then plugins. Returns within ten seconds.

@@ -13,6 +13,7 @@
 //! | [`server`] | the socket: bound, served, closed; what is late on a connection |
 //! | [`limits`] | how much is asked of the host at once, and by whom |
 //! | [`tasks`] | the only spawner: names and ends background work |
+//! | `idle` | memory that goes back to the system when nothing goes on |
 //! | [`http`] | routes, request and response types; the only part that knows HTTP of our own |
 //! | [`mcp`] | what plugins offer, offered to MCP clients |
 //! | [`auth`] | who callers are: tokens, JWT |
@@ -84,6 +85,7 @@ pub mod store;
 
 pub mod types;
 
+mod idle;
 mod plugin_events;
 mod pull;
 mod scaffold;
@@ -109,8 +111,7 @@ pub async fn serve(config: config::Config) -> Result<(), ServeError> {
         () = &mut stop => return Ok(()),
     };
     announce(&server.url());
-    // What starting took is needed no more.
-    drop(tokio::task::spawn_blocking(plugin::process::return_free_memory));
+    server.app().give_memory_back_when_idle();
     server.run(stop).await
 }
 

@@ -26,6 +26,7 @@ use crate::{
         account::AccountArguments,
         control_group::GroupArgument,
         probe::probe_main,
+        process,
         runner::{RunnerArguments, runner_main},
     },
 };
@@ -118,6 +119,7 @@ pub fn main() -> ExitCode {
 
 /// Runs a command's work on the host's runtime.
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    process::note_linked_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(work);
     // What blocks a thread for good must not keep the process.

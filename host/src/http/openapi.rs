@@ -81,15 +81,15 @@ fn operation(endpoint: &Endpoint) -> Value {
         .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
         .collect();
     if let Some(query) = endpoint.takes.query {
-        let required = query.source.get("required").and_then(Value::as_array);
-        for (name, schema) in query.source.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        let required = query.source().get("required").and_then(Value::as_array);
+        for (name, schema) in query.source().get("properties").and_then(Value::as_object).into_iter().flatten() {
             let is_required = required.is_some_and(|required| required.iter().any(|field| field == name));
             parameters.push(json!({"name": name, "in": "query", "required": is_required, "schema": schema}));
         }
     }
     let schema = match endpoint.answers {
         Answers::AnyJson => json!({}),
-        Answers::Json(shape) => shape.source.clone(),
+        Answers::Json(shape) => shape.source().clone(),
         Answers::Events | Answers::Chunks | Answers::Text => json!({"type": "string"}),
     };
     let mut operation = json!({
@@ -105,9 +105,9 @@ fn operation(endpoint: &Endpoint) -> Value {
         operation["parameters"] = Value::Array(parameters);
     }
     if let Some(body) = endpoint.takes.body {
-        let required = body.source.get("required").and_then(Value::as_array).is_some_and(|fields| !fields.is_empty());
+        let required = body.source().get("required").and_then(Value::as_array).is_some_and(|fields| !fields.is_empty());
         operation["requestBody"] =
-            json!({"required": required, "content": {"application/json": {"schema": body.source}}});
+            json!({"required": required, "content": {"application/json": {"schema": body.source()}}});
     }
     operation
 }

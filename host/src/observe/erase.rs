@@ -8,7 +8,6 @@ use tantivy::{
     TantivyError,
     collector::Count,
     query::{Query, TermSetQuery},
-    schema::Term,
 };
 use tokio::sync::oneshot;
 
@@ -18,6 +17,7 @@ use super::{
     day::{Day, DayKey},
     filter::Filter,
     keeper::{Committed, Keeper, committed},
+    query::id,
     record::RecordKind,
     schema::fields,
     tail::Arrival,
@@ -67,7 +67,7 @@ impl Erasure {
             return Erased { days: Vec::new(), result: Ok(()) };
         }
         let field = fields().key(Key::TraceId);
-        let terms = self.trace_ids.iter().map(|id| Term::from_field_text(field, id));
+        let terms = self.trace_ids.iter().map(|trace_id| id(field, trace_id));
         keeper.erase(RecordKind::Spans, &TermSetQuery::new(terms))
     }
 

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// A day nothing was added to for so long needs no writer.
-const REST: Duration = Duration::from_secs(120);
+const REST: Duration = Duration::from_secs(20);
 /// An index that cannot be committed so often is set aside.
 const TRIES: u32 = 5;
 

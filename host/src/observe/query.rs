@@ -8,7 +8,7 @@ use tantivy::{
     query::{
         AllQuery, BooleanQuery, EmptyQuery, ExistsQuery, Occur, Query, QueryParser, RangeQuery, TermQuery, TermSetQuery,
     },
-    query_grammar::{self, UserInputAst, UserInputBound, UserInputLeaf, UserInputLiteral},
+    query_grammar::{self, UserInputAst, UserInputBound, UserInputLeaf},
     schema::{Field, IndexRecordOption},
 };
 
@@ -32,25 +32,18 @@ pub(super) fn compile(filter: &Filter) -> Result<Box<dyn Query>, ObserveError> {
         Filter::And(all) => and(all)?,
         Filter::Or(any) => Box::new(BooleanQuery::union(any.iter().map(compile).collect::<Result<_, _>>()?)),
         Filter::Not(filter) => not(compile(filter)?),
-        Filter::Is(key, values) if kept(*key) == Kept::Number => {
-            let numbers = values.iter().map(|value| Term::from_field_u64(known.key(*key), number(value)));
-            let one = |term: Term| -> Box<dyn Query> {
-                Box::new(RangeQuery::new(Bound::Included(term.clone()), Bound::Included(term)))
-            };
-            Box::new(BooleanQuery::union(numbers.map(one).collect()))
-        }
-        Filter::Is(key, values) => any_of(known.key(*key), values.iter().map(String::as_str)),
-        Filter::Has(key) if kept(*key) == Kept::Postings => {
-            let least = Term::from_field_text(known.key(*key), "");
-            Box::new(RangeQuery::new(Bound::Included(least), Bound::Unbounded))
-        }
+        Filter::Is(key, values) => is(*key, values),
+        Filter::Has(key) if kept(*key) == Kept::Postings => from(Term::from_field_text(known.key(*key), "")),
+        Filter::Has(key) if kept(*key) == Kept::NumberPostings => from(Term::from_field_u64(known.key(*key), 0)),
         Filter::Has(key) => exists(key.as_str()),
         Filter::Time(between) => during(between),
         Filter::Ended(between) if is_open(between) => exists(schema::column::ENDED),
         Filter::Ended(between) => range(between, |time| Term::from_field_date(known.ended, date(time))),
         Filter::Took(between) if is_open(between) => exists(schema::column::TOOK),
         Filter::Took(between) => range(between, |took| Term::from_field_u64(known.took, took)),
-        Filter::Level(levels) => any_of(known.level, levels.iter().map(|level| schema::level(*level))),
+        Filter::Level(levels) => {
+            any_of(levels.iter().map(|level| Term::from_field_text(known.level, schema::level(*level))))
+        }
         Filter::Field(path, value) => field(path, value),
         Filter::HasField(path) => term(Term::from_field_text(known.has, path)),
         Filter::Root => term(Term::from_field_text(known.facts, schema::ROOT)),
@@ -71,7 +64,7 @@ pub(super) fn during(between: &Between<Millis>) -> Box<dyn Query> {
 
 /// Returns the query that finds what came in at a position or later.
 pub(super) fn arrived(position: u64) -> Box<dyn Query> {
-    Box::new(RangeQuery::new(Bound::Included(Term::from_field_u64(fields().seq, position)), Bound::Unbounded))
+    from(Term::from_field_u64(fields().seq, position))
 }
 
 fn and(all: &[Filter]) -> Result<Box<dyn Query>, ObserveError> {
@@ -121,18 +114,28 @@ fn numbered(ast: UserInputAst) -> UserInputAst {
             UserInputAst::Clause(clauses.into_iter().map(|(occur, ast)| (occur, numbered(ast))).collect())
         }
         UserInputAst::Boost(ast, boost) => UserInputAst::Boost(Box::new(numbered(*ast)), boost),
-        UserInputAst::Leaf(leaf) => UserInputAst::Leaf(Box::new(match *leaf {
-            UserInputLeaf::Literal(UserInputLiteral { field_name: Some(field), phrase, .. }) if is_number(&field) => {
-                let end = || UserInputBound::Inclusive(number(&phrase).to_string());
-                UserInputLeaf::Range { field: Some(field), lower: end(), upper: end() }
+        UserInputAst::Leaf(leaf) => match *leaf {
+            UserInputLeaf::Literal(literal) if has_numbers(literal.field_name.as_deref()) => {
+                numbered_id(literal.field_name, &literal.phrase)
             }
-            other => other,
-        })),
+            UserInputLeaf::Set { field, elements } if has_numbers(field.as_deref()) => {
+                let ids = elements.iter().map(|id| (Some(Occur::Should), numbered_id(field.clone(), id)));
+                UserInputAst::Clause(ids.collect())
+            }
+            other => UserInputAst::Leaf(Box::new(other)),
+        },
     }
 }
 
-fn is_number(field: &str) -> bool {
-    Key::ALL.into_iter().any(|key| key.as_str() == field && kept(key) == Kept::Number)
+/// A range of one: that is found in postings and in columns.
+fn numbered_id(field: Option<String>, id: &str) -> UserInputAst {
+    let end = || UserInputBound::Inclusive(number(id).to_string());
+    UserInputAst::Leaf(Box::new(UserInputLeaf::Range { field, lower: end(), upper: end() }))
+}
+
+fn has_numbers(field: Option<&str>) -> bool {
+    let is_kept = |key: Key| matches!(kept(key), Kept::NumberPostings | Kept::NumberColumn);
+    Key::ALL.into_iter().any(|key| field == Some(key.as_str()) && is_kept(key))
 }
 
 fn term(term: Term) -> Box<dyn Query> {
@@ -147,8 +150,35 @@ fn not(query: Box<dyn Query>) -> Box<dyn Query> {
     Box::new(BooleanQuery::new(vec![(Occur::Must, Box::new(AllQuery)), (Occur::MustNot, query)]))
 }
 
-fn any_of<'a>(field: Field, values: impl Iterator<Item = &'a str>) -> Box<dyn Query> {
-    let mut terms: Vec<Term> = values.map(|value| Term::from_field_text(field, value)).collect();
+/// Finds records by a value of a key.
+fn is(key: Key, values: &[String]) -> Box<dyn Query> {
+    let field = fields().key(key);
+    match kept(key) {
+        Kept::Column | Kept::Postings => any_of(values.iter().map(|value| Term::from_field_text(field, value))),
+        Kept::NumberPostings => any_of(values.iter().map(|value| id(field, value))),
+        Kept::NumberColumn => {
+            Box::new(BooleanQuery::union(values.iter().map(|value| only(id(field, value))).collect()))
+        }
+    }
+}
+
+/// Returns the term an id is found by, of a key that is kept as a number.
+pub(super) fn id(field: Field, value: &str) -> Term {
+    Term::from_field_u64(field, number(value))
+}
+
+/// Finds one value in a column.
+fn only(term: Term) -> Box<dyn Query> {
+    Box::new(RangeQuery::new(Bound::Included(term.clone()), Bound::Included(term)))
+}
+
+/// Finds a value and all behind it.
+fn from(term: Term) -> Box<dyn Query> {
+    Box::new(RangeQuery::new(Bound::Included(term), Bound::Unbounded))
+}
+
+fn any_of(terms: impl Iterator<Item = Term>) -> Box<dyn Query> {
+    let mut terms: Vec<Term> = terms.collect();
     match (terms.pop(), terms.is_empty()) {
         (None, _) => Box::new(EmptyQuery),
         (Some(only), true) => term(only),

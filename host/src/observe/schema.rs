@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 use tantivy::{
     DateTime, TantivyDocument,
     schema::{
-        DateOptions, DateTimePrecision, FAST, Field, INDEXED, IndexRecordOption, JsonObjectOptions, OwnedValue, STORED,
-        Schema, TextFieldIndexing, TextOptions,
+        DateOptions, DateTimePrecision, FAST, Field, IndexRecordOption, JsonObjectOptions, NumericOptions, OwnedValue,
+        STORED, Schema, TextFieldIndexing, TextOptions,
     },
     tokenizer::TokenizerManager,
 };
@@ -75,21 +75,25 @@ pub(super) enum Kept {
     Column,
     /// In postings.
     Postings,
-    /// As a [`number`] in a column: each record has its own. A dictionary of them would cost more
-    /// than all else of a record, and they are seldom looked for.
-    Number,
+    /// As [`number`]s in postings: each run has its own. A dictionary of texts that have nothing in
+    /// common but their length costs more than all else of a record.
+    NumberPostings,
+    /// As [`number`]s in a column: each record has its own, and they are seldom looked for.
+    NumberColumn,
 }
 
 /// Returns how the values of a key are kept.
 pub(super) fn kept(key: Key) -> Kept {
     match key {
-        Key::LogId | Key::SpanId | Key::ParentSpanId => Kept::Number,
-        Key::TraceId | Key::RunId | Key::RequestId | Key::Name => Kept::Postings,
+        Key::LogId | Key::SpanId | Key::ParentSpanId => Kept::NumberColumn,
+        Key::TraceId | Key::RunId | Key::RequestId => Kept::NumberPostings,
+        Key::Name => Kept::Postings,
         _ => Kept::Column,
     }
 }
 
-/// Returns an id as a number: that which it is if it has sixteen hex digits, as those of spans.
+/// Returns an id as a number: that which it is if it has sixteen hex digits, as those of spans. Of all others it is part
+/// of a cryptographic hash, for who chooses an id must not come upon what another names.
 pub(super) fn number(id: &str) -> u64 {
     let is_number = id.len() == 16 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if is_number && let Ok(number) = u64::from_str_radix(id, 16) {
@@ -128,7 +132,7 @@ impl Fields {
             .set_indexing_options(indexing(RAW, IndexRecordOption::Basic))
             .set_expand_dots_enabled();
         Self {
-            seq: schema.add_u64_field(column::SEQ, FAST | INDEXED),
+            seq: schema.add_u64_field(column::SEQ, FAST),
             place: schema.add_u64_field(column::PLACE, FAST),
             body: schema.add_bytes_field("body", STORED),
             time: schema.add_date_field(column::TIME, date()),
@@ -146,7 +150,8 @@ impl Fields {
                 .map(|key| match kept(key) {
                     Kept::Column => schema.add_text_field(key.as_str(), column.clone()),
                     Kept::Postings => schema.add_text_field(key.as_str(), raw.clone()),
-                    Kept::Number => schema.add_u64_field(key.as_str(), FAST),
+                    Kept::NumberPostings => schema.add_u64_field(key.as_str(), NumericOptions::default().set_indexed()),
+                    Kept::NumberColumn => schema.add_u64_field(key.as_str(), FAST),
                 })
                 .collect(),
             schema: schema.build(),
@@ -168,7 +173,7 @@ impl Fields {
         document.add_date(self.time, date(record.time()));
         record.keys(|key, value| match kept(key) {
             Kept::Column | Kept::Postings => document.add_text(self.key(key), value),
-            Kept::Number => document.add_u64(self.key(key), number(value)),
+            Kept::NumberPostings | Kept::NumberColumn => document.add_u64(self.key(key), number(value)),
         });
         record.texts(|text| document.add_text(self.text, text));
         match record {

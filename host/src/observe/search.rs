@@ -12,11 +12,11 @@ use std::{
 
 use serde_json::value::RawValue;
 use tantivy::{
-    DateTime, DocAddress, DocId, Score, Searcher, SegmentOrdinal, SegmentReader, TantivyDocument, TantivyError, Term,
+    DateTime, DocAddress, DocId, Score, Searcher, SegmentOrdinal, SegmentReader, TantivyDocument, TantivyError,
     collector::{Collector, Count, SegmentCollector},
     columnar::{Column, StrColumn},
-    query::{BooleanQuery, Query, TermQuery},
-    schema::{IndexRecordOption, Value},
+    query::{BooleanQuery, Query},
+    schema::Value,
 };
 
 use super::{
@@ -248,7 +248,7 @@ impl<'a> Bodies<'a> {
             Entry::Vacant(vacant) => {
                 let body = match place.place {
                     0 => body(self.searcher, address)?,
-                    _ => find(self.searcher, place.seq)?,
+                    _ => first(self.searcher, place.seq, address)?.map_or(Ok(None), |it| body(self.searcher, it))?,
                 };
                 let body = body.ok_or_else(missing)?;
                 let records = if body.first() == Some(&b'[') {
@@ -269,14 +269,14 @@ fn body(searcher: &Searcher, address: DocAddress) -> Result<Option<Vec<u8>>, Tan
     Ok(document.get_first(fields().body).and_then(|value| value.as_bytes().map(<[u8]>::to_vec)))
 }
 
-/// Finds the body of records that share one.
-fn find(searcher: &Searcher, seq: u64) -> Result<Option<Vec<u8>>, TantivyError> {
-    let query = TermQuery::new(Term::from_field_u64(fields().seq, seq), IndexRecordOption::Basic);
-    let first = searcher.search(&query, &First { order: Order::OldestFirst, limit: usize::MAX / 4 })?;
-    match first.into_iter().find(|(place, _)| place.place == 0) {
-        Some((_, address)) => body(searcher, address),
-        None => Ok(None),
-    }
+/// Finds the first of those that share a body with a record, which has it: they lie in a row, in
+/// the order of their places, whatever is merged.
+fn first(searcher: &Searcher, seq: u64, address: DocAddress) -> Result<Option<DocAddress>, TantivyError> {
+    let columns = searcher.segment_reader(address.segment_ord).fast_fields();
+    let (seqs, places) = (columns.u64(column::SEQ)?, columns.column_opt::<u64>(column::PLACE)?);
+    let row = (0..=address.doc_id).rev().take_while(|doc| seqs.first(*doc) == Some(seq));
+    let is_first = |doc: &DocId| places.as_ref().is_none_or(|places| places.first(*doc).is_none());
+    Ok(row.into_iter().find(is_first).map(|doc| DocAddress::new(address.segment_ord, doc)))
 }
 
 /// Collects the values of a key.

@@ -50,7 +50,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// How often traces that go on hand over what has ended in them.
 const HAND_OVER: Duration = Duration::from_secs(1);
 /// How often old days are looked for.
-const TIDY: Duration = Duration::from_secs(60);
+const TIDY: Duration = Duration::from_secs(20);
 
 /// What is found: what is in the indexes, and what is not yet.
 #[derive(Default)]

@@ -7,7 +7,8 @@
 use std::{
     collections::{HashMap, HashSet},
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
+    ops::Deref,
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
@@ -18,6 +19,7 @@ use std::{
 };
 
 use hotbay_plugin::manifest::Manifest;
+use memmap2::MmapMut;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -91,7 +93,7 @@ pub(crate) struct Intake {
 struct KeptVerdict {
     build_id: String,
     abi_minor: u32,
-    manifest: Manifest,
+    manifest: Arc<Manifest>,
 }
 
 impl Intake {
@@ -159,7 +161,7 @@ impl Intake {
         let Copied { hash, size, copy, trust } = copied;
         let probed = match self.known(&hash) {
             Some(mapped) => {
-                Probed { abi_minor: mapped.image.root.abi_minor(), manifest: mapped.image.manifest.clone() }
+                Probed { abi_minor: mapped.image.root.abi_minor(), manifest: Arc::clone(&mapped.image.manifest) }
             }
             None => self.probe(&copy).await?,
         };
@@ -197,7 +199,7 @@ impl Intake {
     /// Deletes copies that nothing in this host uses and nobody has touched for long. Blocks.
     ///
     /// Another host over the same directory keeps its mappings; it copies again what it loads again.
-    pub(crate) fn delete_unused(&self, older_than: Duration) -> std::io::Result<()> {
+    pub(crate) fn delete_unused(&self, older_than: Duration) -> io::Result<()> {
         for entry in fs::read_dir(&self.copies)? {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -229,8 +231,12 @@ impl Intake {
                 ),
             ));
         }
-        let image = Image::map(&staged.copy)?;
+        let mut image = Image::map(&staged.copy)?;
         manifest::check(&image.manifest)?;
+        // It is the same but for what the plugin finds out where it runs; there may be much in it.
+        if image.manifest == staged.probed.manifest {
+            image.manifest = Arc::clone(&staged.probed.manifest);
+        }
         let mapped = Arc::new(Mapped { image, hash: Arc::clone(&staged.hash), size: staged.size, plugin });
         let mut all = self.mapped.lock().unwrap_or_else(PoisonError::into_inner);
         // Mapping the same path twice gives the same image, so whoever was first is as good.
@@ -246,7 +252,7 @@ impl Intake {
         let verdict = KeptVerdict {
             build_id: self.build_id.clone(),
             abi_minor: probed.abi_minor,
-            manifest: probed.manifest.clone(),
+            manifest: Arc::clone(&probed.manifest),
         };
         // Losing it costs one more probe at the next start.
         if let Ok(text) = serde_json::to_vec(&verdict)
@@ -303,8 +309,8 @@ impl Intake {
         Ok(Copied { hash: hash.into(), size: bytes.len() as u64, copy, trust })
     }
 
-    fn read(&self, path: &Path) -> Result<Vec<u8>, LoadError> {
-        let io = |error: &std::io::Error| LoadError::io("read", path, error);
+    fn read(&self, path: &Path) -> Result<FileBytes, LoadError> {
+        let io = |error: &io::Error| LoadError::io("read", path, error);
         // Without O_NONBLOCK a named pipe would hold this thread until somebody writes to it.
         let mut file =
             fs::File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(|error| io(&error))?;
@@ -323,13 +329,11 @@ impl Intake {
                 ),
             ));
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(facts.len()).unwrap_or_default());
-        Read::by_ref(&mut file).take(self.max_file_bytes + 1).read_to_end(&mut bytes).map_err(|error| io(&error))?;
-        Ok(bytes)
+        FileBytes::read(&mut file, facts.len()).map_err(|error| io(&error))
     }
 
     /// Writes a file so that it is either there whole or not at all, also after a power cut.
-    fn write_new(&self, path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+    fn write_new(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         let temporary = self.copies.join(format!(".{}.{serial}.tmp", std::process::id()));
         let write = || {
@@ -343,6 +347,32 @@ impl Intake {
     }
 }
 
+/// A file's bytes in memory of their own, which goes back to the system at once: an allocator keeps what it was given
+/// back, and the files of a host's plugins are most of what it needs to start.
+struct FileBytes {
+    memory: MmapMut,
+    /// How many of them there are.
+    length: usize,
+}
+
+impl FileBytes {
+    /// Reads a file to its end, or as far as it went when its length was asked for.
+    fn read(file: &mut fs::File, length: u64) -> io::Result<Self> {
+        // There are no mappings of nothing.
+        let mut memory = MmapMut::map_anon(usize::try_from(length.max(1)).map_err(io::Error::other)?)?;
+        let read = io::copy(&mut file.take(length), &mut &mut memory[..])?;
+        Ok(Self { memory, length: usize::try_from(read).map_err(io::Error::other)? })
+    }
+}
+
+impl Deref for FileBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.memory[..self.length]
+    }
+}
+
 /// Whether a copy made earlier holds exactly these bytes. A copy is never trusted by its name.
 fn is_same(copy: &Path, bytes: &[u8]) -> bool {
     let Ok(facts) = fs::symlink_metadata(copy) else { return false };
@@ -353,7 +383,7 @@ fn is_same(copy: &Path, bytes: &[u8]) -> bool {
         && fs::File::open(copy).is_ok_and(|copy| holds(copy, bytes))
 }
 
-/// Piece by piece: a second buffer of a plugin's size would stay with the allocator.
+/// Piece by piece: a second buffer of a plugin's size is not needed.
 fn holds(file: fs::File, mut bytes: &[u8]) -> bool {
     let mut reader = BufReader::with_capacity(64 << 10, file);
     loop {

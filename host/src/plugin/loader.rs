@@ -5,7 +5,11 @@
 //! is in [`super::intake`]; opening the plugin and calling it in [`super::bridge`].
 #![expect(unsafe_code, reason = "maps libraries and believes their headers once they were checked")]
 
-use std::{mem::ManuallyDrop, path::Path};
+use std::{
+    mem::ManuallyDrop,
+    path::Path,
+    sync::{Arc, PoisonError},
+};
 
 use hotbay_plugin::{
     abi::{
@@ -22,7 +26,7 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 use super::{
     error::{LoadCode, LoadError},
-    layout,
+    layout, process,
 };
 
 /// A mapped plugin: its root module and what it says about itself.
@@ -30,7 +34,7 @@ pub(crate) struct Image {
     /// The table of the plugin's functions.
     pub(crate) root: RootRef,
     /// The manifest, parsed but not validated.
-    pub(crate) manifest: Manifest,
+    pub(crate) manifest: Arc<Manifest>,
     // Never unloaded: code of the plugin may be on a stack or behind a pointer nobody can
     // count (its threads, thread-locals, wakers), so the mapping stays for the host's life.
     _library: ManuallyDrop<Library>,
@@ -43,6 +47,7 @@ impl Image {
     pub(crate) fn map(path: &Path) -> Result<Self, LoadError> {
         debug_assert!(path.is_absolute(), "a bare name would be searched in the library path");
         let flags = RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE;
+        let mapping = process::MAPPING.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: loading a library runs its constructors. They are the plugin's code, which the
         // operator trusts with the host's rights; the probe child has shown that they return.
         let library = unsafe { Library::open(Some(path), flags) }.map_err(|error| {
@@ -51,6 +56,7 @@ impl Image {
                 format!("the dynamic loader refuses it: {}; {}", reason(&error), OPEN_ADVICE),
             )
         })?;
+        drop(mapping);
         // Kept mapped also when it is refused below: its constructors have run.
         let library = ManuallyDrop::new(library);
         let header = header(&library)?;
@@ -61,7 +67,7 @@ impl Image {
         let root = unsafe { header.unchecked_layout::<RootRef>() }.map_err(|error| {
             LoadError::new(LoadCode::AbiHeader, format!("its root module cannot be made: {error}; rebuild it"))
         })?;
-        let manifest = serde_json::from_slice(&(root.manifest())()).map_err(|error| {
+        let manifest = serde_json::from_slice(&(root.manifest())()).map(Arc::new).map_err(|error| {
             LoadError::new(
                 LoadCode::Manifest,
                 format!(

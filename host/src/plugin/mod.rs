@@ -111,6 +111,20 @@ impl Plugins {
         Ok(Self { supervisor })
     }
 
+    /// Returns what gives memory back that nothing needs now. It takes milliseconds.
+    pub(crate) fn give_back(&self) -> impl Fn() + Clone + Send + use<> {
+        let copies = self.supervisor.copies().to_owned();
+        move || {
+            process::return_free_memory();
+            process::unmap_files(&copies);
+        }
+    }
+
+    /// Returns how many calls have finished.
+    pub(crate) fn calls(&self) -> u64 {
+        self.supervisor.numbers().iter().map(|plugin| plugin.calls).sum()
+    }
+
     /// Returns what can be called.
     #[must_use]
     pub fn registry(&self) -> &Arc<Registry> {
@@ -258,8 +272,8 @@ pub async fn check_file(path: &Path, settings: &PluginSettings) -> Result<CheckR
         hash: staged.hash.to_string(),
         size: staged.size,
         abi: format!("{}.{}", hotbay_plugin::abi::ABI_MAJOR, staged.probed.abi_minor),
-        capabilities: Capabilities::from(&staged.probed.manifest),
-        manifest: staged.probed.manifest,
+        capabilities: Capabilities::from(&*staged.probed.manifest),
+        manifest: Arc::unwrap_or_clone(staged.probed.manifest),
         trust: staged.trust,
     })
 }

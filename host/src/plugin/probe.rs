@@ -31,7 +31,7 @@ const MAX_VERDICT: u64 = 8 << 20;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Verdict {
-    Accepted { abi_minor: u32, manifest: Box<Manifest> },
+    Accepted { abi_minor: u32, manifest: Arc<Manifest> },
     Refused { code: String, message: String },
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Probed {
     /// The minor version of the ABI it was built with.
     pub(crate) abi_minor: u32,
     /// What it says about itself.
-    pub(crate) manifest: Manifest,
+    pub(crate) manifest: Arc<Manifest>,
 }
 
 /// Starts probe children.
@@ -107,9 +107,7 @@ impl Prober {
 
 fn read_verdict(output: &[u8], status: ExitStatus) -> Result<Probed, LoadError> {
     match serde_json::from_slice(output) {
-        Ok(Verdict::Accepted { abi_minor, manifest }) if status.success() => {
-            Ok(Probed { abi_minor, manifest: *manifest })
-        }
+        Ok(Verdict::Accepted { abi_minor, manifest }) if status.success() => Ok(Probed { abi_minor, manifest }),
         Ok(Verdict::Refused { code, message }) => {
             Err(LoadError::new(LoadCode::from_name(&code).unwrap_or(LoadCode::Open), message))
         }
@@ -144,7 +142,7 @@ pub fn probe_main(file: &Path, account: &AccountArguments, group: &GroupArgument
         return ExitCode::from(3);
     };
     let said = match image(file, account, group) {
-        Ok(image) => Verdict::Accepted { abi_minor: image.root.abi_minor(), manifest: Box::new(image.manifest) },
+        Ok(image) => Verdict::Accepted { abi_minor: image.root.abi_minor(), manifest: image.manifest },
         Err(error) => Verdict::Refused { code: error.code.as_str().to_owned(), message: error.message },
     };
     let accepted = matches!(said, Verdict::Accepted { .. });

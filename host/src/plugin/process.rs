@@ -4,7 +4,10 @@
 use std::{
     fs::File,
     io,
+    ops::Range,
     os::fd::{AsRawFd, FromRawFd},
+    path::{Path, PathBuf},
+    sync::{Mutex, OnceLock},
 };
 
 /// Seconds of CPU the child may burn; the parent's deadline is the usual end.
@@ -119,8 +122,137 @@ pub(crate) fn return_free_memory() {
     }
 }
 
+/// Held while a library is mapped: until that is done, what is to be its data looks like a part of its file.
+pub(crate) static MAPPING: Mutex<()> = Mutex::new(());
+
+/// The files of the program and of the libraries it was linked with.
+static LINKED: OnceLock<Vec<PathBuf>> = OnceLock::new();
+
+/// Takes note of what is mapped now, which is what stays mapped until the process ends: to be called before anything
+/// could load a library.
+pub(crate) fn note_linked_files() {
+    LINKED.get_or_init(|| {
+        let mappings = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+        // START-END PERMISSIONS OFFSET DEVICE INODE PATH
+        let files = mappings.lines().filter_map(|line| line.splitn(6, ' ').nth(5)).map(str::trim_start);
+        files.filter(|file| file.starts_with('/')).map(PathBuf::from).collect()
+    });
+}
+
+/// Has the kernel unmap what it mapped of the [linked](note_linked_files) files and of plugins, which are in `copies`:
+/// code and constants. What is still needed is mapped again, page by page, as it is. Takes about a millisecond.
+///
+/// A start needs much that nothing else does, and the kernel maps what lies around it as well. All of it stays in the
+/// page cache, from where others may take the room. While a plugin is being mapped, nothing is done.
+pub(crate) fn unmap_files(copies: &Path) {
+    let Ok(_nothing_is_mapped_meanwhile) = MAPPING.try_lock() else { return };
+    let Ok(mappings) = std::fs::read_to_string("/proc/self/smaps") else { return };
+    let linked = LINKED.get().map_or(&[][..], Vec::as_slice);
+    let stays = |file: &Path| linked.iter().any(|it| it == file) || file.starts_with(copies);
+    for part in unchanged(&mappings, stays) {
+        // SAFETY: nobody maps anything else there, for neither what is linked nor a plugin is ever unloaded, and none is
+        // being loaded. The pages are those of a file, may not be written, and none was before (as the loader does for
+        // its tables, and a debugger for its breakpoints): whoever comes to one finds it as it was, on any thread.
+        unsafe {
+            libc::madvise(std::ptr::without_provenance_mut(part.start), part.len(), libc::MADV_DONTNEED);
+        }
+    }
+}
+
+/// Returns where parts of such files are mapped that may not be written and of which this process has changed nothing,
+/// as `/proc/PID/smaps` has it (proc(5)).
+fn unchanged(mappings: &str, is_wanted: impl Fn(&Path) -> bool) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut part = None;
+    for line in mappings.lines() {
+        let mut words = line.splitn(6, ' ');
+        match (words.next(), words.next()) {
+            // What was changed is in memory or swapped out.
+            (Some("Anonymous:" | "Swap:"), _) if !line.ends_with(" 0 kB") => part = None,
+            (Some("Swap:"), _) => found.extend(part.take()),
+            (Some(first), Some(permissions)) if !first.ends_with(':') => {
+                // START-END PERMISSIONS OFFSET DEVICE INODE PATH
+                let file = words.nth(3).map(|path| Path::new(path.trim_start()));
+                let is_read_only = matches!(permissions, "r--p" | "r-xp");
+                part = range(first).filter(|_| is_read_only && file.is_some_and(&is_wanted));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+fn range(text: &str) -> Option<Range<usize>> {
+    let (start, end) = text.split_once('-')?;
+    Some(usize::from_str_radix(start, 16).ok()?..usize::from_str_radix(end, 16).ok()?)
+}
+
 /// Returns the user the host runs as.
 pub(crate) fn user() -> u32 {
     // SAFETY: takes nothing, cannot fail.
     unsafe { libc::geteuid() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_unmapped_may_not_be_written_and_never_was() {
+        let mappings = "\
+1000-2000 r--p 00000000 08:01 7                          /opt/hot bay/program
+Size:                  4 kB
+Anonymous:             0 kB
+Swap:                  0 kB
+2000-5000 r-xp 00001000 08:01 7                          /opt/hot bay/program
+Rss:                   4 kB
+Anonymous:             0 kB
+Swap:                  0 kB
+SwapPss:               0 kB
+VmFlags: rd ex mr mw me
+5000-6000 r--p 00004000 08:01 7                          /opt/hot bay/program
+Anonymous:             4 kB
+Swap:                  0 kB
+6000-7000 r--p 00005000 08:01 7                          /opt/hot bay/program
+Anonymous:             0 kB
+Swap:                  4 kB
+7000-8000 rw-p 00006000 08:01 7                          /opt/hot bay/program
+Anonymous:             0 kB
+Swap:                  0 kB
+8000-9000 r-xp 00001000 08:01 9                          /opt/other
+Anonymous:             0 kB
+Swap:                  0 kB
+9000-a000 r-xp 00000000 00:00 0
+Anonymous:             0 kB
+Swap:                  0 kB
+7ffd000-7fff000 r-xp 00000000 00:00 0                    [vdso]
+Anonymous:             0 kB
+Swap:                  0 kB
+";
+        let found = unchanged(mappings, |file| file == "/opt/hot bay/program");
+        assert_eq!(found, [0x1000..0x2000, 0x2000..0x5000]);
+    }
+
+    /// Bytes of the code of this program that are mapped.
+    fn mapped() -> u64 {
+        let program = std::env::current_exe().unwrap();
+        let mappings = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let lines =
+            mappings.lines().skip_while(|line| !(line.contains("r-xp") && line.ends_with(program.to_str().unwrap())));
+        let line = lines.skip(1).find(|line| line.starts_with("Rss:")).unwrap();
+        line.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+    }
+
+    #[test]
+    fn what_is_unmapped_is_there_when_it_is_needed() {
+        note_linked_files();
+        // Other tests of this process run code, and map libraries, meanwhile.
+        let unmaps = || {
+            let before = mapped();
+            unmap_files(Path::new("/nowhere"));
+            mapped() < before
+        };
+        assert!((0..1000).any(|_| unmaps()));
+        assert_eq!(signal_name(libc::SIGSEGV), "invalid memory access");
+    }
 }

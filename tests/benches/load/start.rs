@@ -3,7 +3,10 @@
 //! A start counts from the process's creation to the first answer with status 200, five
 //! plugins loaded. The files are in the page cache: this measures the host, not the disk.
 
-use std::{fs, time::Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use hotbay_tests::{TestHost, http::Outgoing, plugin_host, process};
 use serde_json::json;
@@ -14,6 +17,8 @@ use crate::{load, report};
 const START_MS: f64 = 150.0;
 /// The most memory an idle host may have.
 const IDLE_MB: f64 = 20.0;
+/// How long a host idles until it has given back what it does not need (`host/src/idle.rs`).
+const IDLE: Duration = Duration::from_secs(90);
 /// How many requests the host has answered when its memory is looked at again.
 const REQUESTS: usize = 10_000;
 
@@ -41,8 +46,9 @@ pub(crate) async fn measure(starts: usize, record: &str) -> anyhow::Result<()> {
     report::figure("start, data directory of an earlier start", report::median(warm), "ms", Some(START_MS));
     report::figure("start, empty data directory", report::median(empty), "ms", Some(START_MS));
     report::say("\nmemory (VmRSS), 5 plugins".to_owned());
-    report::figure("after the start", megabytes(process::resident(host.process_id())?), "MB", Some(IDLE_MB));
-    report::figure("of it no pages of files", megabytes(process::anonymous(host.process_id())?), "MB", None);
+    memory(&host, "after the start", None)?;
+    tokio::time::sleep(IDLE).await;
+    memory(&host, "idle, after 90 seconds", Some(IDLE_MB))?;
     let requests = [
         ("/api/agents", None, REQUESTS * 4 / 10),
         ("/api/tools/weather/execute", Some(json!({ "data": { "city": "Rome" } })), REQUESTS * 4 / 10),
@@ -53,7 +59,15 @@ pub(crate) async fn measure(starts: usize, record: &str) -> anyhow::Result<()> {
         let request = load::Request { url: host.url(path), body };
         load::run(&request, host.process_id(), 32, count, 0).await?;
     }
-    report::figure("after 10,000 requests", megabytes(process::resident(host.process_id())?), "MB", None);
+    memory(&host, "after 10,000 requests", None)?;
+    tokio::time::sleep(IDLE).await;
+    memory(&host, "idle again, after 90 seconds", None)
+}
+
+/// Tells how much memory a host has, and how much of it is no page of a file.
+fn memory(host: &TestHost, when: &str, target: Option<f64>) -> anyhow::Result<()> {
+    report::figure(when, megabytes(process::resident(host.process_id())?), "MB", target);
+    report::figure("  of it no pages of files", megabytes(process::anonymous(host.process_id())?), "MB", None);
     Ok(())
 }
 

@@ -6,12 +6,12 @@ use serde_json::json;
 
 /// Callers at once.
 const CALLERS: usize = 32;
-/// What the resident memory may differ by, in kilobytes.
+/// What it may differ by, in kilobytes.
 const NOISE: u64 = 10 << 10;
 
-/// The host's resident memory, in kilobytes.
+/// The host's memory that is no page of a file, in kilobytes.
 fn resident(host: &TestHost) -> u64 {
-    process::resident(host.process_id()).unwrap() >> 10
+    process::anonymous(host.process_id()).unwrap() >> 10
 }
 
 /// A host with one arena: how much freed memory each of many holds on to is chance. Nothing is

@@ -117,7 +117,7 @@ async fn texts_for_somebody_behind_the_host_stay_texts() {
         .start()
         .await
         .unwrap();
-    let before = memory(&host).await;
+    let before = memory(&host);
     let operations = operations(&host).await;
     let mut requests = Vec::new();
     for operation in operations.iter().filter(|it| !it.may_stream()) {

@@ -49,11 +49,11 @@ async fn idle_connections_cost_little_and_leave_nothing_behind() {
         .start()
         .await
         .unwrap();
-    let before = memory(&host).await;
+    let before = memory(&host);
     let mut with_all = Vec::new();
     for _ in 0..2 {
         let idle = connect(&host, count).await;
-        with_all.push(memory(&host).await);
+        with_all.push(memory(&host));
         let began = Instant::now();
         is_well(&host).await;
         let took = began.elapsed();

@@ -22,7 +22,7 @@ pub(super) fn document(query: &str, shape: &Shape) -> Result<Value, Vec<Issue>> 
     }
     let mut document = Value::Object(tree);
     let mut conversion = Conversion::default();
-    conversion.object(&mut document, &shape.source);
+    conversion.object(&mut document, shape.source());
     if conversion.issues.is_empty() {
         return Ok(document);
     }

@@ -17,8 +17,8 @@ use crate::types::schema::Schema;
 /// Optional fields may be left out, they may not be `null`: clients of the reference
 /// server are told so. A field that may is marked `#[schemars(extend("nullable" = true))]`.
 pub(in crate::http) struct Shape {
-    /// The schema as it is shown in the API's description.
-    pub(in crate::http) source: Value,
+    make: fn() -> Value,
+    made: OnceLock<Value>,
     compiled: OnceLock<Schema>,
 }
 
@@ -32,22 +32,28 @@ impl Shape {
             return shape;
         }
         // Types are as many as the program has, so what is leaked is bounded.
-        let shape: &'static Self = Box::leak(Box::new(Self { source: source::<T>(), compiled: OnceLock::new() }));
+        let shape: &'static Self =
+            Box::leak(Box::new(Self { make: source::<T>, made: OnceLock::new(), compiled: OnceLock::new() }));
         shapes.insert(TypeId::of::<T>(), shape);
         shape
+    }
+
+    /// Returns the schema as it is shown in the API's description, made at its first use.
+    pub(in crate::http) fn source(&self) -> &Value {
+        self.made.get_or_init(self.make)
     }
 
     /// Returns the schema, compiled at its first use.
     pub(super) fn schema(&self) -> &Schema {
         self.compiled.get_or_init(|| {
-            Schema::compile(self.source.clone()).expect("schemas made from types are valid JSON Schemas")
+            Schema::compile(self.source().clone()).expect("schemas made from types are valid JSON Schemas")
         })
     }
 }
 
 impl fmt::Debug for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Shape").field(&self.source).finish()
+        f.debug_tuple("Shape").field(self.source()).finish()
     }
 }
 

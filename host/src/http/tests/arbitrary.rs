@@ -134,7 +134,7 @@ fn target(prefix: &str, endpoint: &Endpoint, rng: &mut Rng) -> String {
         })
         .collect();
     let mut target = format!("{prefix}{}?", filled.join("/"));
-    let query = endpoint.takes.query.and_then(|query| query.source.get("properties")?.as_object());
+    let query = endpoint.takes.query.and_then(|query| query.source().get("properties")?.as_object());
     for (name, schema) in query.into_iter().flatten() {
         if rng.u8(..3) > 0 {
             let value = match fitting(schema, rng, DEPTH) {
@@ -158,7 +158,7 @@ async fn whatever_is_asked_is_no_mistake_of_the_server() {
         for _ in 0..ROUNDS {
             let target = target(prefix, &endpoint, &mut rng);
             let body = match endpoint.takes.body {
-                Some(shape) => fitting(&shape.source, &mut rng, DEPTH).to_string(),
+                Some(shape) => fitting(shape.source(), &mut rng, DEPTH).to_string(),
                 None => any(&mut rng, DEPTH).to_string(),
             };
             let request = Request::builder().method(&endpoint.method).uri(&target);

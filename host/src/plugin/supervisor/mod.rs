@@ -181,6 +181,11 @@ impl Supervisor {
         self.spawn("plugin-memory", Box::pin(work));
     }
 
+    /// Returns the directory of the copies that are mapped.
+    pub(crate) fn copies(&self) -> &Path {
+        self.intake.directory()
+    }
+
     /// Deletes old copies of plugins that are no longer there, in the background.
     pub(crate) fn tidy_up(&self) {
         let intake = Arc::clone(&self.intake);
@@ -262,7 +267,7 @@ impl Supervisor {
             let prepared = self.open(file, build, number, None).await?;
             span.opened(&prepared.generation);
             self.commit(file, prepared)?;
-            Ok(staged.probed.manifest.name)
+            Ok(staged.probed.manifest.name.clone())
         };
         let result = result.await;
         span.end(result.as_ref().map(drop));

@@ -42,7 +42,7 @@ pub(super) enum Build {
 impl Build {
     fn identity(&self, file: &Path, number: u64) -> Identity {
         let (hash, size, manifest) = match self {
-            Self::Mapped(mapped) => (&mapped.hash, mapped.size, Arc::new(mapped.image.manifest.clone())),
+            Self::Mapped(mapped) => (&mapped.hash, mapped.size, Arc::clone(&mapped.image.manifest)),
             Self::Isolated { hash, size, manifest, .. } => (hash, *size, Arc::clone(manifest)),
         };
         let plugin = manifest.name.as_str().into();
@@ -59,7 +59,7 @@ impl Supervisor {
                 hash: Arc::clone(&staged.hash),
                 size: staged.size,
                 copy: staged.copy.clone(),
-                manifest: Arc::new(staged.probed.manifest.clone()),
+                manifest: Arc::clone(&staged.probed.manifest),
             }),
         }
     }

@@ -123,7 +123,7 @@ impl Ledger {
     /// Gives the file its plugin's name and a number, unless the name is another file's.
     pub(super) fn reserve(&mut self, file: &Path, staged: &Staged, why: Why) -> Result<Decision, LoadError> {
         self.vouch(staged);
-        let manifest = Arc::new(staged.probed.manifest.clone());
+        let manifest = Arc::clone(&staged.probed.manifest);
         let name: Arc<str> = manifest.name.as_str().into();
         let is_disabled = self.is_disabled(&name);
         let awaited = self.kept.canaries.get(&*name);
