@@ -1,6 +1,6 @@
 //! What the kernel says about another process.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::Context;
 use nix::{
@@ -36,6 +36,29 @@ pub fn resident(id: u32) -> anyhow::Result<u64> {
 /// When there is no such process.
 pub fn anonymous(id: u32) -> anyhow::Result<u64> {
     memory(id, "RssAnon:")
+}
+
+/// Returns how many bytes of code of the files in a directory a process has mapped in RAM.
+///
+/// # Errors
+///
+/// When there is no such process.
+pub fn code(id: u32, directory: &Path) -> anyhow::Result<u64> {
+    let mappings = std::fs::read_to_string(format!("/proc/{id}/smaps"))?;
+    let directory = directory.to_str().context("a path in UTF-8")?;
+    let (mut kilobytes, mut is_wanted) = (0, false);
+    for line in mappings.lines() {
+        match line.strip_prefix("Rss:") {
+            Some(size) if is_wanted => kilobytes += size.trim().trim_end_matches("kB").trim().parse::<u64>()?,
+            Some(_) => {}
+            // Lines about a mapping begin with a name, and the mapping with an address.
+            None if line.split(' ').next().is_some_and(|first| !first.ends_with(':')) => {
+                is_wanted = line.contains(" r-xp ") && line.contains(directory);
+            }
+            None => {}
+        }
+    }
+    Ok(kilobytes * 1024)
 }
 
 fn memory(id: u32, what: &str) -> anyhow::Result<u64> {

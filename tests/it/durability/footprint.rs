@@ -1,7 +1,9 @@
-//! What runs leave behind in memory: nothing.
+//! What runs leave behind in memory, and a start: nothing.
+
+use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use hotbay_tests::{TestHost, http::Outgoing, process};
+use hotbay_tests::{TestHost, eventually, http::Outgoing, process};
 use serde_json::json;
 
 /// Callers at once.
@@ -73,4 +75,16 @@ async fn suspended_runs_cost_no_memory() {
     let after = resident(&host);
     println!("resident with 1,500 suspended runs {before} kB, with 4,500 {after} kB");
     assert!(after < before + NOISE, "{before} kB have become {after} kB");
+}
+
+#[tokio::test]
+async fn code_that_only_the_start_needed_is_in_memory_no_more_and_runs_again() {
+    let host = TestHost::builder().plugin("hotbay-test-reference").start().await.unwrap();
+    let copies = host.data_dir().join("plugins");
+    let code = || process::code(host.process_id(), &copies).unwrap();
+    eventually(Duration::from_secs(60), async || (code() == 0).then_some(())).await;
+    let body = json!({ "data": { "city": "Rome" } });
+    let (status, answer) = host.post_json("/api/tools/weather/execute", &body).await.unwrap();
+    assert_eq!(status, 200, "{answer}");
+    assert!(code() > 0, "the tool's code has just run");
 }
