@@ -1,8 +1,8 @@
 //! Memory that a host needs while something goes on goes back when nothing does.
 //!
 //! What the start needed is given back soon after it, and what a load needed once nothing has
-//! been recorded and no plugin called for a while. It costs milliseconds, and who comes next
-//! a part of one.
+//! been recorded and no plugin called for a while. It costs milliseconds, and the request that
+//! comes next about one.
 
 use std::time::Duration;
 
