@@ -99,15 +99,20 @@ async fn an_answer_that_takes_long_is_stopped() {
     terminal.raw(format!("\x1b[200~SLOW {}\x1b[201~", "word ".repeat(400)).as_bytes());
     terminal.keys("enter");
     terminal.see("is answering");
+    let run = async |is_wanted: fn(&Value) -> bool| {
+        eventually(SOON, async || {
+            let (_, traces) = host.get_json("/api/observability/traces/light").await.unwrap();
+            traces["spans"].as_array().unwrap().iter().any(is_wanted).then_some(())
+        })
+        .await;
+    };
+    // The console says so before the host has begun, and what has not begun leaves nothing to be seen.
+    run(|_| true).await;
     terminal.keys("C-c");
     terminal.see("stopped");
     terminal.lose("is answering");
     // The host hears that nobody listens any more, long before four hundred words are said.
-    eventually(SOON, async || {
-        let (_, traces) = host.get_json("/api/observability/traces/light").await.unwrap();
-        traces["spans"].as_array().unwrap().iter().any(|span| !span["endedAt"].is_null()).then_some(())
-    })
-    .await;
+    run(|span| !span["endedAt"].is_null()).await;
     terminal.keys("esc q");
     assert_eq!(terminal.ended().unwrap(), 0);
 }

@@ -42,7 +42,7 @@ pub(super) enum Answers {
 /// A console and its server.
 pub(super) struct Console {
     pub(super) state: State,
-    answers: Answers,
+    pub(super) answers: Answers,
     /// What is answered otherwise than by the files.
     pub(super) other: Vec<(Want, Result<Value, Failure>)>,
     /// What was to be done beside fetching.

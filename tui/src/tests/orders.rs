@@ -392,6 +392,19 @@ fn ids_lead_to_what_they_are_of() {
 }
 
 #[test]
+fn a_trace_that_no_answer_says_is_told_from_answers_that_are_not_there_yet() {
+    for (answers, reason) in
+        [(Answers::None, "still coming"), (Answers::Empty, "no answer of this thread says its trace")]
+    {
+        let mut console = at("6 j j");
+        console.answers = answers;
+        console.press("enter g t");
+        assert_eq!(console.state.current, ScreenKind::Threads);
+        check_seen(&console, reason);
+    }
+}
+
+#[test]
 fn while_the_server_is_away_nothing_is_asked_and_all_of_it_when_it_is_back() {
     let mut console = at("2");
     console.news(News::Lost { failure: Failure { message: "refused".into(), ..Failure::default() }, retry: 500 });

@@ -363,8 +363,8 @@ impl Screen for Threads {
                 None => vec![Deed::Complain("no thread is chosen".into())],
             },
             (Command::ToTrace, Some(talk)) => match talk.trace(look.store) {
-                Some(id) => vec![Deed::Go(Place::Trace(id))],
-                None => vec![Deed::Complain("no answer of this thread says its trace".into())],
+                Ok(id) => vec![Deed::Go(Place::Trace(id))],
+                Err(reason) => vec![Deed::Complain(reason.into())],
             },
             (Command::ToLogs, _) => {
                 let thread = self.meant(look);

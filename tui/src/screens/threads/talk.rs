@@ -18,7 +18,7 @@ use crate::{
     },
     popups::{Filled, Forms, Popup},
     screens::Deed,
-    store::{Failure, Store},
+    store::{Failure, Known, Store},
     theme::Theme,
     want::{PAGE, Want},
 };
@@ -281,10 +281,14 @@ impl Talk {
         vec![ask(chat, agent, Ask::Verdict { run: waiting.run, call: waiting.call, is_approved })]
     }
 
-    /// Returns the trace of the last answer that says it.
-    pub(super) fn trace(&self, store: &Store) -> Option<String> {
+    /// Returns the trace of the last answer that says it, or why there is none.
+    pub(super) fn trace(&self, store: &Store) -> Result<String, &'static str> {
         let traces = self.messages(store).into_iter().rev().map(|message| message.text("content.metadata.traceId"));
-        traces.into_iter().find(|id| !id.is_empty()).map(str::to_owned)
+        let trace = traces.into_iter().find(|id| !id.is_empty());
+        trace.map(str::to_owned).ok_or_else(|| match store.unknown(&self.wants(store)) {
+            Some(Known::Loading) => "the messages are still coming; try again",
+            _ => "no answer of this thread says its trace",
+        })
     }
 
     /// Returns the message that is chosen.
