@@ -46,7 +46,7 @@ mod words;
 mod writer;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     path::Path,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
@@ -266,14 +266,15 @@ impl Observe {
         self.span_snapshot(filter).await?.find(window, |span| Record::Span(span)).await
     }
 
-    /// Returns all spans of a trace, in the order they began; none if there is no such trace.
+    /// Returns all spans of a trace, in the order they began, one before those below it; none if
+    /// there is no such trace.
     ///
     /// # Errors
     /// If the index cannot be read.
     pub async fn trace(&self, trace_id: &str) -> Result<Vec<Arc<Span>>, ObserveError> {
         let filter = Filter::is(Key::TraceId, trace_id);
         let window = Window { order: Order::OldestFirst, offset: 0, limit: u64::MAX };
-        Ok(self.spans(filter, window).await?.records)
+        Ok(parents_first(&self.spans(filter, window).await?.records))
     }
 
     /// Returns the values a key has among the records found, in order, each once. Of keys whose
@@ -384,4 +385,26 @@ fn counted(span: &Span, keys: &[Key]) -> Counted {
         output_tokens: record::tokens(span, "outputTokens"),
         keys: keys.iter().map(|key| Record::Span(span).get(*key).map(Arc::from)).collect(),
     }
+}
+
+/// Puts spans that began in the same millisecond behind those they are below: what ended sooner came in sooner.
+fn parents_first(spans: &[Arc<Span>]) -> Vec<Arc<Span>> {
+    let mut sorted = Vec::with_capacity(spans.len());
+    for same in spans.chunk_by(|a, b| a.started_at == b.started_at) {
+        let places: HashMap<&str, usize> =
+            (0..).zip(same).map(|(place, span)| (span.span_id.as_str(), place)).collect();
+        let mut is_taken = vec![false; same.len()];
+        for first in 0..same.len() {
+            let mut upwards = Vec::new();
+            let mut next = Some(first);
+            // Ends also if parents go round in a circle.
+            while let Some(place) = next.filter(|place| !is_taken[*place]) {
+                is_taken[place] = true;
+                upwards.push(place);
+                next = same[place].parent_id.as_deref().and_then(|parent| places.get(parent)).copied();
+            }
+            sorted.extend(upwards.into_iter().rev().map(|place| Arc::clone(&same[place])));
+        }
+    }
+    sorted
 }

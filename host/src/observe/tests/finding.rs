@@ -20,7 +20,11 @@ use crate::{
         filter::Filter,
         record::{Record, RecordKind},
     },
-    types::{id::Millis, log::LogRecord, span::Span},
+    types::{
+        id::Millis,
+        log::LogRecord,
+        span::{Span, SpanKind},
+    },
 };
 
 const ORDERS: [Order; 4] = [Order::NewestFirst, Order::OldestFirst, Order::LatestEndFirst, Order::EarliestEndFirst];
@@ -231,5 +235,34 @@ async fn queries_are_tantivys_and_bad_ones_say_why() {
         let error = host.observe.logs(Filter::Query(bad.to_owned()), window).await.unwrap_err();
         assert!(matches!(&error, ObserveError::Query(_)), "{bad}: {error}");
     }
+    host.stop().await;
+}
+
+/// Spans of runs that take long are handed over as they end: those below first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_span_stands_before_those_below_it_however_they_came() {
+    let directory = tempfile::tempdir().unwrap();
+    let host = Host::start(directory.path());
+    let begun = Millis::now();
+    let span = |id: &str, parent: Option<&str>| {
+        let mut span = Span::begin(SpanKind::ToolCall, id, "trace", id.to_owned());
+        (span.started_at, span.ended_at) = (begun, Some(begun));
+        span.parent_id = parent.map(str::to_owned);
+        span
+    };
+    for spans in [
+        vec![span("below-2", Some("below")), span("alone", Some("elsewhere"))],
+        vec![span("below", Some("root")), span("round", Some("about")), span("about", Some("round"))],
+        vec![span("root", None)],
+    ] {
+        host.record(Vec::new(), spans).await;
+    }
+    let ids = async || -> Vec<String> {
+        host.observe.trace("trace").await.unwrap().iter().map(|span| span.span_id.clone()).collect()
+    };
+    let expected = ["root", "below", "below-2", "alone", "about", "round"];
+    assert_eq!(ids().await, expected);
+    host.observe.commit().await;
+    assert_eq!(ids().await, expected);
     host.stop().await;
 }
