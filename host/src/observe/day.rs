@@ -137,11 +137,12 @@ impl Day {
         self.used.elapsed()
     }
 
-    /// Adds documents and makes them found; it then holds everything up to `seq`. Returns whether
-    /// there were any. After an error it is to be opened anew: what was added may be lost.
+    /// Adds documents and makes them found; it then holds everything up to `seq`. Those that come
+    /// together lie in one segment, in a row. Returns whether there were any. After an error it is
+    /// to be opened anew: what was added may be lost.
     pub(super) fn write(
         &mut self,
-        documents: impl Iterator<Item = TantivyDocument>,
+        documents: impl Iterator<Item = Vec<TantivyDocument>>,
         seq: u64,
     ) -> Result<bool, TantivyError> {
         self.used = Instant::now();
@@ -149,9 +150,11 @@ impl Day {
         self.writer()?;
         let mut built = Vec::new();
         let mut building = None;
-        for document in documents {
+        for together in documents.filter(|together| !together.is_empty()) {
             let mut segment = building.take().map_or_else(|| Building::new(&self.index), Ok)?;
-            segment.writer.add_document(AddOperation { opstamp: 0, document })?;
+            for document in together {
+                segment.writer.add_document(AddOperation { opstamp: 0, document })?;
+            }
             if segment.writer.mem_usage() < SEGMENT {
                 building = Some(segment);
             } else {

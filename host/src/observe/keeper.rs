@@ -302,7 +302,7 @@ fn index(
 ) -> Result<Option<Committed>, TantivyError> {
     let held = day.committed();
     let missing = arrivals.iter().filter(|arrival| held.is_none_or(|held| arrival.seq > held));
-    let documents = missing.flat_map(|arrival| {
+    let documents = missing.map(|arrival| {
         // One record must not keep all others from the index.
         catch_unwind(AssertUnwindSafe(|| documents(arrival, bodies.get(&arrival.seq).map(|body| &**body))))
             .unwrap_or_else(|_| {

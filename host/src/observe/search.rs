@@ -269,8 +269,8 @@ fn body(searcher: &Searcher, address: DocAddress) -> Result<Option<Vec<u8>>, Tan
     Ok(document.get_first(fields().body).and_then(|value| value.as_bytes().map(<[u8]>::to_vec)))
 }
 
-/// Finds the first of those that share a body with a record, which has it: they lie in a row, in
-/// the order of their places, whatever is merged.
+/// Finds the first of those that share a body with a record, which has it: they were written into
+/// one segment in a row ([`Day::write`](super::day::Day::write)), and merges keep the order.
 fn first(searcher: &Searcher, seq: u64, address: DocAddress) -> Result<Option<DocAddress>, TantivyError> {
     let columns = searcher.segment_reader(address.segment_ord).fast_fields();
     let (seqs, places) = (columns.u64(column::SEQ)?, columns.column_opt::<u64>(column::PLACE)?);

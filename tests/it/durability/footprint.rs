@@ -12,7 +12,7 @@ const CALLERS: usize = 32;
 const NOISE: u64 = 10 << 10;
 
 /// The host's memory that is no page of a file, in kilobytes.
-fn resident(host: &TestHost) -> u64 {
+fn memory(host: &TestHost) -> u64 {
     process::anonymous(host.process_id()).unwrap() >> 10
 }
 
@@ -50,11 +50,11 @@ async fn twenty_thousand_runs_and_two_hundred_streams_leave_nothing_in_memory() 
     for _ in 0..10 {
         stream::iter(0..200).for_each_concurrent(200, |_| stream_run(&host)).await;
     }
-    let before = resident(&host);
+    let before = memory(&host);
     run(&host, 19_000).await;
     stream::iter(0..200).for_each_concurrent(200, |_| stream_run(&host)).await;
-    let after = resident(&host);
-    println!("resident after 1,000 runs and 2,000 streams {before} kB, after 20,000 runs {after} kB");
+    let after = memory(&host);
+    println!("memory after 1,000 runs and 2,000 streams {before} kB, after 20,000 runs {after} kB");
     assert!(after < before + NOISE, "{before} kB have become {after} kB");
 }
 
@@ -70,10 +70,10 @@ async fn suspended_runs_cost_no_memory() {
         })
     };
     suspend(1500).await;
-    let before = resident(&host);
+    let before = memory(&host);
     suspend(3000).await;
-    let after = resident(&host);
-    println!("resident with 1,500 suspended runs {before} kB, with 4,500 {after} kB");
+    let after = memory(&host);
+    println!("memory with 1,500 suspended runs {before} kB, with 4,500 {after} kB");
     assert!(after < before + NOISE, "{before} kB have become {after} kB");
 }
 

@@ -266,3 +266,26 @@ async fn a_span_stands_before_those_below_it_however_they_came() {
     assert_eq!(ids().await, expected);
     host.stop().await;
 }
+
+/// What shares a body lies in one segment, though it is more than is written into one otherwise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn spans_that_share_a_body_have_it_however_large_they_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let host = Host::start(directory.path());
+    let span = |number: usize| {
+        let mut span = Span::begin(SpanKind::ToolCall, number.to_string(), "trace", format!("{number:016x}"));
+        span.ended_at = Some(span.started_at);
+        let words: Vec<String> = (0..20_000).map(|word| format!("{:x}", number << 24 | word)).collect();
+        span.input = Some(words.join(" ").into());
+        span
+    };
+    let spans: Vec<Span> = (1..=20).map(span).collect();
+    host.record(Vec::new(), spans.clone()).await;
+    host.observe.commit().await;
+    for span in spans {
+        let filter = Filter::is(Key::SpanId, span.span_id.as_str());
+        let found = host.observe.spans(filter, Window { limit: 1, ..Window::default() }).await.unwrap();
+        assert_eq!(found.records[0].input, span.input, "{}", span.name);
+    }
+    host.stop().await;
+}
