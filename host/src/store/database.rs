@@ -16,6 +16,7 @@ use super::{
     fault::Fault,
     group::GroupWriter,
     health::{Health, Statistics},
+    mark::{Embedded, Mark},
     migrations, sqlite,
     statement::{Batch, Statement},
     writer::{Changes, Writer, WriterTask},
@@ -184,6 +185,17 @@ impl Database {
     /// Returns what was written so far.
     pub(super) fn statistics(&self) -> Statistics {
         self.health.statistics()
+    }
+
+    /// Takes how it stands.
+    pub(super) async fn mark(&self) -> Mark {
+        match self.dialect {
+            Dialect::Sqlite => {
+                let log = sqlite::log_of(&self.data.join(FILE));
+                Mark::of(Embedded { log, health: self.health.clone() }).await
+            }
+            Dialect::Postgres => Mark::default(),
+        }
     }
 
     /// Closes every connection once it is no longer used.

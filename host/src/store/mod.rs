@@ -22,6 +22,7 @@ mod filter;
 mod group;
 mod health;
 mod lock;
+mod mark;
 mod messages;
 mod migrations;
 mod probe;
@@ -49,6 +50,7 @@ pub use error::StoreError;
 pub use health::Statistics;
 use lock::DirectoryLock;
 pub(crate) use lock::make_directory;
+pub(crate) use mark::Mark;
 pub use messages::Messages;
 use runs::Runs;
 use schedules::Schedules;
@@ -111,6 +113,11 @@ impl Store {
     #[must_use]
     pub fn verdicts(&self) -> Verdicts {
         Verdicts { database: self.database.clone() }
+    }
+
+    /// Takes how the store stands, before it is looked for something to do.
+    pub(crate) async fn mark(&self) -> Mark {
+        self.database.mark().await
     }
 
     /// Returns what is wrong with the store, `None` if it can be read and written.

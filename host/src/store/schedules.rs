@@ -108,15 +108,15 @@ impl Schedules {
         self.database.rows(query.bind(now)).await?.iter().map(read).collect()
     }
 
-    /// Returns when the next schedule is due.
+    /// Returns when, after `now`, the next schedule is due.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn next_due(&self) -> Result<Option<i64>, StoreError> {
+    pub async fn next_due(&self, now: i64) -> Result<Option<i64>, StoreError> {
         let query = Statement::new(
-            "SELECT next_at FROM schedules WHERE status = 'active' AND next_at IS NOT NULL ORDER BY next_at LIMIT 1",
+            "SELECT next_at FROM schedules WHERE status = 'active' AND next_at > $1 ORDER BY next_at LIMIT 1",
         );
-        self.database.row(query).await?.as_ref().map(|row| column(row, "next_at")).transpose()
+        self.database.row(query.bind(now)).await?.as_ref().map(|row| column(row, "next_at")).transpose()
     }
 
     /// Takes note that a schedule started a run, if nobody else did for the same time.

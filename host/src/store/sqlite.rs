@@ -37,7 +37,7 @@ pub(super) async fn prepare(file: &Path) -> Result<(), StoreError> {
             ))
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let log = beside(file, "-wal");
+            let log = log_of(file);
             if log.exists() {
                 return Err(lost(&format!("it is gone, but its log {} is there", log.display())));
             }
@@ -108,6 +108,11 @@ pub(super) async fn connect_readers(file: &Path) -> Result<AnyPool, StoreError> 
         .connect_with(options(&format!("{}?mode=rw", url(file)))?)
         .await?;
     Ok(readers)
+}
+
+/// Returns where everything is written first.
+pub(super) fn log_of(file: &Path) -> PathBuf {
+    beside(file, "-wal")
 }
 
 /// Returns the path of what SQLite or we keep beside a file.

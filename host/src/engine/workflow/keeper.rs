@@ -10,7 +10,7 @@ use super::{Workflows, resume};
 use crate::{
     engine::error::EngineError,
     store::{
-        StoreError,
+        Mark, StoreError,
         runs::{Abandoned, Change, Progress, RunRow},
     },
     types::{
@@ -23,6 +23,17 @@ use crate::{
 const AT_ONCE: u64 = 64;
 /// Runs this host drives beyond which it takes up no others.
 const ENOUGH: usize = 512;
+
+/// What is there of runs nobody drives once some were taken up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum Left {
+    /// None of which this host knows the workflow.
+    Nothing,
+    /// Some that could not be taken up.
+    Some,
+    /// Perhaps more that can be.
+    More,
+}
 
 impl Workflows {
     /// Keeps this host's leases and takes up what nobody drives, until it is cancelled.
@@ -51,16 +62,20 @@ impl Workflows {
         let shared = &self.shared;
         let mut registry = shared.engine.subscribe();
         loop {
-            let is_behind = match self.take_up_abandoned().await {
-                Ok(is_behind) => is_behind,
-                Err(error) => {
-                    tracing::warn!(%error, "runs that nobody drives cannot be looked for");
-                    false
-                }
+            let mark = shared.store.mark().await;
+            let left = self.take_up_abandoned().await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "runs that nobody drives cannot be looked for");
+                Left::Some
+            });
+            let (mark, look) = match left {
+                Left::Nothing => (mark, self.beat()),
+                Left::Some => (Mark::default(), self.beat()),
+                Left::More => (Mark::default(), Duration::from_millis(20)),
             };
-            let wake = if is_behind { Duration::from_millis(20) } else { self.next_wake().await };
+            let wake = shared.runs.next_wake(Millis::now().0).await;
+            let (mark, wake) = wake.map_or_else(|_| (Mark::default(), None), |wake| (mark, wake.map(Millis)));
             tokio::select! {
-                () = tokio::time::sleep(wake) => {}
+                () = mark.wait(look, wake) => {}
                 () = shared.news.notified() => {}
                 _ = registry.changed() => {}
                 () = cancel.cancelled() => return,
@@ -99,8 +114,8 @@ impl Workflows {
         }
     }
 
-    /// Takes up runs nobody drives. Returns whether there may be more.
-    pub(in crate::engine) async fn take_up_abandoned(&self) -> Result<bool, StoreError> {
+    /// Takes up runs nobody drives.
+    pub(in crate::engine) async fn take_up_abandoned(&self) -> Result<Left, StoreError> {
         let snapshot = self.shared.engine.snapshot();
         let begun = snapshot.workflows.iter().filter(|entry| !entry.manifest.internal);
         let known: Vec<&str> = begun.map(|entry| &*entry.id).collect();
@@ -108,7 +123,7 @@ impl Workflows {
         let mut left = 0;
         loop {
             if self.active().len() >= ENOUGH {
-                return Ok(true);
+                return Ok(Left::More);
             }
             let abandoned = self.shared.runs.abandoned(&known, Millis::now().0, left, AT_ONCE).await?;
             let is_all = (abandoned.len() as u64) < AT_ONCE;
@@ -132,7 +147,11 @@ impl Workflows {
                 }
             }
             if is_all || is_any_taken {
-                return Ok(!is_all);
+                return Ok(match (is_all, left) {
+                    (false, _) => Left::More,
+                    (true, 0) => Left::Nothing,
+                    (true, _) => Left::Some,
+                });
             }
         }
     }
@@ -158,17 +177,6 @@ impl Workflows {
         self.shared.runs.settle(row, RunStatus::Suspended, &outcome, Millis::now().0).await?;
         self.settled_as(row, RunStatus::Suspended);
         Ok(())
-    }
-
-    /// Returns how long nothing is to be done, a beat at most.
-    async fn next_wake(&self) -> Duration {
-        let now = Millis::now().0;
-        let wake = match self.shared.runs.next_wake(now).await {
-            Ok(Some(at)) => Duration::from_millis(u64::try_from(at.saturating_sub(now)).unwrap_or(0).max(1)),
-            Ok(None) => Duration::MAX,
-            Err(_) => Duration::from_secs(1),
-        };
-        wake.min(self.beat())
     }
 
     /// Gives every lease of this host back: those a former process of it held, before this one

@@ -100,6 +100,7 @@ pub struct WorkflowSettings {
 
 struct Shared {
     engine: Engine,
+    store: Store,
     runs: Runs,
     tasks: Tasks,
     settings: WorkflowSettings,
@@ -141,6 +142,7 @@ impl Workflows {
         Self {
             shared: Arc::new(Shared {
                 engine,
+                store: store.clone(),
                 runs: store.runs(),
                 tasks,
                 settings,

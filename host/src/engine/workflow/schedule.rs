@@ -15,39 +15,40 @@ use super::{StartMode, StartRequest, Workflows};
 use crate::{
     engine::error::EngineError,
     store::{
-        StoreError,
+        Mark, StoreError,
         schedules::{Definition, ScheduleRow},
     },
     types::id::Millis,
 };
 
-/// The longest a schedule is not looked at: another host may have changed it.
-const LONGEST: Duration = Duration::from_secs(30);
+/// How often it is looked whether another process has changed a schedule.
+const LOOK: Duration = Duration::from_secs(30);
+/// How soon it is tried again after the store failed.
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl Workflows {
     /// Starts what is due, until it is cancelled.
     pub async fn keep_time(self, cancel: CancellationToken) {
-        let mut registry = self.shared.engine.subscribe();
-        registry.mark_changed();
+        let shared = &self.shared;
+        let mut registry = shared.engine.subscribe();
+        let mut is_stored = false;
         loop {
-            if registry.has_changed().unwrap_or(false) {
-                registry.mark_unchanged();
-                if let Err(error) = self.store_schedules().await {
-                    tracing::warn!(%error, "schedules are not stored yet, trying again");
-                    registry.mark_changed();
-                }
-            }
-            let wait = match self.start_due().await {
-                Ok(wait) => wait.min(LONGEST),
-                Err(error) => {
-                    tracing::warn!(%error, "what is due cannot be started, trying again");
-                    Duration::from_secs(1)
-                }
+            let mut mark = shared.store.mark().await;
+            let mut look = LOOK;
+            let mut failed = |error: StoreError, what: &str| {
+                tracing::warn!(%error, "{what}, trying again");
+                (mark, look) = (Mark::default(), AGAIN);
             };
+            if !is_stored {
+                let stored = self.store_schedules().await;
+                is_stored = stored.map_err(|error| failed(error, "schedules are not stored yet")).is_ok();
+            }
+            let next = self.start_due().await;
+            let next = next.map_err(|error| failed(error, "what is due cannot be started")).unwrap_or_default();
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = self.shared.schedule_news.notified() => {}
-                _ = registry.changed() => registry.mark_changed(),
+                () = mark.wait(look, next) => {}
+                () = shared.schedule_news.notified() => {}
+                _ = registry.changed() => is_stored = false,
                 () = cancel.cancelled() => return,
             }
         }
@@ -124,8 +125,8 @@ impl Workflows {
         Ok(())
     }
 
-    /// Starts what is due. Returns how long nothing is.
-    async fn start_due(&self) -> Result<Duration, StoreError> {
+    /// Starts what is due. Returns when the next is.
+    async fn start_due(&self) -> Result<Option<Millis>, StoreError> {
         let now = Millis::now().0;
         let snapshot = self.shared.engine.snapshot();
         for row in self.shared.schedules.due(now).await? {
@@ -146,9 +147,7 @@ impl Workflows {
                 Err(error) => return Err(error),
             }
         }
-        let next = self.shared.schedules.next_due().await?;
-        let left = next.map(|at| u64::try_from(at.saturating_sub(Millis::now().0)).unwrap_or(0));
-        Ok(left.map_or(LONGEST, |left| Duration::from_millis(left.max(20))))
+        Ok(self.shared.schedules.next_due(now).await?.map(Millis))
     }
 }
 

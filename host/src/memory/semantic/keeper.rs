@@ -24,7 +24,7 @@ use crate::{
         embedder::{Embedder, Embeddings},
     },
     plugin::call::CallError,
-    store::DueEmbedding,
+    store::{DueEmbedding, Mark},
     types::{id::Millis, recall::RecallSpace, thread::StoredMessage},
     vector::{Entries, StoreHandle, VectorError, Which},
 };
@@ -67,17 +67,20 @@ impl Semantic {
             tracing::warn!(%error, "messages another process was embedding wait for its time to pass");
         }
         let mut failing: HashMap<RecallSpace, Failing> = HashMap::new();
-        let mut look = tokio::time::interval(LOOK);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        while cancel.run_until_cancelled(look.tick()).await.is_some() {
+        let mut mark = Mark::default();
+        while cancel.run_until_cancelled(mark.wait(LOOK, None)).await.is_some() {
+            let stands = self.shared.store.mark().await;
             let due = match embeddings.due_spaces().await {
                 Ok(due) => due,
                 Err(error) => {
                     // The store tells itself that it cannot be read.
                     tracing::debug!(%error, "cannot see which messages are to be embedded");
+                    mark = Mark::default();
                     continue;
                 }
             };
+            // What is due later, or fails, is looked at again although nothing was written.
+            mark = if due.is_empty() { stands } else { Mark::default() };
             let (now, at) = (Millis::now(), Instant::now());
             let is_to_do = |space: &RecallSpace| failing.get(space).is_none_or(|failing| failing.until <= at);
             let spaces: Vec<RecallSpace> =

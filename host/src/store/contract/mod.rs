@@ -11,6 +11,7 @@ mod opening;
 pub(super) mod place;
 mod runs;
 mod threads;
+mod times;
 mod tokens;
 mod verdicts;
 
@@ -107,6 +108,10 @@ suite! {
             a_claimed_run_stays_until_its_end_is_stored,
             a_suspended_run_is_stored_with_its_turn,
             listing_does_not_depend_on_how_much_there_is,
+        ]
+        times: [
+            runs_are_next_looked_for_when_they_wake_or_a_lease_ends,
+            schedules_are_next_due_at_a_time_to_come,
         ]
         tokens: [
             a_token_comes_back_as_it_was_stored,

@@ -358,16 +358,20 @@ impl Runs {
         rows.iter().map(|row| Ok(Abandoned { run_id: column(row, "run_id")?, row: read(row) })).collect()
     }
 
-    /// Returns when the next run that nobody drives goes on by itself.
+    /// Returns when, after `now`, the next run is one nobody drives that is to go on: it is to be woken, or
+    /// its lease ends.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn next_wake(&self, now: i64) -> Result<Option<i64>, StoreError> {
         let query = Statement::new(
-            "SELECT wake_at FROM workflow_runs WHERE status = 'waiting' AND wake_at IS NOT NULL AND lease_until < $1 \
-             ORDER BY wake_at LIMIT 1",
+            "SELECT (SELECT MIN(wake_at) FROM workflow_runs WHERE status = 'waiting' AND wake_at > $1) AS wake, \
+             (SELECT MIN(lease_until) FROM workflow_runs \
+             WHERE status IN ('running', 'waiting', 'pending') AND lease_until >= $1) AS lease",
         );
-        self.database.row(query.bind(now)).await?.as_ref().map(|row| column(row, "wake_at")).transpose()
+        let Some(row) = self.database.row(query.bind(now)).await? else { return Ok(None) };
+        let (wake, lease): (Option<i64>, Option<i64>) = (column(&row, "wake")?, column(&row, "lease")?);
+        Ok(wake.into_iter().chain(lease.map(|lease| lease.saturating_add(1))).min())
     }
 
     /// Returns which of a host's runs somebody wants to end.
