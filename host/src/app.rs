@@ -158,7 +158,7 @@ impl App {
         let executable = std::env::current_exe().map_err(StartError::Executable)?;
         let (tasks, background) = (Tasks::default(), Tasks::default());
         let store = open_store(&config, &background).await?;
-        let auth = Auth::start(&config.auth, store.tokens(), config::variable).await?;
+        let auth = Auth::start(&config.auth, store.clone(), config::variable).await?;
         if auth.is_required() && !auth.can_let_anybody_in() {
             tracing::warn!("nobody is let in yet: make a token with `hotbay token new NAME --role admin`");
         }

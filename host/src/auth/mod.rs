@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    store::{StoreError, tokens::Tokens},
+    store::{Mark, Store, StoreError, tokens::Tokens},
     types::{caller::Caller, id::Millis},
 };
 use jwt::{Jwt, JwtError};
@@ -48,7 +48,7 @@ pub struct Auth {
 
 struct Shared {
     is_required: bool,
-    tokens: Tokens,
+    store: Store,
     known: Known,
     reading: Refresh,
     jwt: Option<Jwt>,
@@ -82,7 +82,7 @@ impl Auth {
     /// If tokens or keys cannot be read; keys at a URL may come later.
     pub async fn start(
         settings: &AuthSettings,
-        tokens: Tokens,
+        store: Store,
         variable: fn(&str) -> Option<String>,
     ) -> Result<Self, AuthError> {
         let known = Known::new(&settings.tokens, variable)?;
@@ -92,7 +92,7 @@ impl Auth {
             None => None,
         };
         let is_required = settings.is_required();
-        let shared = Shared { is_required, tokens, known, reading: Refresh::new(SOONEST), jwt, changes };
+        let shared = Shared { is_required, store, known, reading: Refresh::new(SOONEST), jwt, changes };
         let auth = Self { shared: Arc::new(shared) };
         if auth.is_required() {
             auth.read().await?;
@@ -154,8 +154,8 @@ impl Auth {
 
     /// Returns the tokens of the store.
     #[must_use]
-    pub fn tokens(&self) -> &Tokens {
-        &self.shared.tokens
+    pub fn tokens(&self) -> Tokens {
+        self.shared.store.tokens()
     }
 
     /// Keeps up with what others change, until it is told to end.
@@ -170,12 +170,18 @@ impl Auth {
             }
         };
         let tokens = async {
+            let mut mark = Mark::default();
             loop {
                 tokio::time::sleep(REFRESH).await;
                 let used = self.shared.known.used();
-                let written = if used.is_empty() { Ok(()) } else { self.shared.tokens.used(used).await };
+                if used.is_empty() && mark.holds() {
+                    continue;
+                }
+                let written = if used.is_empty() { Ok(()) } else { self.tokens().used(used).await };
+                mark = self.shared.store.mark();
                 if let Err(error) = written.and(self.read().await) {
                     tracing::warn!(%error, "what was known of callers still counts");
+                    mark = Mark::default();
                 }
             }
         };
@@ -183,7 +189,7 @@ impl Auth {
     }
 
     async fn read_from_store(&self) -> Result<(), StoreError> {
-        if self.shared.known.replace(self.shared.tokens.standing().await?) {
+        if self.shared.known.replace(self.tokens().standing().await?) {
             self.shared.changes.send_replace(());
         }
         Ok(())

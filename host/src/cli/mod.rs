@@ -16,9 +16,10 @@ mod sign;
 mod table;
 mod token;
 
-use std::{future::Future, path::PathBuf, process::ExitCode};
+use std::{future::Future, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::Runtime;
 
 use crate::{
     config::Flags,
@@ -117,14 +118,26 @@ pub fn main() -> ExitCode {
     })
 }
 
+/// How long a thread for what blocks is kept without work. Each has memory of its own, and as they take turns, what
+/// little there is to do while the host is idle would keep all of them that a load has needed.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
+
 /// Runs a command's work on the host's runtime.
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     process::note_linked_files();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = runtime()?;
     let done = runtime.block_on(work);
     // What blocks a thread for good must not keep the process.
     runtime.shutdown_background();
     done
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .on_thread_park(process::return_memory_of_thread)
+        .thread_keep_alive(KEEP_ALIVE)
+        .build()
 }
 
 #[expect(clippy::print_stderr, reason = "the command's own complaint")]
@@ -145,6 +158,8 @@ fn say(text: impl std::fmt::Display) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use clap::CommandFactory;
 
     use super::*;
@@ -152,5 +167,30 @@ mod tests {
     #[test]
     fn arguments_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    /// Returns how much of this process is in memory and no page of a file, in bytes.
+    fn anonymous() -> usize {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+    }
+
+    #[test]
+    fn threads_of_the_runtime_give_back_what_others_have_freed_of_theirs() {
+        const BYTES: usize = 1 << 10;
+        const BLOCKS: usize = 128 << 10;
+        let runtime = runtime().unwrap();
+        let blocks = runtime.spawn(async { (0..BLOCKS).map(|_| process::Block::new(BYTES)).collect::<Vec<_>>() });
+        let blocks = runtime.block_on(blocks).unwrap();
+        let held = anonymous();
+        drop(blocks);
+        process::return_memory_of_all();
+        let began = Instant::now();
+        while anonymous() + BYTES * BLOCKS / 2 > held {
+            assert!(began.elapsed() < Duration::from_secs(30), "{} of {held} bytes are kept", anonymous());
+            // It wakes a thread, which goes to sleep after that.
+            runtime.block_on(runtime.spawn(async {})).unwrap();
+        }
     }
 }

@@ -115,7 +115,7 @@ impl Plugins {
     pub(crate) fn give_back(&self) -> impl Fn() + Clone + Send + use<> {
         let copies = self.supervisor.copies().to_owned();
         move || {
-            process::return_free_memory();
+            process::return_memory_of_all();
             process::unmap_files(&copies);
         }
     }

@@ -2,12 +2,16 @@
 #![expect(unsafe_code, reason = "calls into libc")]
 
 use std::{
+    cell::Cell,
     fs::File,
     io,
     ops::Range,
     os::fd::{AsRawFd, FromRawFd},
     path::{Path, PathBuf},
-    sync::{Mutex, OnceLock},
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Seconds of CPU the child may burn; the parent's deadline is the usual end.
@@ -122,6 +126,31 @@ pub(crate) fn return_free_memory() {
     }
 }
 
+/// How often all threads were asked to give memory back.
+static ASKED: AtomicU64 = AtomicU64::new(0);
+
+/// As [`return_free_memory`], by all threads of the host's runtime: each allocates from memory of its own, and what
+/// others have freed of that stays there until the thread itself gives it back.
+pub(crate) fn return_memory_of_all() {
+    ASKED.fetch_add(1, Ordering::Relaxed);
+    return_free_memory();
+}
+
+/// Gives back what this thread keeps, once after each call of [`return_memory_of_all`]. For a thread that goes to
+/// sleep; costs nanoseconds if there is nothing to do.
+pub(crate) fn return_memory_of_thread() {
+    thread_local! {
+        static DONE: Cell<u64> = const { Cell::new(0) };
+    }
+    let asked = ASKED.load(Ordering::Relaxed);
+    if DONE.replace(asked) != asked {
+        // SAFETY: takes a plain value and works under the allocator's own locks; any thread may call it.
+        unsafe {
+            libmimalloc_sys::mi_collect(true);
+        }
+    }
+}
+
 /// Held while a library is mapped: until that is done, what is to be its data looks like a part of its file.
 pub(crate) static MAPPING: Mutex<()> = Mutex::new(());
 
@@ -191,6 +220,34 @@ fn range(text: &str) -> Option<Range<usize>> {
 pub(crate) fn user() -> u32 {
     // SAFETY: takes nothing, cannot fail.
     unsafe { libc::geteuid() }
+}
+
+/// A piece of memory of the host's allocator, which tests themselves are not linked with.
+#[cfg(test)]
+pub(crate) struct Block(std::ptr::NonNull<libc::c_void>);
+
+// SAFETY: nobody else knows the memory, and any thread may free it.
+#[cfg(test)]
+unsafe impl Send for Block {}
+
+#[cfg(test)]
+impl Block {
+    pub(crate) fn new(bytes: usize) -> Self {
+        // SAFETY: takes a plain number.
+        let memory = unsafe { libmimalloc_sys::mi_malloc(bytes) };
+        let memory = std::ptr::NonNull::new(memory).unwrap();
+        // SAFETY: there are so many bytes; to be in memory they are written.
+        unsafe { memory.write_bytes(1, bytes) };
+        Self(memory)
+    }
+}
+
+#[cfg(test)]
+impl Drop for Block {
+    fn drop(&mut self) {
+        // SAFETY: it is the allocator's, and freed here alone.
+        unsafe { libmimalloc_sys::mi_free(self.0.as_ptr()) }
+    }
 }
 
 #[cfg(test)]

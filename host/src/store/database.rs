@@ -16,7 +16,7 @@ use super::{
     fault::Fault,
     group::GroupWriter,
     health::{Health, Statistics},
-    mark::{Embedded, Mark},
+    mark::Mark,
     migrations, sqlite,
     statement::{Batch, Statement},
     writer::{Changes, Writer, WriterTask},
@@ -188,12 +188,9 @@ impl Database {
     }
 
     /// Takes how it stands.
-    pub(super) async fn mark(&self) -> Mark {
+    pub(super) fn mark(&self) -> Mark {
         match self.dialect {
-            Dialect::Sqlite => {
-                let log = sqlite::log_of(&self.data.join(FILE));
-                Mark::of(Embedded { log, health: self.health.clone() }).await
-            }
+            Dialect::Sqlite => Mark::of(sqlite::log_of(&self.data.join(FILE))),
             Dialect::Postgres => Mark::default(),
         }
     }

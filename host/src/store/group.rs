@@ -13,7 +13,7 @@ use rusqlite::{CachedStatement, Connection, ToSql, types::ToSqlOutput};
 use super::{
     error::StoreError,
     fault::{Fault, Point},
-    sqlite,
+    mark, sqlite,
     statement::{Batch, Parameter, Rule, Statement},
     writer::{Changes, has_changed},
 };
@@ -122,7 +122,13 @@ impl GroupWriter {
         if is_change {
             self.fault.at(Point::BeforeCommit);
         }
+        let handed_over = Instant::now();
         run(connection, "COMMIT")?;
+        if handed_over.elapsed() > mark::SLOW
+            && let Err(error) = mark::touch(&sqlite::log_of(&self.file))
+        {
+            tracing::warn!(%error, "who looks for what was written may find it only with the next write");
+        }
         if is_change {
             self.fault.at(Point::AfterCommit);
         }

@@ -6,50 +6,45 @@
 //! such thing; there, it is asked each time.
 
 use std::{
+    fs::File,
+    io,
     os::unix::fs::MetadataExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
 use tokio::time::sleep;
 
-use super::health::Health;
 use crate::types::id::Millis;
 
 /// How long ago a file must have changed for its time to tell that it has not changed since: file
 /// systems keep times in steps, of two seconds at most.
 const STEP: Duration = Duration::from_secs(3);
+/// From when on a commit takes so long that its log has to be touched after it; well below [`STEP`].
+pub(super) const SLOW: Duration = Duration::from_secs(1);
 /// The shortest wait, also for what was to be done long ago.
 const LEAST: Duration = Duration::from_millis(20);
 
 /// How a database stood. The default tells nothing: anything may have been written since.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Mark {
-    was: Option<(Embedded, State)>,
+    was: Option<(PathBuf, State)>,
 }
 
-/// An embedded database, as far as one sees that it is written.
-#[derive(Clone)]
-pub(super) struct Embedded {
-    pub(super) log: PathBuf,
-    pub(super) health: Health,
-}
-
-/// What changes with a write.
+/// What of the log changes with a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct State {
-    /// Of this process. They are counted when they can be read, which is after the log was written.
-    commits: u64,
     inode: u64,
     length: u64,
     changed: SystemTime,
 }
 
 impl Mark {
-    /// Takes how a database stands. It comes before what is read: what is written meanwhile is new.
-    pub(super) async fn of(database: Embedded) -> Self {
-        let state = State::of(&database).await;
-        Self { was: state.map(|state| (database, state)) }
+    /// Takes how the database with this log stands. It comes before what is read: what is written
+    /// meanwhile is new.
+    pub(super) fn of(log: PathBuf) -> Self {
+        let state = State::of(&log);
+        Self { was: state.map(|state| (log, state)) }
     }
 
     /// Waits until something may have been written since the mark was taken, or it is `until` by the
@@ -58,39 +53,46 @@ impl Mark {
         loop {
             let left = until.map(|until| u64::try_from(until.0.saturating_sub(Millis::now().0)).unwrap_or(0));
             sleep(left.map_or(look, |left| look.min(Duration::from_millis(left))).max(LEAST)).await;
-            if until.is_some_and(|until| until <= Millis::now()) || !self.holds().await {
+            if until.is_some_and(|until| until <= Millis::now()) || !self.holds() {
                 return;
             }
         }
     }
 
-    async fn holds(&self) -> bool {
+    /// Whether nothing was written since the mark was taken.
+    pub(crate) fn holds(&self) -> bool {
         match &self.was {
             None => false,
-            Some((database, state)) => State::of(database).await == Some(*state),
+            Some((log, state)) => State::of(log) == Some(*state),
         }
     }
 }
 
 impl State {
-    /// Returns how a database stands; `None` if that cannot be told from how it stands after a write.
-    async fn of(database: &Embedded) -> Option<Self> {
-        let commits = database.health.statistics().commits;
-        let found = tokio::fs::metadata(&database.log).await.ok()?;
+    /// Returns the state of a log; `None` if that cannot be told from its state after one more write.
+    fn of(log: &Path) -> Option<Self> {
+        let found = std::fs::metadata(log).ok()?;
         let changed = found.modified().ok()?;
         let is_settled = changed.elapsed().is_ok_and(|passed| passed > STEP);
-        is_settled.then(|| Self { commits, inode: found.ino(), length: found.len(), changed })
+        is_settled.then(|| Self { inode: found.ino(), length: found.len(), changed })
     }
+}
+
+/// Makes a log that was written say so now: what a commit has written to it can be read only once it is
+/// on the disk, and who looked in between has seen the log as it is after the write. This blocks.
+pub(super) fn touch(log: &Path) -> io::Result<()> {
+    File::options().append(true).open(log)?.set_modified(SystemTime::now())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-
     use futures::FutureExt;
 
     use super::{super::contract::place::Place, *};
-    use crate::store::{Store, schedules::Definition};
+    use crate::{
+        store::{Store, schedules::Definition},
+        tasks::Tasks,
+    };
 
     const LOOK: Duration = Duration::from_millis(20);
 
@@ -98,10 +100,13 @@ mod tests {
         store.schedules().put(id, "w", &Definition::default(), None, 1).await.unwrap();
     }
 
+    fn log(place: &Place) -> PathBuf {
+        place.settings.data.join("hotbay.db-wal")
+    }
+
     /// Makes what was written be written long ago.
     fn age(place: &Place) {
-        let log = File::options().write(true).open(place.settings.data.join("hotbay.db-wal")).unwrap();
-        log.set_modified(SystemTime::now() - STEP * 2).unwrap();
+        File::options().write(true).open(log(place)).unwrap().set_modified(SystemTime::now() - STEP * 2).unwrap();
     }
 
     /// Fails if nothing comes of it for a long time.
@@ -120,28 +125,38 @@ mod tests {
         let store = &opened.store;
         write(store, "first").await;
         // Another write may not be told from one just now.
-        told(&store.mark().await).await;
+        told(&store.mark()).await;
         age(&place);
-        let mark = store.mark().await;
+        let mark = store.mark();
         assert!(!is_told(&mark).await, "nothing was written");
         // A reader changes nothing.
         store.schedules().list(None).await.unwrap();
         assert!(!is_told(&mark).await);
         write(store, "here").await;
-        // As if the log had not changed, as where it was written long before it could be read.
-        age(&place);
         told(&mark).await;
-        let mark = store.mark().await;
-        assert!(!is_told(&mark).await);
+        age(&place);
+        let mark = store.mark();
         let (beside, task) = Store::open_beside(&place.settings).await.unwrap();
         assert!(!is_told(&mark).await, "another process came");
-        let cancel = tokio_util::sync::CancellationToken::new();
-        let writer = tokio::spawn(task.unwrap().run(cancel.clone()));
+        let (tasks, task) = (Tasks::default(), task.unwrap());
+        tasks.spawn("store-writer", |cancel| task.run(cancel));
         write(&beside, "there").await;
         told(&mark).await;
-        cancel.cancel();
-        writer.await.unwrap();
+        tasks.shut_down(Duration::from_secs(30)).await;
         beside.close().await;
+        opened.close().await;
+    }
+
+    #[tokio::test]
+    async fn who_looked_while_a_commit_waited_for_the_disk_is_told_of_it() {
+        let place = Place::sqlite().await;
+        let opened = place.open().await.unwrap();
+        write(&opened.store, "first").await;
+        // As the log stands for somebody who looks long after it was written.
+        age(&place);
+        let mark = opened.store.mark();
+        touch(&log(&place)).unwrap();
+        told(&mark).await;
         opened.close().await;
     }
 
@@ -151,7 +166,7 @@ mod tests {
         let opened = place.open().await.unwrap();
         write(&opened.store, "first").await;
         age(&place);
-        let mark = opened.store.mark().await;
+        let mark = opened.store.mark();
         let until = Millis(Millis::now().0 + 50);
         mark.wait(LOOK, Some(until)).await;
         assert!(Millis::now() >= until);

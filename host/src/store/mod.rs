@@ -116,8 +116,8 @@ impl Store {
     }
 
     /// Takes how the store stands, before it is looked for something to do.
-    pub(crate) async fn mark(&self) -> Mark {
-        self.database.mark().await
+    pub(crate) fn mark(&self) -> Mark {
+        self.database.mark()
     }
 
     /// Returns what is wrong with the store, `None` if it can be read and written.

@@ -62,7 +62,7 @@ impl Workflows {
         let shared = &self.shared;
         let mut registry = shared.engine.subscribe();
         loop {
-            let mark = shared.store.mark().await;
+            let mark = shared.store.mark();
             let left = self.take_up_abandoned().await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "runs that nobody drives cannot be looked for");
                 Left::Some

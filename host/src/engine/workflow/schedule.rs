@@ -33,7 +33,7 @@ impl Workflows {
         let mut registry = shared.engine.subscribe();
         let mut is_stored = false;
         loop {
-            let mut mark = shared.store.mark().await;
+            let mut mark = shared.store.mark();
             let mut look = LOOK;
             let mut failed = |error: StoreError, what: &str| {
                 tracing::warn!(%error, "{what}, trying again");

@@ -69,7 +69,7 @@ impl Semantic {
         let mut failing: HashMap<RecallSpace, Failing> = HashMap::new();
         let mut mark = Mark::default();
         while cancel.run_until_cancelled(mark.wait(LOOK, None)).await.is_some() {
-            let stands = self.shared.store.mark().await;
+            let stands = self.shared.store.mark();
             let due = match embeddings.due_spaces().await {
                 Ok(due) => due,
                 Err(error) => {
