@@ -15,6 +15,7 @@ use super::{
     search::{Bodies, Counts, DaySearch, Place, Values, times},
     writer::View,
 };
+use crate::plugin::process;
 
 /// What is searched, as it was at one moment.
 pub(super) struct Snapshot<T> {
@@ -208,6 +209,11 @@ async fn away<T: Send + 'static>(
     metrics: Arc<Metrics>,
     work: impl FnOnce() -> Result<T, ObserveError> + Send + 'static,
 ) -> Result<T, ObserveError> {
-    let done = tokio::task::spawn_blocking(move || metrics.index.search.time(work)).await;
+    let done = tokio::task::spawn_blocking(move || {
+        let done = metrics.index.search.time(work);
+        process::tidy_memory_of_thread();
+        done
+    })
+    .await;
     done.unwrap_or_else(|error| Err(ObserveError::Index(error.to_string())))
 }

@@ -115,10 +115,7 @@ pub(crate) fn signal_name(signal: i32) -> &'static str {
 /// Allocators keep what was freed, which after a load is several times the files' length: the host's
 /// own, and that of the C library, which is plugins'.
 pub(crate) fn return_free_memory() {
-    // SAFETY: takes a plain value and works under the allocator's own locks; any thread may call it.
-    unsafe {
-        libmimalloc_sys::mi_collect(true);
-    }
+    collect(true);
     #[cfg(target_env = "gnu")]
     // SAFETY: takes a plain number and works under the allocator's own locks.
     unsafe {
@@ -144,10 +141,21 @@ pub(crate) fn return_memory_of_thread() {
     }
     let asked = ASKED.load(Ordering::Relaxed);
     if DONE.replace(asked) != asked {
-        // SAFETY: takes a plain value and works under the allocator's own locks; any thread may call it.
-        unsafe {
-            libmimalloc_sys::mi_collect(true);
-        }
+        collect(true);
+    }
+}
+
+/// Lets all threads have what others have freed of this one's memory, for a thread that sleeps between pieces of work:
+/// what it keeps meanwhile, nobody else can use. Takes microseconds.
+pub(crate) fn tidy_memory_of_thread() {
+    collect(false);
+}
+
+/// Has the host's allocator gather what is free in this thread's memory, for all threads or for the system.
+fn collect(is_for_system: bool) {
+    // SAFETY: takes a plain value and works under the allocator's own locks; any thread may call it.
+    unsafe {
+        libmimalloc_sys::mi_collect(is_for_system);
     }
 }
 
