@@ -10,7 +10,7 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use tantivy::{
     Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, Searcher, Segment, SegmentMeta, TantivyDocument,
     TantivyError,
-    directory::MmapDirectory,
+    directory::{MmapDirectory, RamDirectory},
     indexer::{AddOperation, IndexWriterOptions, LogMergePolicy, NoMergePolicy, SegmentWriter},
     query::Query,
 };
@@ -65,6 +65,22 @@ impl Building {
     }
 }
 
+/// Makes an index that is in memory alone, of one segment, and returns what reads it.
+pub(super) fn in_memory(documents: impl Iterator<Item = TantivyDocument>) -> Result<Searcher, TantivyError> {
+    let index = Index::builder().schema(fields().schema.clone()).settings(settings()).tokenizers(tokenizers());
+    let mut writer = index.single_segment_index_writer(RamDirectory::create(), FIRST)?;
+    for document in documents {
+        writer.add_document(document)?;
+    }
+    let reader = writer.finalize()?.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+    Ok(IndexReader::searcher(&reader))
+}
+
+fn settings() -> IndexSettings {
+    // A thread a segment is too many for segments of some records.
+    IndexSettings { docstore_compress_dedicated_thread: false, ..IndexSettings::default() }
+}
+
 /// Returns the day a time is in.
 pub(super) fn date_of(time: Millis) -> Date {
     // Times no calendar has are on its first day or its last.
@@ -113,9 +129,7 @@ impl Day {
                 fs::remove_dir_all(path)?;
                 fs::create_dir_all(path)?;
             }
-            // A thread a segment is too many for segments of some records.
-            let settings = IndexSettings { docstore_compress_dedicated_thread: false, ..IndexSettings::default() };
-            Index::create(MmapDirectory::open(path)?, fields().schema.clone(), settings)?
+            Index::create(MmapDirectory::open(path)?, fields().schema.clone(), settings())?
         };
         if index.schema() != fields().schema {
             return Err(TantivyError::SchemaError("it was written by another version".to_owned()));

@@ -8,11 +8,14 @@ use tantivy::{DocAddress, Searcher, TantivyError, query::BooleanQuery};
 use super::{
     Counted, Found, ObserveError, Order, Window,
     attrs::Key,
+    day,
     filter::Filter,
+    keeper::documents_of,
     metrics::Metrics,
     query::{arrived, compile},
     record::{Record, RecordKind},
     search::{Bodies, Counts, DaySearch, Place, Values, times},
+    tail::Arrival,
     writer::View,
 };
 use crate::plugin::process;
@@ -23,6 +26,8 @@ pub(super) struct Snapshot<T> {
     days: Vec<Searcher>,
     /// What is not in the indexes and meets the condition, with its position.
     memory: Vec<(u64, Arc<T>)>,
+    /// What is not in the indexes, where only one can tell what meets the condition.
+    unindexed: Vec<Arrival>,
     metrics: Arc<Metrics>,
 }
 
@@ -36,15 +41,21 @@ enum Source {
 }
 
 impl<T> Snapshot<T> {
-    /// Takes what there is of a kind.
-    pub(super) fn new(view: &View, kind: RecordKind, memory: Vec<(u64, Arc<T>)>, metrics: &Arc<Metrics>) -> Self {
+    /// Takes what there is of a kind. `memory` is what meets the condition and is in no index, as far as it
+    /// can be told without one.
+    pub(super) fn new(
+        view: &View,
+        kind: RecordKind,
+        filter: Filter,
+        memory: Vec<(u64, Arc<T>)>,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
         let days = view.days.iter().filter(|((it, _), _)| *it == kind).map(|(_, day)| day.searcher.clone());
-        Self { filter: Filter::All, days: days.collect(), memory, metrics: Arc::clone(metrics) }
-    }
-
-    /// Says what is looked for.
-    pub(super) fn with(self, filter: Filter) -> Self {
-        Self { filter, ..self }
+        let unindexed = match filter.needs_index() {
+            true => view.tail.arrivals().filter(|it| it.key.0 == kind && !view.is_indexed(it)).cloned().collect(),
+            false => Vec::new(),
+        };
+        Self { filter, days: days.collect(), memory, unindexed, metrics: Arc::clone(metrics) }
     }
 
     /// Returns what is in memory.
@@ -61,6 +72,15 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
         view: impl for<'a> Fn(&'a T) -> Record<'a> + Send + 'static,
     ) -> Result<Found<Arc<T>>, ObserveError> {
         away(Arc::clone(&self.metrics), move || self.find_now(window, view)).await
+    }
+
+    /// Returns the indexes there are, and one made of what is in none of them.
+    fn indexes(&self) -> Result<Vec<Searcher>, TantivyError> {
+        let mut indexes = self.days.clone();
+        if !self.unindexed.is_empty() {
+            indexes.push(day::in_memory(self.unindexed.iter().flat_map(|arrival| documents_of(arrival, None)))?);
+        }
+        Ok(indexes)
     }
 
     fn find_now(
@@ -85,8 +105,9 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
             },
         );
         let mut found: Vec<(Place, Source)> = memory.collect();
+        let indexes = self.indexes().map_err(failed)?;
         let mut days = Vec::new();
-        for (index, searcher) in self.days.iter().enumerate() {
+        for (index, searcher) in indexes.iter().enumerate() {
             let search = DaySearch::new(searcher, &self.filter, query.box_clone(), order).map_err(failed)?;
             if search.count > 0
                 && let Some(range) = times(searcher).map_err(failed)?
@@ -98,7 +119,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
         let limit = usize::try_from(limit.min(total)).unwrap_or(usize::MAX);
         let (found, offset) = gather(&mut found, days, order, offset, limit).map_err(failed)?;
-        let mut bodies: Vec<Bodies<'_>> = self.days.iter().map(Bodies::new).collect();
+        let mut bodies: Vec<Bodies<'_>> = indexes.iter().map(Bodies::new).collect();
         let mut records = Vec::new();
         let mut positions = Vec::new();
         for (place, source) in found.iter().skip(offset).take(limit) {
@@ -118,7 +139,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
     pub(super) async fn values(self, key: Key) -> Result<BTreeSet<String>, ObserveError> {
         away(Arc::clone(&self.metrics), move || {
             let query = compile(&self.filter)?;
-            let each = self.days.iter().map(|day| day.search(&query, &Values { key }));
+            let indexes = self.indexes().map_err(failed)?;
+            let each = indexes.iter().map(|index| index.search(&query, &Values { key }));
             Ok(each.collect::<Result<Vec<_>, _>>().map_err(failed)?.into_iter().flatten().collect())
         })
         .await
@@ -130,7 +152,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Snapshot<T> {
         away(Arc::clone(&self.metrics), move || {
             let query = compile(&self.filter)?;
             let counts = Counts { keys };
-            let each = self.days.iter().map(|day| day.search(&query, &counts));
+            let indexes = self.indexes().map_err(failed)?;
+            let each = indexes.iter().map(|index| index.search(&query, &counts));
             Ok(each.collect::<Result<Vec<_>, _>>().map_err(failed)?.into_iter().flatten().collect())
         })
         .await

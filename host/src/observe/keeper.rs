@@ -302,14 +302,7 @@ fn index(
 ) -> Result<Option<Committed>, TantivyError> {
     let held = day.committed();
     let missing = arrivals.iter().filter(|arrival| held.is_none_or(|held| arrival.seq > held));
-    let documents = missing.map(|arrival| {
-        // One record must not keep all others from the index.
-        catch_unwind(AssertUnwindSafe(|| documents(arrival, bodies.get(&arrival.seq).map(|body| &**body))))
-            .unwrap_or_else(|_| {
-                tracing::error!(seq = arrival.seq, "a record cannot be put into an index and is found no longer");
-                Vec::new()
-            })
-    });
+    let documents = missing.map(|arrival| documents_of(arrival, bodies.get(&arrival.seq).map(|body| &**body)));
     Ok(day.write(documents, seq)?.then(|| committed(day)))
 }
 
@@ -322,6 +315,14 @@ fn dates(directory: &Path) -> Vec<Date> {
     let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     names.filter_map(|name| name.parse().ok()).collect()
+}
+
+/// As [`documents`]. One record must not keep all others from the index: there are none if it panics.
+pub(super) fn documents_of(arrival: &Arrival, body: Option<&[u8]>) -> Vec<TantivyDocument> {
+    catch_unwind(AssertUnwindSafe(|| documents(arrival, body))).unwrap_or_else(|_| {
+        tracing::error!(seq = arrival.seq, "a record cannot be put into an index and is found no longer");
+        Vec::new()
+    })
 }
 
 /// Returns the documents of what arrived. The body is kept with the first; it is made unless it is there.

@@ -74,6 +74,8 @@ use crate::{
 
 /// How long a query waits for what was just recorded to be in the index.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// With more records in memory, a search that needs an index has them put into those of their days.
+const FEW: usize = 256;
 /// How long a question waits for what was given before it to be found, if more comes in than is taken.
 const CATCH_UP: Duration = Duration::from_millis(200);
 
@@ -326,19 +328,14 @@ impl Observe {
     }
 
     async fn log_snapshot(&self, filter: Filter) -> Result<Snapshot<LogRecord>, ObserveError> {
-        let metrics = self.recorder.metrics();
-        self.look(filter, |view, filter| {
-            let memory = view.tail.logs(filter, |arrival| view.is_indexed(arrival));
-            Snapshot::new(view, RecordKind::Logs, memory, metrics)
-        })
-        .await
+        let logs = |view: &View, filter: &Filter| view.tail.logs(filter, |arrival| view.is_indexed(arrival));
+        self.look(RecordKind::Logs, filter, logs).await
     }
 
     async fn span_snapshot(&self, filter: Filter) -> Result<Snapshot<Span>, ObserveError> {
         // Looked at first: what ends meanwhile is found twice, not never.
         let open = self.recorder.open();
-        let metrics = self.recorder.metrics();
-        self.look(filter, move |view, filter| {
+        let spans = |view: &View, filter: &Filter| {
             let mut memory = view.tail.spans(filter, |arrival| view.is_indexed(arrival));
             let mut open: Vec<Span> = open.into_iter().filter(|span| filter.matches(Record::Span(span))).collect();
             if !open.is_empty() {
@@ -346,9 +343,9 @@ impl Observe {
                 open.retain(|span| !known.contains(span.span_id.as_str()));
             }
             memory.extend(open.into_iter().map(|span| (u64::MAX, Arc::new(span))));
-            Snapshot::new(view, RecordKind::Spans, memory, metrics)
-        })
-        .await
+            memory
+        };
+        self.look(RecordKind::Spans, filter, spans).await
     }
 
     /// Waits until what was told of before is found.
@@ -359,21 +356,25 @@ impl Observe {
         drop(tokio::time::timeout(CATCH_UP, self.recorder.catch_up()).await);
     }
 
-    /// Takes what is to be searched.
+    /// Takes what is to be searched; `memory` returns what of it is in no index and can be told without one.
     async fn look<T>(
         &self,
+        kind: RecordKind,
         filter: Filter,
-        take: impl FnOnce(&View, &Filter) -> Snapshot<T>,
+        memory: impl FnOnce(&View, &Filter) -> Vec<(u64, Arc<T>)>,
     ) -> Result<Snapshot<T>, ObserveError> {
         self.catch_up().await;
         if filter.needs_index() {
             // Says what is wrong with the query before anything is waited for.
             drop(query::compile(&filter)?);
-            self.commit().await;
+            // A few are put into an index for this search alone: that costs a tenth of a commit, and no disk.
+            if self.in_memory() > FEW {
+                self.commit().await;
+            }
         }
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
-        let snapshot = take(&view, &filter);
-        Ok(snapshot.with(filter))
+        let memory = memory(&view, &filter);
+        Ok(Snapshot::new(&view, kind, filter, memory, self.recorder.metrics()))
     }
 }
 

@@ -122,9 +122,13 @@ impl Tail {
         self.arrivals.iter()
     }
 
-    /// Returns the log records that meet a condition and are in no index, and their positions.
+    /// Returns the log records that meet a condition and are in no index, and their positions; none if only
+    /// an index can tell what meets it.
     pub(super) fn logs(&self, filter: &Filter, is_indexed: impl Fn(&Arrival) -> bool) -> Vec<(u64, Arc<LogRecord>)> {
         let mut found = Vec::new();
+        if filter.needs_index() {
+            return found;
+        }
         for arrival in &self.arrivals {
             if let Arrived::Log(log) = &arrival.what
                 && !is_indexed(arrival)
@@ -136,9 +140,13 @@ impl Tail {
         found
     }
 
-    /// Returns the spans that meet a condition and are in no index, and their positions.
+    /// Returns the spans that meet a condition and are in no index, and their positions; none if only an
+    /// index can tell what meets it.
     pub(super) fn spans(&self, filter: &Filter, is_indexed: impl Fn(&Arrival) -> bool) -> Vec<(u64, Arc<Span>)> {
         let mut found = Vec::new();
+        if filter.needs_index() {
+            return found;
+        }
         for arrival in &self.arrivals {
             if let Arrived::Spans(spans) = &arrival.what
                 && !is_indexed(arrival)

@@ -80,6 +80,11 @@ fn place() -> PathBuf {
     if memory.is_dir() { memory } else { std::env::temp_dir() }
 }
 
+/// Returns the same condition, as one that only an index can tell.
+fn by_index(filter: Filter) -> Filter {
+    Filter::And(vec![Filter::Query("*".to_owned()), filter])
+}
+
 fn questions() -> impl Strategy<Value = Vec<(Filter, Window)>> {
     vec((any_filter(), window()), 1..100)
 }
@@ -102,9 +107,11 @@ fn logs_are_found_as_in_a_list() {
             }
             for (filter, window) in questions {
                 let expected = expected(&all, &filter, window, |log| Record::Log(log));
-                let found = host.observe.logs(filter.clone(), window).await;
-                check(found, &expected)
-                    .map_err(|error| TestCaseError::fail(format!("{filter:?} {window:?}: {error}")))?;
+                for filter in [filter.clone(), by_index(filter)] {
+                    let found = host.observe.logs(filter.clone(), window).await;
+                    check(found, &expected)
+                        .map_err(|error| TestCaseError::fail(format!("{filter:?} {window:?}: {error}")))?;
+                }
             }
             host.stop().await;
             Ok(())
@@ -132,24 +139,27 @@ fn spans_are_found_as_in_a_list() {
             }
             for (filter, window) in questions {
                 let expected = expected(&all, &filter, window, |span| Record::Span(span));
-                let found = host.observe.spans(filter.clone(), window).await;
-                check(found, &expected)
-                    .map_err(|error| TestCaseError::fail(format!("{filter:?} {window:?}: {error}")))?;
-                let mut counted = 0;
-                let mut tokens = 0;
-                let add = |it: crate::observe::Counted| {
-                    counted += 1;
-                    tokens += it.input_tokens.unwrap_or_default();
-                };
-                host.observe.count(filter.clone(), &[Key::EntityId], add).await.unwrap();
-                prop_assert_eq!(counted, expected.total, "counted by {:?}", &filter);
                 let met = all.iter().filter(|span| filter.matches(Record::Span(span)));
-                prop_assert_eq!(tokens, met.clone().map(|span| span.duration().unwrap()).sum::<u64>());
+                let took = met.clone().map(|span| span.duration().unwrap()).sum::<u64>();
                 let mut entities: Vec<&str> = met.filter_map(|span| Record::Span(span).get(Key::EntityId)).collect();
                 entities.sort_unstable();
                 entities.dedup();
-                let values = host.observe.values(RecordKind::Spans, Key::EntityId, filter.clone()).await.unwrap();
-                prop_assert_eq!(values, entities, "values by {:?}", &filter);
+                for filter in [filter.clone(), by_index(filter.clone())] {
+                    let found = host.observe.spans(filter.clone(), window).await;
+                    check(found, &expected)
+                        .map_err(|error| TestCaseError::fail(format!("{filter:?} {window:?}: {error}")))?;
+                    let mut counted = 0;
+                    let mut tokens = 0;
+                    let add = |it: crate::observe::Counted| {
+                        counted += 1;
+                        tokens += it.input_tokens.unwrap_or_default();
+                    };
+                    host.observe.count(filter.clone(), &[Key::EntityId], add).await.unwrap();
+                    prop_assert_eq!(counted, expected.total, "counted by {:?}", &filter);
+                    prop_assert_eq!(tokens, took);
+                    let values = host.observe.values(RecordKind::Spans, Key::EntityId, filter.clone()).await.unwrap();
+                    prop_assert_eq!(&values, &entities, "values by {:?}", &filter);
+                }
             }
             host.stop().await;
             Ok(())
@@ -198,7 +208,7 @@ async fn queries_are_tantivys_and_bad_ones_say_why() {
     late.fields.insert("took".to_owned(), 12.into());
     host.record(vec![late, super::log("other", "all is well, no timeouts")], Vec::new()).await;
     let ids = async |query: &str| host.ids(Filter::Query(query.to_owned())).await;
-    for (query, expected) in [
+    let expected = [
         ("timeout", vec!["late"]),
         ("TIMEOUT request", vec!["late"]),
         ("timeout well", vec![]),
@@ -219,8 +229,15 @@ async fn queries_are_tantivys_and_bad_ones_say_why() {
         ("level:info AND NOT timeout", vec!["other"]),
         ("time:[2020-01-01T00:00:00Z TO *]", vec!["late", "other"]),
         ("*", vec!["late", "other"]),
-    ] {
-        assert_eq!(ids(query).await, expected, "{query}");
+    ];
+    for (query, expected) in &expected {
+        assert_eq!(ids(query).await, *expected, "{query}");
+    }
+    assert_eq!(host.observe.in_memory(), 2, "a few are not put into the index of their day for a question");
+    host.observe.commit().await;
+    assert_eq!(host.observe.in_memory(), 0);
+    for (query, expected) in &expected {
+        assert_eq!(ids(query).await, *expected, "{query}");
     }
     // The index ends names with these.
     for name in ["\0city", "\u{1}city", "ci\0ty"] {
@@ -235,6 +252,20 @@ async fn queries_are_tantivys_and_bad_ones_say_why() {
         let error = host.observe.logs(Filter::Query(bad.to_owned()), window).await.unwrap_err();
         assert!(matches!(&error, ObserveError::Query(_)), "{bad}: {error}");
     }
+    host.stop().await;
+}
+
+/// To put many into an index for one search alone would cost that each time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn many_are_in_the_index_of_their_day_after_a_query() {
+    let directory = tempfile::tempdir().unwrap();
+    let host = Host::start(directory.path());
+    let many = crate::observe::FEW + 1;
+    let logs = (0..many).map(|number| super::log(&format!("log-{number:04}"), "the request ran into a timeout"));
+    host.record(logs.collect(), Vec::new()).await;
+    assert_eq!(host.observe.in_memory(), many);
+    assert_eq!(host.ids(Filter::Query("timeout".to_owned())).await.len(), many);
+    assert_eq!(host.observe.in_memory(), 0);
     host.stop().await;
 }
 
