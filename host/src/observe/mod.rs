@@ -74,8 +74,8 @@ use crate::{
 
 /// How long a query waits for what was just recorded to be in the index.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// With more records in memory, a search that needs an index has them put into those of their days.
-const FEW: usize = 256;
+/// With more bytes of records in memory, a search that needs an index has them put into those of their days.
+const LITTLE: usize = 512 << 10;
 /// How long a question waits for what was given before it to be found, if more comes in than is taken.
 const CATCH_UP: Duration = Duration::from_millis(200);
 
@@ -367,8 +367,8 @@ impl Observe {
         if filter.needs_index() {
             // Says what is wrong with the query before anything is waited for.
             drop(query::compile(&filter)?);
-            // A few are put into an index for this search alone: that costs a tenth of a commit, and no disk.
-            if self.in_memory() > FEW {
+            // What is little is put into an index for this search alone, which writes nothing.
+            if self.memory() > LITTLE {
                 self.commit().await;
             }
         }

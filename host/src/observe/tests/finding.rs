@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     observe::{
-        Found, ObserveError, Order, Window,
+        Found, LITTLE, ObserveError, Order, Window,
         attrs::Key,
         filter::Filter,
         record::{Record, RecordKind},
@@ -233,7 +233,7 @@ async fn queries_are_tantivys_and_bad_ones_say_why() {
     for (query, expected) in &expected {
         assert_eq!(ids(query).await, *expected, "{query}");
     }
-    assert_eq!(host.observe.in_memory(), 2, "a few are not put into the index of their day for a question");
+    assert_eq!(host.observe.in_memory(), 2, "what is little is not put into the index of its day for a question");
     host.observe.commit().await;
     assert_eq!(host.observe.in_memory(), 0);
     for (query, expected) in &expected {
@@ -255,13 +255,14 @@ async fn queries_are_tantivys_and_bad_ones_say_why() {
     host.stop().await;
 }
 
-/// To put many into an index for one search alone would cost that each time.
+/// To put much into an index for one search alone would cost that each time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn many_are_in_the_index_of_their_day_after_a_query() {
+async fn much_is_in_the_index_of_its_day_after_a_query() {
     let directory = tempfile::tempdir().unwrap();
     let host = Host::start(directory.path());
-    let many = crate::observe::FEW + 1;
-    let logs = (0..many).map(|number| super::log(&format!("log-{number:04}"), "the request ran into a timeout"));
+    let message = format!("the request ran into a timeout {}", "x".repeat(1 << 10));
+    let many = LITTLE >> 10;
+    let logs = (0..many).map(|number| super::log(&format!("log-{number:04}"), &message));
     host.record(logs.collect(), Vec::new()).await;
     assert_eq!(host.observe.in_memory(), many);
     assert_eq!(host.ids(Filter::Query("timeout".to_owned())).await.len(), many);
