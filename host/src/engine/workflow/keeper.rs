@@ -62,7 +62,8 @@ impl Workflows {
         let shared = &self.shared;
         let mut registry = shared.engine.subscribe();
         loop {
-            let mark = shared.store.mark();
+            // Both from before anything is looked for: what comes meanwhile is not over yet.
+            let (mark, now) = (shared.store.mark(), Millis::now().0);
             let left = self.take_up_abandoned().await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "runs that nobody drives cannot be looked for");
                 Left::Some
@@ -72,7 +73,7 @@ impl Workflows {
                 Left::Some => (Mark::default(), self.beat()),
                 Left::More => (Mark::default(), Duration::from_millis(20)),
             };
-            let wake = shared.runs.next_wake(Millis::now().0).await;
+            let wake = shared.runs.next_wake(now).await;
             let (mark, wake) = wake.map_or_else(|_| (Mark::default(), None), |wake| (mark, wake.map(Millis)));
             tokio::select! {
                 () = mark.wait(look, wake) => {}
