@@ -71,6 +71,7 @@ impl Mark {
 impl State {
     /// Returns the state of a log; `None` if that cannot be told from its state after one more write.
     fn of(log: &Path) -> Option<Self> {
+        // Not away from the async threads: it takes a microsecond, and would keep a thread for what blocks.
         let found = std::fs::metadata(log).ok()?;
         let changed = found.modified().ok()?;
         let is_settled = changed.elapsed().is_ok_and(|passed| passed > STEP);
@@ -88,7 +89,10 @@ pub(super) fn touch(log: &Path) -> io::Result<()> {
 mod tests {
     use futures::FutureExt;
 
-    use super::{super::contract::place::Place, *};
+    use super::{
+        super::contract::place::{Opened, Place},
+        *,
+    };
     use crate::{
         store::{Store, schedules::Definition},
         tasks::Tasks,
@@ -109,6 +113,15 @@ mod tests {
         File::options().write(true).open(log(place)).unwrap().set_modified(SystemTime::now() - STEP * 2).unwrap();
     }
 
+    /// Opens a store in which something was written, long ago.
+    async fn written() -> (Place, Opened) {
+        let place = Place::sqlite().await;
+        let opened = place.open().await.unwrap();
+        write(&opened.store, "first").await;
+        age(&place);
+        (place, opened)
+    }
+
     /// Fails if nothing comes of it for a long time.
     async fn told(mark: &Mark) {
         tokio::time::timeout(Duration::from_secs(30), mark.wait(LOOK, None)).await.unwrap();
@@ -120,10 +133,9 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_is_told_of_what_was_written_and_only_of_that() {
-        let place = Place::sqlite().await;
-        let opened = place.open().await.unwrap();
+        let (place, opened) = written().await;
         let store = &opened.store;
-        write(store, "first").await;
+        write(store, "second").await;
         // Another write may not be told from one just now.
         told(&store.mark()).await;
         age(&place);
@@ -149,11 +161,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_looked_while_a_commit_waited_for_the_disk_is_told_of_it() {
-        let place = Place::sqlite().await;
-        let opened = place.open().await.unwrap();
-        write(&opened.store, "first").await;
         // As the log stands for somebody who looks long after it was written.
-        age(&place);
+        let (place, opened) = written().await;
         let mark = opened.store.mark();
         touch(&log(&place)).unwrap();
         told(&mark).await;
@@ -162,10 +171,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_a_time_waits_for_the_clock() {
-        let place = Place::sqlite().await;
-        let opened = place.open().await.unwrap();
-        write(&opened.store, "first").await;
-        age(&place);
+        let (_place, opened) = written().await;
         let mark = opened.store.mark();
         let until = Millis(Millis::now().0 + 50);
         mark.wait(LOOK, Some(until)).await;
