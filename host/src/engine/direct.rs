@@ -30,10 +30,11 @@ use crate::{
     },
     services::{Origin, span},
     types::{
-        id,
+        id, json,
         message::{Message, Role},
         run::RunStatus,
         span::SpanKind,
+        trace::TraceOptions,
     },
 };
 
@@ -132,10 +133,10 @@ impl Engine {
 
     /// Begins the span of a call.
     fn span_of(&self, kind: SpanKind, tool: &str, cause: Option<&SpanContext>) -> ActiveSpan {
-        let name = span::tool_name(tool);
+        let name = || span::tool_name(tool);
         match cause {
-            Some(cause) => cause.child(kind, name),
-            None => self.shared.recorder.begin(kind, name, &id::trace(), &id::span(), None),
+            Some(cause) => cause.child(kind, name()),
+            None => self.shared.recorder.begin_for(&TraceOptions::default(), kind, name),
         }
     }
 
@@ -172,7 +173,7 @@ impl Engine {
         let reply = tool_call::outside(entry, input, &meta, sink, origin).instrument(log).await;
         told.end(reply.is_ok());
         match &reply {
-            Ok(Outside::Value(text)) => span::answered(span, || serde_json::from_slice(text).unwrap_or_default()),
+            Ok(Outside::Value(text)) => span::answered(span, || json::read(text).unwrap_or_default()),
             Ok(Outside::Misfit(document) | Outside::Suspended(document)) => span::answered(span, || document.clone()),
             Err(error) => span::failed(span, &error.to_string()),
         }
@@ -198,7 +199,7 @@ impl Engine {
             Ok(result) => {
                 let document = serde_json::to_value(result).unwrap_or_default();
                 span::answered(span, || document.clone());
-                Ok(DirectReply::Value(document.to_string().into_bytes()))
+                Ok(DirectReply::Value(json::write(&document)))
             }
             Err(reason) => {
                 span::failed(span, &reason);
@@ -256,7 +257,7 @@ impl Engine {
         let mut document = json!({"status": end.status.as_str(), "runId": run_id});
         if end.status == RunStatus::Success {
             document["result"] = end.outcome.result.unwrap_or_default();
-            return Ok(DirectReply::Value(document.to_string().into_bytes()));
+            return Ok(DirectReply::Value(json::write(&document)));
         }
         let reason = end.outcome.error.map(|error| error.message).or(end.outcome.parked);
         document["error"] = reason.unwrap_or_else(|| format!("the run is {}", end.status.as_str())).into();
@@ -305,7 +306,7 @@ fn answered(run: &Run) -> DirectReply {
     if let Some(object) = &turn.object {
         document["object"] = object.clone();
     }
-    DirectReply::Value(document.to_string().into_bytes())
+    DirectReply::Value(json::write(&document))
 }
 
 fn decision(is_approval: bool, data: Value) -> Decision {

@@ -187,13 +187,15 @@ pub(super) struct ToolTold<'a> {
     recorder: &'a Recorder,
     tool: &'a ToolEntry,
     run_id: Option<String>,
-    began: Instant,
+    /// When it was called, if anybody listens.
+    began: Option<Instant>,
 }
 
 impl<'a> ToolTold<'a> {
     /// Tells that it is called.
     pub(super) fn begin(recorder: &'a Recorder, tool: &'a ToolEntry, run_id: Option<&str>) -> Self {
-        let told = Self { recorder, tool, run_id: run_id.map(str::to_owned), began: Instant::now() };
+        let began = recorder.events().is_heard().then(Instant::now);
+        let told = Self { recorder, tool, run_id: run_id.map(str::to_owned), began };
         recorder.events().publish(|| told.event("tool-called"));
         told
     }
@@ -206,7 +208,7 @@ impl<'a> ToolTold<'a> {
             self.event("tool-ended")
                 .level(level)
                 .word("status", outcome)
-                .number("durationMs", u64::try_from(self.began.elapsed().as_millis()).ok())
+                .number("durationMs", self.began.and_then(|began| u64::try_from(began.elapsed().as_millis()).ok()))
         });
     }
 

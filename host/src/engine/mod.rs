@@ -56,7 +56,7 @@ use crate::{
     sources::Sources,
     store::Store,
     tasks::Tasks,
-    types::{id, span::SpanKind, trace::TraceOptions},
+    types::{id, json, span::SpanKind, trace::TraceOptions},
     vector::Vectors,
 };
 pub use agent_loop::Run;
@@ -372,14 +372,8 @@ impl Engine {
     ) -> Result<ToolAnswer, EngineError> {
         let snapshot = self.snapshot_for(&Route { run: run_id.as_deref(), ..Route::default() });
         let entry = snapshot.tools.get(tool).ok_or_else(|| EngineError::UnknownTool(tool.to_owned()))?;
-        let trace_id = trace.trace_id.clone().unwrap_or_else(id::trace);
-        let mut span = self.shared.recorder.begin(
-            SpanKind::ToolCall,
-            span::tool_name(&entry.manifest.id),
-            &trace_id,
-            &id::span(),
-            trace.parent_id.as_deref(),
-        );
+        let name = || span::tool_name(&entry.manifest.id);
+        let mut span = self.shared.recorder.begin_for(trace, SpanKind::ToolCall, name);
         if let Some(run_id) = &run_id {
             let metadata = [("runId".to_owned(), run_id.as_str().into())].into_iter().collect();
             span.belong(Belonging { run_id: Some(run_id.clone()), metadata, ..Belonging::default() });
@@ -393,7 +387,7 @@ impl Engine {
         let answered = answer.instrument(log).await;
         told.end(answered.is_ok());
         match &answered {
-            Ok(ToolAnswer::Value(text)) => span::answered(span, || serde_json::from_slice(text).unwrap_or_default()),
+            Ok(ToolAnswer::Value(text)) => span::answered(span, || json::read(text).unwrap_or_default()),
             Ok(ToolAnswer::Misfit(misfit)) => span::answered(span, || misfit.clone()),
             Err(error) => span::failed(span, &error.to_string()),
         }

@@ -12,7 +12,10 @@ use crate::{
         registry::ToolEntry,
     },
     services::Origin,
-    types::schema::{Issue, Schema},
+    types::{
+        json,
+        schema::{Issue, Schema},
+    },
 };
 
 /// What a tool answered when it was run by itself.
@@ -92,10 +95,10 @@ pub(super) async fn outside(
     }
     let reply = call(entry, data, meta, sink, origin).await?;
     if reply.kind == ReplyKind::Suspended {
-        return Ok(Outside::Suspended(serde_json::from_slice(&reply.body).unwrap_or(Value::Null)));
+        return Ok(Outside::Suspended(json::read(&reply.body).unwrap_or(Value::Null)));
     }
     let Some(schema) = &entry.output else { return Ok(Outside::Value(reply.body)) };
-    let result: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
+    let result: Value = json::read(&reply.body).unwrap_or(Value::Null);
     Ok(match misfit(entry, schema, &result) {
         Some(misfit) => Outside::Misfit(misfit),
         None => Outside::Value(reply.body),
@@ -114,7 +117,7 @@ pub(super) async fn for_model(entry: &ToolEntry, args: &Value, meta: CallMeta, o
         Ok(reply) => reply,
         Err(error) => return Outcome::Failed(error.to_string()),
     };
-    let result: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
+    let result: Value = json::read(&reply.body).unwrap_or(Value::Null);
     if reply.kind == ReplyKind::Suspended {
         return Outcome::Suspended(Pause { payload: result, ..Pause::default() });
     }
@@ -143,7 +146,7 @@ pub(super) async fn in_workflow(
         }
     }
     let call = Call {
-        body: input.to_string().into_bytes(),
+        body: json::write(input),
         meta: serde_json::to_vec(meta).unwrap_or_default(),
         deadline: timeout,
         context: Some(Arc::new(origin)),
@@ -159,11 +162,8 @@ async fn call(
     sink: Option<ChunkSender>,
     origin: Origin,
 ) -> Result<Reply, EngineError> {
-    // Most inputs fit; to grow step by step costs as much as to write them.
-    let mut body = Vec::with_capacity(1 << 10);
-    serde_json::to_writer(&mut body, input).expect("a JSON value is written to memory");
     let meta = if *meta == CallMeta::default() { Vec::new() } else { serde_json::to_vec(meta).unwrap_or_default() };
-    let call = Call { body, meta, sink, context: Some(Arc::new(origin)), ..Call::default() };
+    let call = Call { body: json::write(input), meta, sink, context: Some(Arc::new(origin)), ..Call::default() };
     Ok(entry.generation.call(Target::Tool(entry.id.clone()), call).await?)
 }
 

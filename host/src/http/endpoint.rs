@@ -19,6 +19,7 @@ use super::{
     extract::Shape,
     limited::Work,
     metrics::{self, Requests},
+    middleware::{Front, Guarded},
     openapi::{self, Description},
     sse::EVENT_STREAM,
 };
@@ -93,28 +94,26 @@ pub(super) enum Answers {
 }
 
 /// What a handler returns, as axum boxes it.
-type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+pub(super) type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// A handler, whatever its arguments.
 ///
 /// Around each type of handler axum puts several of its own, and of each of them the compiler finds once more
 /// that all a request may come to wait for can be sent. Of this type there is one.
 #[derive(Clone)]
-struct AnyHandler(Arc<dyn Fn(Request, AppState) -> Answering + Send + Sync>);
+pub(super) struct AnyHandler(Arc<dyn Fn(Request, AppState) -> Answering + Send + Sync>);
 
 impl AnyHandler {
-    fn new<H, T>(handler: H) -> Self
+    /// Forgets what the handler takes.
+    pub(super) fn new<H, T>(handler: H) -> Self
     where
         H: Handler<T, AppState, Future = Answering>,
     {
         Self(Arc::new(move |request, app| handler.clone().call(request, app)))
     }
-}
 
-impl Handler<(), AppState> for AnyHandler {
-    type Future = Answering;
-
-    fn call(self, request: Request, app: AppState) -> Answering {
+    /// Has it answer.
+    pub(super) fn answer(&self, request: Request, app: AppState) -> Answering {
         (self.0)(request, app)
     }
 }
@@ -133,7 +132,8 @@ pub(super) struct Endpoint {
     /// bound to one owner.
     pub(super) access: Access,
     pub(super) work: Work,
-    route: MethodRouter<AppState>,
+    filter: MethodFilter,
+    handler: AnyHandler,
 }
 
 macro_rules! methods {
@@ -162,7 +162,8 @@ impl Endpoint {
             answers: Answers::default(),
             access,
             work: Work::default(),
-            route: on(filter, handler),
+            filter,
+            handler,
         }
     }
 
@@ -235,8 +236,9 @@ impl Endpoint {
     }
 
     /// Returns the route. Each layer costs every request of it, so it has those it needs only.
-    fn route(&self, common: &Common) -> MethodRouter<AppState> {
-        let mut route = self.route.clone();
+    fn route(&self, template: &str, common: &Common) -> MethodRouter<AppState> {
+        let counted = common.requests.of(template, &self.method);
+        let mut route = on(self.filter, Guarded::new(&common.front, counted, self.handler.clone()));
         // JSON is read before the route is asked.
         if self.takes.body.is_none() && self.method != Method::GET {
             route = route.layer(DefaultBodyLimit::max(common.body_limit));
@@ -297,6 +299,8 @@ pub(super) struct Common {
     pub(super) description: Arc<Description>,
     /// What is counted of requests.
     pub(super) requests: Arc<Requests>,
+    /// What stands before all handlers.
+    pub(super) front: Arc<Front>,
 }
 
 /// Returns the routes of these rows, under a prefix.
@@ -304,6 +308,7 @@ pub(super) struct Common {
 /// Not nested: a nested route would take its prefix off each request.
 pub(super) fn routes(prefix: &str, endpoints: &[Endpoint], common: &Common) -> Router<AppState> {
     endpoints.iter().fold(Router::new(), |router, endpoint| {
-        router.route(&format!("{prefix}{}", endpoint.template()), endpoint.route(common))
+        let template = format!("{prefix}{}", endpoint.template());
+        router.route(&template, endpoint.route(&template, common))
     })
 }

@@ -5,13 +5,13 @@
 //! is sent, everything else until it is answered.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -23,9 +23,9 @@ use axum::{
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body as _, Frame, SizeHint};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
-use super::{client::account_of, error::ApiError, kept::Kept, middleware::Rest};
+use super::{client::account_of, error::ApiError, kept::Kept, middleware::Asked};
 use crate::limits::{BodyBytes, Limit, Limits, Refused, RunSlot, Slot};
 
 /// What answering asks of the host.
@@ -63,8 +63,8 @@ impl Work {
 }
 
 /// Answers a request if it is not too much.
-pub(super) async fn answer(limits: &Arc<Limits>, work: Work, request: Request, rest: Rest) -> Response {
-    match admit(limits, work, request, rest).await {
+pub(super) async fn answer(limits: &Arc<Limits>, work: Work, asked: &mut Asked<'_>) -> Response {
+    match admit(limits, work, asked).await {
         Ok(response) => {
             if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 limits.hit(Limit::Body);
@@ -83,25 +83,25 @@ pub(super) fn refuse(limits: &Limits, request: &Request, error: ApiError) -> Api
     }
 }
 
-async fn admit(limits: &Arc<Limits>, work: Work, request: Request, rest: Rest) -> Result<Response, ApiError> {
+async fn admit(limits: &Arc<Limits>, work: Work, asked: &mut Asked<'_>) -> Result<Response, ApiError> {
     let settings = limits.settings();
-    let length = request.uri().path_and_query().map_or(0, |it| it.as_str().len());
+    let length = asked.request.uri().path_and_query().map_or(0, |it| it.as_str().len());
     if length > settings.url_bytes {
         limits.hit(Limit::Url);
         let message = format!("the URL is longer than {} bytes", settings.url_bytes);
         return Err(ApiError::new(StatusCode::URI_TOO_LONG, message));
     }
-    let (request, body) = watch(limits, request);
+    let body = watch(limits, &mut asked.request);
     let response = match work {
-        Work::Vital => rest.run(limits, request).await,
+        Work::Vital => asked.answer().await,
         Work::Short => {
-            limits.rate(&account_of(&request, limits))?;
+            limits.rate(&account_of(&asked.request, limits))?;
             let _slot = limits.request()?;
-            within(limits, settings.request_time, pin!(rest.run(limits, request))).await?
+            within(limits, settings.request_time, pin!(asked.answer())).await?
         }
         Work::Run | Work::Stream | Work::StreamedRun => {
-            let held = Held::take(limits, work, &request)?;
-            let answer = pin!(rest.run(limits, request));
+            let held = Held::take(limits, work, &asked.request)?;
+            let answer = pin!(asked.answer());
             let answer = within(limits, settings.wait_time, answer);
             let response = match &held.run {
                 Some(run) => run.clone().scope(answer).await?,
@@ -121,13 +121,23 @@ async fn admit(limits: &Arc<Limits>, work: Work, request: Request, rest: Rest) -
 async fn within(
     limits: &Limits,
     time: Duration,
-    answer: Pin<&mut impl Future<Output = Response>>,
+    mut answer: Pin<&mut impl Future<Output = Response>>,
 ) -> Result<Response, ApiError> {
-    tokio::time::timeout(time, answer).await.map_err(|_| {
+    // Most answers are not waited for; a timer, and the time, are for those that are.
+    let mut timer = pin!(None::<Sleep>);
+    poll_fn(|cx| {
+        if let Poll::Ready(response) = answer.as_mut().poll(cx) {
+            return Poll::Ready(Ok(response));
+        }
+        if timer.is_none() {
+            timer.set(Some(tokio::time::sleep(time)));
+        }
+        ready!(timer.as_mut().as_pin_mut().map_or(Poll::Pending, |timer| timer.poll(cx)));
         limits.hit(Limit::RequestTime);
         let message = format!("the answer took longer than {} s", time.as_secs_f64());
-        ApiError::new(StatusCode::GATEWAY_TIMEOUT, message)
+        Poll::Ready(Err(ApiError::new(StatusCode::GATEWAY_TIMEOUT, message)))
     })
+    .await
 }
 
 impl From<Refused> for ApiError {
@@ -186,21 +196,22 @@ const NO_ROOM: u8 = 2;
 struct WatchedBody {
     body: Body,
     watch: Arc<Watch>,
-    deadline: Instant,
+    /// How long it may take, from when it is first waited for.
+    time: Duration,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 /// Watches the body of a request, if it has one.
-fn watch(limits: &Arc<Limits>, request: Request) -> (Request, Option<Arc<Watch>>) {
+fn watch(limits: &Arc<Limits>, request: &mut Request) -> Option<Arc<Watch>> {
     if request.body().is_end_stream() {
-        return (request, None);
+        return None;
     }
     let watch = Watch { limits: Arc::clone(limits), taken: limits.body(), problem: AtomicU8::new(0) };
     let watch = Arc::new(watch);
-    let deadline = Instant::now() + limits.settings().body_time;
-    let watched = Arc::clone(&watch);
-    let request = request.map(|body| Body::new(WatchedBody { body, watch: watched, deadline, timer: None }));
-    (request, Some(watch))
+    let time = limits.settings().body_time;
+    let body = std::mem::take(request.body_mut());
+    *request.body_mut() = Body::new(WatchedBody { body, watch: Arc::clone(&watch), time, timer: None });
+    Some(watch)
 }
 
 impl Watch {
@@ -242,9 +253,9 @@ impl http_body::Body for WatchedBody {
             }
             Poll::Ready(other) => Poll::Ready(other),
             Poll::Pending => {
-                let deadline = this.deadline;
+                let time = this.time;
                 // Most bodies are there when they are asked for.
-                let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+                let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(time)));
                 timer.as_mut().poll(cx).map(|()| Some(Err(this.watch.broke_off(LATE))))
             }
         }

@@ -50,8 +50,9 @@ use crate::{
     app::AppState,
     types::caller::Role::{Admin, Operator, Viewer},
 };
-use endpoint::{Common, Endpoint, delete, get, patch, post, routes, tagged};
+use endpoint::{AnyHandler, Common, Endpoint, delete, get, patch, post, routes, tagged};
 use metrics::Requests;
+use middleware::{Front, Guarded};
 use observability::{
     discovery, erase, query, trace, traces,
     verdicts::{feedback, scores},
@@ -296,10 +297,11 @@ fn serve(app: AppState, outside: Vec<Endpoint>, inside: Vec<Endpoint>) -> Router
         body_limit: app.config.body_limit,
         description: Arc::new(Description::new(&prefix, &outside, &inside, app.auth.is_required())),
         requests: Arc::new(Requests::new(&prefix, &outside, &inside)),
+        front: Arc::new(Front::new(&app)),
     };
     let router = routes(&prefix, &inside, &common).merge(routes("", &outside, &common));
-    let router = router.fallback(not_found).method_not_allowed_fallback(not_found);
-    middleware::wrap(router, &app, &common.requests).with_state(app)
+    let nowhere = Guarded::new(&common.front, common.requests.nowhere(), AnyHandler::new(not_found));
+    router.fallback(nowhere.clone()).method_not_allowed_fallback(nowhere).with_state(app)
 }
 
 /// Answers what is not there: a path, a method of it, or a path with a slash too many.

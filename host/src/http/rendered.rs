@@ -1,6 +1,6 @@
 //! Answers made of what plugins offer: written once for each snapshot of the registry.
 
-use axum::response::{IntoResponse, Response};
+use axum::{body::Body, response::Response};
 use http::{HeaderValue, header};
 use serde::Serialize;
 
@@ -20,9 +20,9 @@ pub(super) fn rendered<T: Serialize>(
 }
 
 /// Answers with a JSON document that is text already.
-pub(super) fn json(document: impl IntoResponse) -> Response {
+pub(super) fn json(document: impl Into<Body>) -> Response {
     const JSON: HeaderValue = HeaderValue::from_static("application/json");
-    let mut response = document.into_response();
+    let mut response = Response::new(document.into());
     response.headers_mut().insert(header::CONTENT_TYPE, JSON);
     response
 }

@@ -11,7 +11,7 @@ use super::{Mcp, catalog::Catalog};
 use crate::{
     observe::{traceparent, tracer::ActiveSpan},
     services::span,
-    types::{id, span::SpanKind},
+    types::{span::SpanKind, trace::TraceOptions},
 };
 
 /// Begins the span of a call of a tool, in the client's trace if it names one.
@@ -23,13 +23,10 @@ pub(super) fn begin(
     context: &RequestContext<RoleServer>,
 ) -> ActiveSpan {
     const METHOD: &str = "tools/call";
-    let (trace_id, parent) = match context.meta.get_traceparent().and_then(traceparent::read) {
-        Some((trace_id, parent)) => (trace_id.to_owned(), Some(parent)),
-        None => (id::trace(), None),
-    };
-    let name = format!("{METHOD} {tool}");
+    let cause = context.meta.get_traceparent().and_then(traceparent::read);
+    let cause = cause.map(|(trace_id, parent)| TraceOptions::caused_by(trace_id, parent)).unwrap_or_default();
     let recorder = mcp.shared.engine.recorder();
-    let span = recorder.begin(SpanKind::McpServerRequest, name, &trace_id, &id::span(), parent);
+    let span = recorder.begin_for(&cause, SpanKind::McpServerRequest, || format!("{METHOD} {tool}"));
     if !span.is_recording() {
         return span;
     }

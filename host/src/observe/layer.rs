@@ -55,7 +55,7 @@ pub(crate) fn hear(layer: RecordLayer) -> tracing::subscriber::DefaultGuard {
 
 /// What a `tracing` span says of all that happens in it.
 #[derive(Default)]
-struct Known(Map<String, Value>);
+struct Known(Vec<(&'static str, Value)>);
 
 /// Whether a field of a `tracing` span is for the records in it.
 fn is_kept(name: &str) -> bool {
@@ -72,6 +72,37 @@ fn is_kept(name: &str) -> bool {
     )
 }
 
+impl Visit for Known {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, || format!("{value:?}").into());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, || value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, || value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, || value.into());
+    }
+}
+
+impl Known {
+    fn put(&mut self, field: &Field, value: impl FnOnce() -> Value) {
+        let name = field.name();
+        if !is_kept(name) {
+            return;
+        }
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = value(),
+            None => self.0.push((name, value())),
+        }
+    }
+}
+
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RecordLayer {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         if !attributes.metadata().fields().iter().any(|field| is_kept(field.name())) {
@@ -79,8 +110,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RecordLayer {
         }
         let Some(span) = context.span(id) else { return };
         let mut known = Known::default();
-        attributes.record(&mut Reader { fields: &mut known.0, message: None });
-        known.0.retain(|name, _| is_kept(name));
+        attributes.record(&mut known);
         span.extensions_mut().insert(known);
     }
 
@@ -88,8 +118,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RecordLayer {
         let Some(span) = context.span(id) else { return };
         let mut extensions = span.extensions_mut();
         if let Some(known) = extensions.get_mut::<Known>() {
-            values.record(&mut Reader { fields: &mut known.0, message: None });
-            known.0.retain(|name, _| is_kept(name));
+            values.record(known);
         }
     }
 
@@ -104,8 +133,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RecordLayer {
         for span in context.event_scope(event).into_iter().flatten() {
             if let Some(known) = span.extensions().get::<Known>() {
                 for (name, value) in &known.0 {
-                    if !fields.contains_key(name) {
-                        fields.insert(name.clone(), value.clone());
+                    if !fields.contains_key(*name) {
+                        fields.insert((*name).to_owned(), value.clone());
                     }
                 }
             }

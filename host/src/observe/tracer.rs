@@ -211,6 +211,16 @@ impl Recorder {
         span.is_entry = parent.is_some();
         trace.begin(span, Arc::default(), true)
     }
+
+    /// Begins the first span of a trace in this host, as `cause` says: in a trace of its own if it names none.
+    #[must_use]
+    pub fn begin_for(&self, cause: &TraceOptions, kind: SpanKind, name: impl FnOnce() -> String) -> ActiveSpan {
+        if !self.is_on() {
+            return ActiveSpan::default();
+        }
+        let trace_id = cause.trace_id.clone().unwrap_or_else(id::trace);
+        self.begin(kind, name(), &trace_id, &id::span(), cause.parent_id.as_deref())
+    }
 }
 
 impl fmt::Debug for SpanContext {

@@ -16,6 +16,7 @@ use crate::{
     types::{
         graph::{Node, Wait},
         id::Millis,
+        json,
         run::{RunChunk, RunError, StepRecord, StepStatus},
     },
 };
@@ -146,9 +147,7 @@ impl Execution {
         let target = Target::Workflow { id: Arc::clone(&scope.entry.id), node: node.into() };
         let context = self.context(path, scope, 1, input);
         match self.call_node(target, scope, input, &meta, context, None, node).await {
-            Ok(reply) if reply.kind == ReplyKind::Value => {
-                Ok(serde_json::from_slice(&reply.body).unwrap_or(Value::Null))
-            }
+            Ok(reply) if reply.kind == ReplyKind::Value => Ok(json::read(&reply.body).unwrap_or(Value::Null)),
             Ok(_) => Err(Flow::Failed(RunError::new(format!("`{node}` can only give a value: it is no step")))),
             Err(error @ (CallError::Cancelled { .. } | CallError::Unavailable { .. })) => {
                 Err(Flow::Interrupted(error.to_string()))

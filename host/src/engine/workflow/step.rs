@@ -28,6 +28,7 @@ use crate::{
     types::{
         graph::{Callee, Node, OnRecover, Retry, Task},
         id::Millis,
+        json,
         run::{RunChunk, RunError, StepRecord, StepStatus},
     },
 };
@@ -351,7 +352,7 @@ impl Execution {
     ) -> Result<Reply, CallError> {
         let (sink, mut chunks) = mpsc::channel(CHUNKS);
         let call = Call {
-            body: input.to_string().into_bytes(),
+            body: json::write(input),
             meta: serde_json::to_vec(meta).unwrap_or_default(),
             deadline: timeout,
             sink: Some(sink),
@@ -381,7 +382,7 @@ impl Execution {
 
     /// Puts what a step wrote into the stream.
     async fn tell(&self, step: &str, chunk: &Bytes) {
-        let Ok(output) = serde_json::from_slice::<Value>(chunk) else {
+        let Ok(output) = json::read::<Value>(chunk) else {
             tracing::warn!(run.id = &*self.run_id, step, "a step wrote something that is not JSON");
             return;
         };
@@ -460,7 +461,7 @@ fn attempt_of(reply: Result<Reply, CallError>) -> Attempt {
         }
         Err(error) => return failure(&error),
     };
-    let body: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
+    let body: Value = json::read(&reply.body).unwrap_or(Value::Null);
     match reply.kind {
         ReplyKind::Value => Attempt::Done(body),
         ReplyKind::Bailed => Attempt::Bailed(body),

@@ -9,10 +9,11 @@ mod query;
 mod shape;
 mod traced;
 
-use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequestParts, Request};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header, request::Parts};
 use http_body::Body as _;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -25,7 +26,10 @@ use super::{
     endpoint::{Argument, Takes},
     error::{ApiError, FieldIssue, Invalid},
 };
-use crate::limits::{Limit, Limits};
+use crate::{
+    limits::{Limit, Limits},
+    types::json,
+};
 
 /// A JSON body that fits `T`. A request without a body counts as `{}` where that fits.
 ///
@@ -64,41 +68,44 @@ pub(super) struct Most {
 ///
 /// # Errors
 /// If it is too long, nested too deep, no JSON, or does not come.
-pub(super) async fn read_json(most: Most, limits: &Limits, request: Request) -> Result<Request, ApiError> {
-    let (mut parts, body) = request.into_parts();
+pub(super) async fn read_json(most: Most, limits: &Limits, request: &mut Request) -> Result<(), ApiError> {
     let mut document = None;
-    if is_json(&parts.headers) {
+    if is_json(request.headers()) {
+        let body = std::mem::take(request.body_mut());
         let too_large = || ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large");
         // One that says so beforehand need not be read.
         if usize::try_from(body.size_hint().lower()).is_ok_and(|length| length > most.bytes) {
             return Err(too_large());
         }
-        // A request of its own: the parts are not to be copied for the sake of the body.
-        let mut whole = Request::new(body);
-        DefaultBodyLimit::max(most.bytes).apply(&mut whole);
-        let bytes = Bytes::from_request(whole, &()).await.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => too_large(),
-            _ => ApiError::bad_request("the request ended before its body was complete"),
+        let whole = Limited::new(body, most.bytes).collect().await.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                return too_large();
+            }
+            ApiError::bad_request("the request ended before its body was complete")
         })?;
+        let bytes = whole.to_bytes();
         if !bytes.is_empty() {
             depth::check(&bytes, most.depth).inspect_err(|_| limits.hit(Limit::JsonDepth))?;
             let parsed = parse(&bytes)?;
             document = Some((bytes, parsed));
         }
     }
-    parts.extensions.insert(JsonBody(document));
-    Ok(Request::from_parts(parts, axum::body::Body::empty()))
+    request.extensions_mut().insert(JsonBody(document));
+    Ok(())
 }
+
+/// The content type of JSON.
+const JSON: &str = "application/json";
 
 fn is_json(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.to_ascii_lowercase().contains("application/json"))
+        .is_some_and(|value| value == JSON || value.to_ascii_lowercase().contains(JSON))
 }
 
 fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
-    serde_json::from_slice(bytes).map_err(|error| {
+    json::read(bytes).map_err(|error| {
         let message = if error.is_eof() { "Unexpected end of JSON input".to_owned() } else { error.to_string() };
         ApiError::invalid_field(Invalid::Body, "body", message)
     })

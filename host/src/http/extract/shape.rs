@@ -2,7 +2,6 @@
 
 use std::{
     any::TypeId,
-    collections::HashMap,
     fmt,
     sync::{Mutex, OnceLock, PoisonError},
 };
@@ -10,7 +9,7 @@ use std::{
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use crate::types::schema::Schema;
+use crate::types::{map::QuickMap, schema::Schema};
 
 /// A type as seen from outside: its schema, without references where it is not recursive.
 ///
@@ -25,7 +24,7 @@ pub(in crate::http) struct Shape {
 impl Shape {
     /// Returns the shape of a type.
     pub(in crate::http) fn of<T: JsonSchema + 'static>() -> &'static Self {
-        static SHAPES: OnceLock<Mutex<HashMap<TypeId, &'static Shape>>> = OnceLock::new();
+        static SHAPES: OnceLock<Mutex<QuickMap<TypeId, &'static Shape>>> = OnceLock::new();
         // Nothing can be half done in there: entries are inserted whole.
         let mut shapes = SHAPES.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(shape) = shapes.get(&TypeId::of::<T>()) {

@@ -6,7 +6,7 @@ use crate::{
     app::App,
     http::extract::Traced,
     services::span,
-    types::{id, span::SpanKind},
+    types::span::SpanKind,
     vector::{VectorError, operation::Operation},
 };
 
@@ -17,10 +17,8 @@ pub(super) async fn recorded<T>(
     operation: Operation<'_>,
     work: impl Future<Output = Result<T, VectorError>>,
 ) -> Result<T, VectorError> {
-    let trace = traced.options();
-    let trace_id = trace.trace_id.unwrap_or_else(id::trace);
     let (kind, recorder) = (SpanKind::RagVectorOperation, app.observe.recorder());
-    let span = recorder.begin(kind, operation.title(), &trace_id, &id::span(), trace.parent_id.as_deref());
+    let span = recorder.begin_for(&traced.options(), kind, || operation.title());
     operation.describe(&span);
     let done = work.await;
     match &done {

@@ -16,7 +16,10 @@ use super::run::step;
 use crate::{
     engine::{error::EngineError, workflow::Subscription},
     http::lapse::{self, Farewell},
-    types::run::{RunChunk, RunError, RunOutcome, RunStatus, StepRecord, StepStatus},
+    types::{
+        json,
+        run::{RunChunk, RunError, RunOutcome, RunStatus, StepRecord, StepStatus},
+    },
 };
 
 /// Ends each document.
@@ -60,7 +63,7 @@ fn farewell(run_id: &str) -> Farewell {
 }
 
 fn document(chunk: &Value) -> Vec<u8> {
-    let mut document = chunk.to_string().into_bytes();
+    let mut document = json::write(chunk);
     document.push(SEPARATOR);
     document
 }

@@ -172,7 +172,7 @@ impl Events {
     /// Tells that something happened. Never waits for a reader. If nobody listens, nor did a short
     /// while ago, it is not even made, only counted.
     pub fn publish(&self, make: impl FnOnce() -> Event) {
-        if !self.bus.is_heard.load(Ordering::Relaxed) {
+        if !self.is_heard() {
             self.bus.unheard.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -186,6 +186,12 @@ impl Events {
         if self.bus.readers.load(Ordering::Relaxed) > 0 {
             self.bus.news.notify_one();
         }
+    }
+
+    /// Whether anybody listens, or did a short while ago.
+    #[must_use]
+    pub fn is_heard(&self) -> bool {
+        self.bus.is_heard.load(Ordering::Relaxed)
     }
 
     /// Begins to read.

@@ -1,12 +1,11 @@
 //! Counters of one name, one for each set of label values.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    PoisonError, RwLock,
+    atomic::{AtomicU64, Ordering},
 };
+
+use crate::types::map::QuickMap;
 
 /// The most sets of values; what comes with others is counted together.
 const MOST: usize = 1000;
@@ -20,7 +19,7 @@ const SEPARATOR: char = '\u{1f}';
 pub struct Counters<const N: usize> {
     labels: [&'static str; N],
     // Written when a set of values is new; else read, and held for an addition.
-    series: RwLock<HashMap<String, AtomicU64>>,
+    series: RwLock<QuickMap<String, AtomicU64>>,
 }
 
 impl<const N: usize> Counters<N> {
@@ -67,7 +66,11 @@ fn key<const N: usize>(values: [&str; N]) -> String {
         if index > 0 {
             key.push(SEPARATOR);
         }
-        key.extend(value.chars().filter(|character| *character != SEPARATOR));
+        if value.contains(SEPARATOR) {
+            key.extend(value.chars().filter(|character| *character != SEPARATOR));
+        } else {
+            key.push_str(value);
+        }
     }
     key
 }

@@ -7,7 +7,6 @@
 mod sink;
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -35,6 +34,7 @@ use super::{
     pool::{Lane, PluginPool, Stopped},
     services::HostHandle,
 };
+use crate::types::map::QuickMap;
 
 /// Names calls in the life of the process.
 static NEXT_CALL: AtomicU64 = AtomicU64::new(1);
@@ -51,13 +51,13 @@ pub(crate) fn deadline_ms(deadline: Option<Duration>) -> u64 {
 
 /// What an open plugin handed out. The capabilities go before the plugin itself.
 pub(crate) struct Components {
-    tools: HashMap<String, ToolPart>,
-    agents: HashMap<String, AgentBox>,
-    workflows: HashMap<String, WorkflowBox>,
-    vector_stores: HashMap<String, VectorStoreBox>,
-    models: HashMap<String, ModelBox>,
-    embedders: HashMap<String, EmbedderBox>,
-    services: HashMap<(String, String), ServiceBox>,
+    tools: QuickMap<String, ToolPart>,
+    agents: QuickMap<String, AgentBox>,
+    workflows: QuickMap<String, WorkflowBox>,
+    vector_stores: QuickMap<String, VectorStoreBox>,
+    models: QuickMap<String, ModelBox>,
+    embedders: QuickMap<String, EmbedderBox>,
+    services: QuickMap<(String, String), ServiceBox>,
     plugin: PluginBox,
 }
 
@@ -73,13 +73,13 @@ impl Components {
         let opened = (image.root.open())(host, config.into());
         let plugin = opened.into_result().map_err(|error| open_failed("it could not be opened", error))?;
         let mut parts = Self {
-            tools: HashMap::new(),
-            agents: HashMap::new(),
-            workflows: HashMap::new(),
-            vector_stores: HashMap::new(),
-            models: HashMap::new(),
-            embedders: HashMap::new(),
-            services: HashMap::new(),
+            tools: QuickMap::default(),
+            agents: QuickMap::default(),
+            workflows: QuickMap::default(),
+            vector_stores: QuickMap::default(),
+            models: QuickMap::default(),
+            embedders: QuickMap::default(),
+            services: QuickMap::default(),
             plugin,
         };
         let plugin = &parts.plugin;

@@ -7,7 +7,6 @@
 mod statistics;
 
 use std::{
-    collections::HashMap,
     future::Future,
     ops::Deref,
     path::PathBuf,
@@ -15,10 +14,11 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU8, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use hotbay_plugin::{error::code, manifest::Manifest};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use statistics::Counts;
@@ -30,7 +30,10 @@ use super::{
     in_flight::{InFlight, InFlightGuard, close_when_idle},
     services::HostHandle,
 };
-use crate::types::plugin::{GenerationState, ProcessStatus};
+use crate::types::{
+    map::QuickMap,
+    plugin::{GenerationState, ProcessStatus},
+};
 
 /// What a generation is, before it is opened.
 #[derive(Debug, Clone)]
@@ -66,7 +69,7 @@ pub struct Generation {
     cancel: CancellationToken,
     statistics: Statistics,
     /// Deadlines of tools that have their own.
-    tool_deadlines: HashMap<Arc<str>, Duration>,
+    tool_deadlines: QuickMap<Arc<str>, Duration>,
     call_deadline: Duration,
     retired_at: OnceLock<SystemTime>,
 }
@@ -230,19 +233,22 @@ impl Generation {
             call.deadline = call.deadline.or_else(|| generation.deadline(&target));
             let began = Instant::now();
             let awaited = Awaited { statistics: &generation.statistics, is_over: false };
-            let result = generation.run(target, call, guard).await;
+            let result = generation.run(target, call, guard, began).await;
             awaited.over(began.elapsed(), &result);
             result
         }
     }
 
-    async fn run(&self, target: Target, call: Call, guard: InFlightGuard) -> Result<Reply, CallError> {
+    async fn run(&self, target: Target, call: Call, guard: InFlightGuard, began: Instant) -> Result<Reply, CallError> {
         let deadline = call.deadline;
         let answer = self.instance.call(target, call, guard);
         let timed_out = async {
             match deadline {
                 Some(deadline) => {
-                    tokio::time::sleep(deadline).await;
+                    match began.checked_add(deadline) {
+                        Some(end) => tokio::time::sleep_until(end).await,
+                        None => std::future::pending().await,
+                    }
                     deadline
                 }
                 None => std::future::pending().await,

@@ -7,12 +7,7 @@
 mod kept;
 mod route;
 
-use std::{
-    borrow::Borrow,
-    collections::{BTreeMap, HashMap},
-    hash::Hash,
-    sync::Arc,
-};
+use std::{borrow::Borrow, collections::BTreeMap, hash::Hash, sync::Arc};
 
 use arc_swap::ArcSwap;
 use hotbay_plugin::manifest::{
@@ -28,7 +23,7 @@ use super::{
     error::{LoadCode, LoadError},
     generation::{Generation, GenerationPin},
 };
-use crate::types::{graph::Graph, schema::Schema};
+use crate::types::{graph::Graph, map::QuickMap, schema::Schema};
 use route::{Published, Share};
 
 /// Most builds that are tried at once: each doubles the snapshots there are.
@@ -89,12 +84,12 @@ pub type ServiceEntry = Entry<ServiceManifest>;
 #[derive(Debug)]
 pub struct Names<T, K = Arc<str>> {
     order: Vec<Arc<T>>,
-    index: HashMap<K, usize>,
+    index: QuickMap<K, usize>,
 }
 
 impl<T, K: Hash + Eq> Default for Names<T, K> {
     fn default() -> Self {
-        Self { order: Vec::new(), index: HashMap::new() }
+        Self { order: Vec::new(), index: QuickMap::default() }
     }
 }
 

@@ -15,7 +15,7 @@ use tracing::Span;
 use crate::{
     observe::tracer::{ActiveSpan, SpanContext},
     plugin::call::CallContext,
-    types::span::SpanKind,
+    types::{map::QuickMap, span::SpanKind},
 };
 
 /// Spans one generation may have open; a plugin that never closes them loses the further ones.
@@ -26,7 +26,7 @@ const MAX_OPEN: usize = 4096;
 /// Only calls that have something to know are entered, so most calls never take the lock.
 #[derive(Default)]
 pub(crate) struct CallTable {
-    calls: Mutex<HashMap<u64, Known>>,
+    calls: Mutex<QuickMap<u64, Known>>,
 }
 
 struct Known {

@@ -94,7 +94,9 @@ pub(super) struct Line<S> {
     timer: Option<Pin<Box<Sleep>>>,
     /// The requests that had come when the times below were noted.
     seen: u64,
-    /// When the head of a request began to come.
+    /// Something of the head of a request has come.
+    has_begun: bool,
+    /// Since when the rest of it is waited for.
     head_since: Option<Instant>,
     /// Since when nothing is taken of what is sent.
     stuck_since: Option<Instant>,
@@ -111,6 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             limits,
             timer: None,
             seen: 0,
+            has_begun: false,
             head_since: None,
             stuck_since: None,
             lingers: None,
@@ -122,6 +125,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         let begun = self.pulse.begun.load(Ordering::Relaxed);
         if begun != self.seen {
             self.seen = begun;
+            self.has_begun = false;
             self.head_since = None;
         }
         begun == self.pulse.ended.load(Ordering::Acquire)
@@ -145,8 +149,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         }
     }
 
+    /// Has the task woken once so much time is over, or when it was to be woken before this.
+    fn look_again(&mut self, after: Duration, cx: &mut Context<'_>) {
+        // Asked with each request, so it does not look at the time if it need not.
+        let is_set = self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_pending());
+        if !is_set {
+            self.is_past(Instant::now() + after, cx);
+        }
+    }
+
     /// Decides about a client that sends nothing while nothing is being answered.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.has_begun && self.head_since.is_none() {
+            self.head_since = Some(Instant::now());
+        }
         let settings = self.limits.settings();
         let since = self.pulse.born + Duration::from_millis(self.pulse.last_end.load(Ordering::Relaxed));
         // Who has just connected has something to ask.
@@ -215,18 +231,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Line<S> {
         if !this.is_waiting() {
             if read.is_pending() {
                 // Nobody is woken because an answer has ended, so this is looked at again by then.
-                let later = Instant::now() + this.limits.settings().idle_time;
-                this.is_past(later, cx);
+                let later = this.limits.settings().idle_time;
+                this.look_again(later, cx);
             }
             return read;
         }
         match read {
             Poll::Ready(Ok(())) => {
-                // HTTP/2 says other things than requests.
-                let is_head = this.protocol == Protocol::Http1 && buffer.filled().len() > before;
-                if is_head && this.head_since.is_none() {
-                    this.head_since = Some(Instant::now());
-                }
+                // HTTP/2 says other things than requests. When it began is looked at once more is waited
+                // for, which most heads do not make anybody do.
+                this.has_begun |= this.protocol == Protocol::Http1 && buffer.filled().len() > before;
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),

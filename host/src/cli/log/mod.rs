@@ -2,9 +2,13 @@
 //!
 //! What is kept and what is in the file is the same; what is shown has a filter of its own.
 
+mod fields;
+
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt, util::SubscriberInitExt};
+
+use fields::Fields;
 
 use super::Failure;
 use crate::{
@@ -27,7 +31,9 @@ pub(super) fn start(settings: &LogSettings, record: &RecordSettings) -> Result<(
     let shown = tracing_subscriber::fmt::layer().with_writer(move || OneLine { writer: io::stderr(), color });
     let shown: Box<dyn Layer<Registry> + Send + Sync> = match settings.format {
         LogFormat::Json => shown.json().flatten_event(true).with_filter(filter(&settings.filter)).boxed(),
-        LogFormat::Text => shown.with_ansi(color).with_filter(filter(&settings.filter)).boxed(),
+        LogFormat::Text => {
+            shown.with_ansi(color).fmt_fields(Fields::default()).with_filter(filter(&settings.filter)).boxed()
+        }
     };
     let file = match &settings.file {
         Some(path) => {
