@@ -1,8 +1,7 @@
 //! `GET /metrics`: what is counted, in the text Prometheus reads; and the counting of requests.
 //!
 //! Requests are counted by the template of their route, never by the path they came with: one
-//! who asks for a million paths makes no million numbers. A request costs three
-//! additions.
+//! who asks for a million paths makes no million numbers. A request costs three additions.
 
 use std::{
     fs,
@@ -112,7 +111,7 @@ impl Requests {
         Self { routes, unmatched: Arc::new(Route::nowhere()) }
     }
 
-    /// Returns the counters of a route.
+    /// Returns the counters of one of the routes.
     pub(super) fn of(&self, template: &str, method: &Method) -> &Arc<Route> {
         let routes = self.routes.get(template).into_iter().flatten();
         routes.into_iter().find(|route| route.method == *method).unwrap_or(&self.unmatched)
