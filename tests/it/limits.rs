@@ -9,6 +9,7 @@ use hotbay_tests::{
     replay::answer::Answer,
 };
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 /// Starts a host whose `[limits]` are these lines.
 async fn host(limits: &str) -> TestHost {
@@ -27,9 +28,12 @@ async fn hits(host: &TestHost, limit: &str) -> u64 {
 
 /// The value of a sample.
 async fn metric(host: &TestHost, sample: &str) -> u64 {
-    let text = host.send(Outgoing::get("/metrics")).await.unwrap().text();
-    let value = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
-    value.unwrap_or_else(|| panic!("no {sample} in {text}")).parse().unwrap()
+    value_in(&host.send(Outgoing::get("/metrics")).await.unwrap().text(), sample)
+}
+
+fn value_in(metrics: &str, sample: &str) -> u64 {
+    let value = metrics.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("no {sample} in {metrics}")).parse().unwrap()
 }
 
 /// Waits for a condition.
@@ -65,12 +69,20 @@ async fn heads_are_bounded() {
 #[tokio::test]
 async fn a_connection_too_many_is_told_so_and_there_is_room_again() {
     let host = host("connections = 3").await;
-    let mut held = Vec::new();
+    let health = "GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
+    // All is asked over the first, so that no other is open for it.
+    let first = Mutex::new(Raw::connect(host.address()).await.unwrap());
+    let metric = async |sample: &str| {
+        let mut first = first.lock().await;
+        first.send("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        value_in(&first.answer().await.unwrap().body, sample)
+    };
     // Those it was started with are closed.
-    until(async || metric(&host, "hotbay_connections").await == 1).await;
-    for _ in 0..3 {
+    until(async || metric("hotbay_connections").await == 1).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
         let mut raw = Raw::connect(host.address()).await.unwrap();
-        raw.send("GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        raw.send(health).await.unwrap();
         assert_eq!(raw.answer().await.unwrap().status, 200);
         held.push(raw);
     }
@@ -80,11 +92,9 @@ async fn a_connection_too_many_is_told_so_and_there_is_room_again() {
     assert!(answer.error().contains("too many connections"), "{}", answer.error());
     assert_eq!(one_more.rest().await.unwrap(), "");
     drop(held);
-    until(async || {
-        exchange(host.address(), "GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await.is_ok_and(|it| it.status == 200)
-    })
-    .await;
-    assert_eq!(hits(&host, "connections").await, 1);
+    until(async || metric("hotbay_connections").await == 1).await;
+    assert_eq!(exchange(host.address(), health).await.unwrap().status, 200);
+    assert_eq!(metric("hotbay_limited_total{limit=\"connections\"}").await, 1);
 }
 
 #[tokio::test]
