@@ -1,10 +1,15 @@
-//! Answers made of what plugins offer: written once for each snapshot of the registry.
+//! Answers as text: JSON documents; and those made of what plugins offer, written once for each snapshot of
+//! the registry.
 
-use axum::{body::Body, response::Response};
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
 use http::{HeaderValue, header};
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::plugin::registry::Snapshot;
+use crate::{plugin::registry::Snapshot, types};
 
 /// Answers with a document that depends on the snapshot and its name alone.
 ///
@@ -17,6 +22,16 @@ pub(super) fn rendered<T: Serialize>(
 ) -> Response {
     let write = || serde_json::to_vec(&make()).expect("what is shown of plugins is JSON");
     json(snapshot.kept.document(kind, name, write))
+}
+
+/// A JSON document as an answer.
+#[derive(Debug)]
+pub(super) struct Document(pub(super) Value);
+
+impl IntoResponse for Document {
+    fn into_response(self) -> Response {
+        json(types::json::write(&self.0))
+    }
 }
 
 /// Answers with a JSON document that is text already.

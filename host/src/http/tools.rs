@@ -1,7 +1,6 @@
 //! Tools: what there is, and running one by itself.
 
 use axum::{
-    Json,
     extract::State,
     response::{IntoResponse, Response},
 };
@@ -13,7 +12,7 @@ use super::{
     agents::info,
     error::ApiError,
     extract::{Body, PathId, Query, Traced},
-    rendered::{json, rendered},
+    rendered::{Document, json, rendered},
 };
 use crate::{
     app::AppState,
@@ -86,7 +85,7 @@ pub(super) async fn execute(
 pub(super) fn answered(answer: ToolAnswer) -> Response {
     match answer {
         ToolAnswer::Value(text) => json(text),
-        ToolAnswer::Misfit(misfit) => Json(misfit).into_response(),
+        ToolAnswer::Misfit(misfit) => Document(misfit).into_response(),
     }
 }
 

@@ -1,12 +1,11 @@
 //! A span or a log record, as conditions and the index see it.
 
-use std::borrow::Cow;
-
 use serde_json::{Map, Value};
 
 use super::attrs::{self, Key};
 use crate::types::{
     id::Millis,
+    json,
     log::{Level, LogRecord},
     span::{Entity, Span},
 };
@@ -143,7 +142,7 @@ impl<'a> Record<'a> {
                 for value in [&span.input, &span.output, &span.error].into_iter().flatten() {
                     match value {
                         Value::String(text) => each(text),
-                        other => each(&Cow::from(other.to_string())),
+                        other => each(&json::text(other)),
                     }
                 }
             }

@@ -134,7 +134,8 @@ impl Fields {
         Self {
             seq: schema.add_u64_field(column::SEQ, FAST),
             place: schema.add_u64_field(column::PLACE, FAST),
-            body: schema.add_bytes_field("body", STORED),
+            // A text, for bytes are written and read one by one.
+            body: schema.add_text_field("body", STORED),
             time: schema.add_date_field(column::TIME, date()),
             ended: schema.add_date_field(column::ENDED, date()),
             took: schema.add_u64_field(column::TOOK, FAST),
@@ -186,7 +187,7 @@ impl Fields {
             paths(free, &mut String::new(), &mut |path| document.add_text(self.has, path));
         }
         if let Some(body) = body {
-            document.add_bytes(self.body, body);
+            document.add_text(self.body, String::from_utf8_lossy(body));
         }
         document
     }

@@ -251,10 +251,10 @@ impl<'a> Bodies<'a> {
                     _ => first(self.searcher, place.seq, address)?.map_or(Ok(None), |it| body(self.searcher, it))?,
                 };
                 let body = body.ok_or_else(missing)?;
-                let records = if body.first() == Some(&b'[') {
-                    serde_json::from_slice(&body)
+                let records = if body.starts_with('[') {
+                    serde_json::from_str(&body)
                 } else {
-                    serde_json::from_slice(&body).map(|record| vec![record])
+                    serde_json::from_str(&body).map(|record| vec![record])
                 };
                 vacant.insert(records.map_err(internal)?)
             }
@@ -264,9 +264,9 @@ impl<'a> Bodies<'a> {
     }
 }
 
-fn body(searcher: &Searcher, address: DocAddress) -> Result<Option<Vec<u8>>, TantivyError> {
+fn body(searcher: &Searcher, address: DocAddress) -> Result<Option<String>, TantivyError> {
     let document: TantivyDocument = searcher.doc(address)?;
-    Ok(document.get_first(fields().body).and_then(|value| value.as_bytes().map(<[u8]>::to_vec)))
+    Ok(document.get_first(fields().body).and_then(|value| value.as_str().map(str::to_owned)))
 }
 
 /// Finds the first of those that share a body with a record, which has it: they were written into

@@ -1,5 +1,7 @@
 //! JSON documents as text: what `serde_json` makes of them, in less time where most of it is text.
 
+use std::fmt::Write;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -18,60 +20,66 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
     }
 }
 
+/// Returns a document as text, without spaces.
+#[must_use]
+pub fn text(document: &Value) -> String {
+    let mut text = String::with_capacity(ROOM);
+    put(&mut text, document);
+    text
+}
+
 /// Writes a document, without spaces.
 #[must_use]
 pub fn write(document: &Value) -> Vec<u8> {
-    let mut written = Vec::with_capacity(ROOM);
-    put(&mut written, document);
-    written
+    text(document).into_bytes()
 }
 
-fn put(written: &mut Vec<u8>, value: &Value) {
+fn put(written: &mut String, value: &Value) {
     match value {
+        Value::Null => written.push_str("null"),
+        Value::Bool(true) => written.push_str("true"),
+        Value::Bool(false) => written.push_str("false"),
+        Value::Number(number) => write!(written, "{number}").expect("nothing keeps a text from growing"),
         Value::String(text) => put_text(written, text),
         Value::Array(items) => put_items(written, items),
         Value::Object(fields) => put_fields(written, fields),
-        Value::Null | Value::Bool(_) | Value::Number(_) => put_other(written, value),
     }
 }
 
-fn put_items(written: &mut Vec<u8>, items: &[Value]) {
-    written.push(b'[');
+fn put_items(written: &mut String, items: &[Value]) {
+    written.push('[');
     for (index, item) in items.iter().enumerate() {
         if index > 0 {
-            written.push(b',');
+            written.push(',');
         }
         put(written, item);
     }
-    written.push(b']');
+    written.push(']');
 }
 
-fn put_fields(written: &mut Vec<u8>, fields: &Map<String, Value>) {
-    written.push(b'{');
+fn put_fields(written: &mut String, fields: &Map<String, Value>) {
+    written.push('{');
     for (index, (name, value)) in fields.iter().enumerate() {
         if index > 0 {
-            written.push(b',');
+            written.push(',');
         }
         put_text(written, name);
-        written.push(b':');
+        written.push(':');
         put(written, value);
     }
-    written.push(b'}');
+    written.push('}');
 }
 
-fn put_text(written: &mut Vec<u8>, text: &str) {
+fn put_text(written: &mut String, text: &str) {
     // To the end, whatever is found: so it is done for many bytes at once.
     let is_plain = text.bytes().fold(true, |plain, byte| plain & (byte >= b' ') & (byte != b'"') & (byte != b'\\'));
-    if !is_plain {
-        return put_other(written, text);
+    if is_plain {
+        written.push('"');
+        written.push_str(text);
+        written.push('"');
+    } else {
+        written.push_str(&serde_json::to_string(text).expect("a text is JSON"));
     }
-    written.push(b'"');
-    written.extend_from_slice(text.as_bytes());
-    written.push(b'"');
-}
-
-fn put_other(written: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) {
-    serde_json::to_writer(written, value).expect("a JSON value is written to memory");
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ mod messages;
 mod request;
 
 use axum::{
-    Extension, Json,
+    Extension,
     extract::State,
     response::{IntoResponse, Response},
 };
@@ -22,7 +22,7 @@ use super::{
     access::Asker,
     error::ApiError,
     extract::{Body, Path, PathId, Query, Traced},
-    rendered::rendered,
+    rendered::{Document, rendered},
     sse,
     tools::{self, ExecuteQuery, ExecuteRequest, answered},
 };
@@ -122,7 +122,7 @@ pub(super) async fn generate(
     PathId(id): PathId,
     traced: Traced,
     Body(request): Body<GenerateRequest>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Document, ApiError> {
     finish(prepare(&app, &asker, id, traced, request).await?).await
 }
 
@@ -153,7 +153,7 @@ pub(super) async fn approve_generate(
     asker: Asker,
     PathId(id): PathId,
     Body(request): Body<ApprovalRequest>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Document, ApiError> {
     finish(decide(&app, &asker, &id, &request, Decision::Approve).await?).await
 }
 
@@ -174,7 +174,7 @@ pub(super) async fn decline_generate(
     asker: Asker,
     PathId(id): PathId,
     Body(request): Body<ApprovalRequest>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Document, ApiError> {
     let decision = Decision::Decline { reason: request.reason.clone() };
     finish(decide(&app, &asker, &id, &request, decision).await?).await
 }
@@ -241,9 +241,9 @@ fn streamed(app: &AppState, run: Run) -> Response {
     (farewell, sse::events(Frames::new(run).take_until(app.tasks.token().cancelled_owned()))).into_response()
 }
 
-async fn finish(mut run: Run) -> Result<Json<Value>, ApiError> {
+async fn finish(mut run: Run) -> Result<Document, ApiError> {
     run.drive(&mut Unobserved).await?;
-    Ok(Json(answer::of(&run.turn)))
+    Ok(Document(answer::of(&run.turn)))
 }
 
 fn find<'a>(snapshot: &'a Snapshot, id: &str) -> Result<&'a AgentEntry, ApiError> {

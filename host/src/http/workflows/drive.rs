@@ -9,6 +9,7 @@ use super::{
         access::Asker,
         error::{ApiError, Invalid},
         extract::{Body, PathId, Query, Traced},
+        rendered::Document,
     },
     graphs,
     request::{
@@ -36,7 +37,7 @@ pub(in crate::http) async fn start_async(
     traced: Traced,
     Query(query): Query<MaybeRunQuery>,
     Body(request): Body<StartRequest>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Document, ApiError> {
     let request = started(&app, &asker, workflow_id, query.run_id, traced, request, StartMode::Anew).await?;
     finish(app.workflows.start(request).await?).await
 }
@@ -167,7 +168,7 @@ pub(in crate::http) async fn resume_async(
     PathId(workflow_id): PathId,
     Query(query): Query<MaybeRunQuery>,
     Body(request): Body<ResumeRequest>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Document, ApiError> {
     let request = resumed(&app, &asker, workflow_id, query.run_id, request).await?;
     finish(app.workflows.resume(request).await?).await
 }
@@ -212,7 +213,7 @@ pub(in crate::http) async fn restart_async(
     PathId(workflow_id): PathId,
     Query(query): Query<RunQuery>,
     Body(RestartRequest { .. }): Body<RestartRequest>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Document, ApiError> {
     check_known(&app, &asker, &workflow_id, Some(&query.run_id)).await?;
     if let Some(run) = app.workflows.restart(&workflow_id, &query.run_id).await? {
         return finish(run).await;
@@ -221,7 +222,7 @@ pub(in crate::http) async fn restart_async(
     let graphs = graphs(&app, &view.row).await?;
     let nested = run::nested_of(&graphs);
     let shown = Shown { run_id: &query.run_id, graph: &graphs.root, nested: &nested, records: &view.records };
-    Ok(Json(run::restarted(&shown, &view.row)))
+    Ok(Document(run::restarted(&shown, &view.row)))
 }
 
 /// Runs a run again from a step on, and does not wait.
@@ -244,7 +245,7 @@ pub(in crate::http) async fn travel_async(
     PathId(workflow_id): PathId,
     Query(query): Query<RunQuery>,
     Body(request): Body<TravelRequest>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Document, ApiError> {
     let request = travelled(&app, &asker, workflow_id, query.run_id, request).await?;
     finish(app.workflows.travel(request).await?).await
 }
@@ -264,12 +265,12 @@ pub(in crate::http) async fn travel_stream(
 }
 
 /// Waits for a run and answers with what came of it.
-async fn finish(run: RunHandle) -> Result<Json<Value>, ApiError> {
+async fn finish(run: RunHandle) -> Result<Document, ApiError> {
     let (run_id, input, program) = (run.run_id().to_owned(), run.input().clone(), run.program().clone());
     let end: RunEnd = run.end().await?;
     let nested = program.nested.iter().map(|(id, entry)| (&**id, &entry.graph)).collect();
     let shown = Shown { run_id: &run_id, graph: &program.root.graph, nested: &nested, records: &end.records };
-    Ok(Json(run::answer(&shown, &input, &end)))
+    Ok(Document(run::answer(&shown, &input, &end)))
 }
 
 async fn started(
