@@ -19,7 +19,7 @@ use super::{
     extract::Shape,
     limited::Work,
     metrics::{self, Requests},
-    middleware::{Front, Guarded},
+    middleware::{Front, Wrapped},
     openapi::{self, Description},
     sse::EVENT_STREAM,
 };
@@ -238,7 +238,7 @@ impl Endpoint {
     /// Returns the route. Each layer costs every request of it, so it has those it needs only.
     fn route(&self, template: &str, common: &Common) -> MethodRouter<AppState> {
         let counted = common.requests.of(template, &self.method);
-        let mut route = on(self.filter, Guarded::new(&common.front, counted, self.handler.clone()));
+        let mut route = on(self.filter, Wrapped::new(&common.front, counted, self.handler.clone()));
         // JSON is read before the route is asked.
         if self.takes.body.is_none() && self.method != Method::GET {
             route = route.layer(DefaultBodyLimit::max(common.body_limit));

@@ -25,7 +25,6 @@ use crate::{
     observe::metrics::{Histogram, Kind, Text},
     types::{
         log::Level,
-        map::QuickMap,
         plugin::{BreakerState, PluginState},
     },
 };
@@ -39,8 +38,7 @@ const STATUSES: [u16; 22] =
 
 /// What is counted of requests.
 pub(super) struct Requests {
-    /// By template; a template has few methods.
-    routes: QuickMap<String, Vec<Arc<Route>>>,
+    routes: Vec<Arc<Route>>,
     /// Those that go nowhere.
     unmatched: Arc<Route>,
 }
@@ -100,21 +98,19 @@ impl Route {
 impl Requests {
     /// Returns the counters of these routes.
     pub(super) fn new(prefix: &str, outside: &[Endpoint], inside: &[Endpoint]) -> Self {
-        let mut routes = QuickMap::<String, Vec<Arc<Route>>>::default();
         let outside = outside.iter().map(|endpoint| ("", endpoint));
-        for (prefix, endpoint) in outside.chain(inside.iter().map(|endpoint| (prefix, endpoint))) {
-            let template = format!("{prefix}{}", endpoint.template());
-            let route = Arc::new(Route::of(endpoint, template.clone()));
-            let of_template = routes.entry(template).or_default();
-            of_template.push(route);
-        }
-        Self { routes, unmatched: Arc::new(Route::nowhere()) }
+        let all = outside.chain(inside.iter().map(|endpoint| (prefix, endpoint)));
+        let route = |(prefix, endpoint): (&str, &Endpoint)| {
+            Arc::new(Route::of(endpoint, format!("{prefix}{}", endpoint.template())))
+        };
+        Self { routes: all.map(route).collect(), unmatched: Arc::new(Route::nowhere()) }
     }
 
     /// Returns the counters of one of the routes.
     pub(super) fn of(&self, template: &str, method: &Method) -> &Arc<Route> {
-        let routes = self.routes.get(template).into_iter().flatten();
-        routes.into_iter().find(|route| route.method == *method).unwrap_or(&self.unmatched)
+        let mut routes = self.routes.iter();
+        let found = routes.find(|route| route.method == *method && route.template == template);
+        found.expect("they were made of all routes there are")
     }
 
     /// Returns the counters of what goes nowhere.
@@ -126,9 +122,7 @@ impl Requests {
         let mut routes: Vec<_> = self
             .routes
             .iter()
-            .flat_map(|(template, routes)| {
-                routes.iter().map(|route| (template.as_str(), route.method.as_str(), &**route))
-            })
+            .map(|route| (route.template.as_str(), route.method.as_str(), &**route))
             .chain([("unmatched", "any", &*self.unmatched)])
             .collect();
         routes.sort_by_key(|(template, method, _)| (*template, *method));

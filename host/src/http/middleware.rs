@@ -64,7 +64,7 @@ impl Front {
 
 /// A handler, and what happens to every request before and after it.
 #[derive(Clone)]
-pub(super) struct Guarded(Arc<Parts>);
+pub(super) struct Wrapped(Arc<Parts>);
 
 struct Parts {
     front: Arc<Front>,
@@ -72,14 +72,14 @@ struct Parts {
     handler: AnyHandler,
 }
 
-impl Guarded {
+impl Wrapped {
     /// Puts everything around the handler of a route.
     pub(super) fn new(front: &Arc<Front>, route: &Arc<Route>, handler: AnyHandler) -> Self {
         Self(Arc::new(Parts { front: Arc::clone(front), route: Arc::clone(route), handler }))
     }
 }
 
-impl Handler<(), AppState> for Guarded {
+impl Handler<(), AppState> for Wrapped {
     type Future = Answering;
 
     fn call(self, request: Request, app: AppState) -> Answering {

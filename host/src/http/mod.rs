@@ -52,7 +52,7 @@ use crate::{
 };
 use endpoint::{AnyHandler, Common, Endpoint, delete, get, patch, post, routes, tagged};
 use metrics::Requests;
-use middleware::{Front, Guarded};
+use middleware::{Front, Wrapped};
 use observability::{
     discovery, erase, query, trace, traces,
     verdicts::{feedback, scores},
@@ -300,7 +300,7 @@ fn serve(app: AppState, outside: Vec<Endpoint>, inside: Vec<Endpoint>) -> Router
         front: Arc::new(Front::new(&app)),
     };
     let router = routes(&prefix, &inside, &common).merge(routes("", &outside, &common));
-    let nowhere = Guarded::new(&common.front, common.requests.nowhere(), AnyHandler::new(not_found));
+    let nowhere = Wrapped::new(&common.front, common.requests.nowhere(), AnyHandler::new(not_found));
     router.fallback(nowhere.clone()).method_not_allowed_fallback(nowhere).with_state(app)
 }
 

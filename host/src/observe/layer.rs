@@ -80,14 +80,6 @@ impl Visit for Known {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.put(field, || value.into());
     }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, || value.into());
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, || value.into());
-    }
 }
 
 impl Known {

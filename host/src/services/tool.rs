@@ -13,7 +13,7 @@ use crate::{
         call::{Call, ReplyKind, Target},
         services::Requester,
     },
-    types::span::SpanKind,
+    types::{json, span::SpanKind},
 };
 
 #[derive(Deserialize)]
@@ -66,7 +66,7 @@ impl Services {
         };
         match reply.kind {
             ReplyKind::Value => {
-                span::answered(span, || serde_json::from_slice(&reply.body).unwrap_or_default());
+                span::answered(span, || json::read(&reply.body).unwrap_or_default());
                 Ok(reply.body)
             }
             ReplyKind::Suspended | ReplyKind::Bailed | ReplyKind::Tripped => {

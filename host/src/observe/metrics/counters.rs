@@ -66,11 +66,7 @@ fn key<const N: usize>(values: [&str; N]) -> String {
         if index > 0 {
             key.push(SEPARATOR);
         }
-        if value.contains(SEPARATOR) {
-            key.extend(value.chars().filter(|character| *character != SEPARATOR));
-        } else {
-            key.push_str(value);
-        }
+        key.extend(value.split(SEPARATOR));
     }
     key
 }

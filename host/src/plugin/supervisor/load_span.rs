@@ -8,7 +8,7 @@ use super::LoadError;
 use crate::{
     observe::{Recorder, tracer::ActiveSpan},
     plugin::generation::Generation,
-    types::{id, span::SpanKind},
+    types::{span::SpanKind, trace::TraceOptions},
 };
 
 /// A load that goes on. It is a trace of its own: no run waits for it.
@@ -17,11 +17,8 @@ pub(super) struct LoadSpan(ActiveSpan);
 impl LoadSpan {
     /// Begins it. Until its manifest is read a plugin is known by its file.
     pub(super) fn begin(recorder: &Recorder, file: &Path) -> Self {
-        if !recorder.is_on() {
-            return Self(ActiveSpan::default());
-        }
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-        let span = recorder.begin(SpanKind::Generic, name(&stem), &id::trace(), &id::span(), None);
+        let span = recorder.begin_for(&TraceOptions::default(), SpanKind::Generic, || name(&stem));
         span.attribute("file", file.display().to_string());
         Self(span)
     }

@@ -149,12 +149,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         }
     }
 
-    /// Has the task woken once so much time is over, or when it was to be woken before this.
-    fn look_again(&mut self, after: Duration, cx: &mut Context<'_>) {
-        // Asked with each request, so it does not look at the time if it need not.
-        let is_set = self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_pending());
-        if !is_set {
-            self.is_past(Instant::now() + after, cx);
+    /// Returns when the last request ended; when the connection was there, if none has.
+    fn last_end(&self) -> Instant {
+        self.pulse.born + Duration::from_millis(self.pulse.last_end.load(Ordering::Relaxed))
+    }
+
+    /// Has the task woken before so much time is over.
+    fn look_again(&mut self, within: Duration, cx: &mut Context<'_>) {
+        // Asked with each request, so it does not look at the time if the timer is near enough as it is.
+        let latest = self.last_end() + within;
+        let is_near = |timer: &mut Pin<Box<Sleep>>| timer.deadline() <= latest && timer.as_mut().poll(cx).is_pending();
+        if !self.timer.as_mut().is_some_and(is_near) {
+            self.is_past(Instant::now() + within, cx);
         }
     }
 
@@ -164,7 +170,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             self.head_since = Some(Instant::now());
         }
         let settings = self.limits.settings();
-        let since = self.pulse.born + Duration::from_millis(self.pulse.last_end.load(Ordering::Relaxed));
+        let since = self.last_end();
         // Who has just connected has something to ask.
         let patience = if self.seen == 0 { settings.header_time } else { settings.idle_time };
         let (deadline, limit) = match self.head_since {

@@ -89,6 +89,24 @@ async fn who_waits_for_an_answer_may_be_silent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_was_slow_to_read_is_silent_no_longer_than_others() {
+    let (mut line, mut client, pulse, _) = line(8);
+    let serving = pulse.begin();
+    line.write_all(&[0; 8]).await.unwrap();
+    // The timer is set for what is not read.
+    let (written, ()) = tokio::join!(line.write_all(&[0; 4]), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        client.read_exact(&mut [0; 4]).await.unwrap();
+    });
+    written.unwrap();
+    let ((read, after), ()) = tokio::join!(read(&mut line), async {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        drop(serving);
+    });
+    assert_eq!((read.unwrap(), after), (0, 85));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_takes_nothing_of_what_it_is_sent_is_cut_off() {
     let (mut line, mut client, ..) = line(8);
     let began = Instant::now();
